@@ -1,0 +1,83 @@
+# demo and test are where to start; each target makes the venv it needs and reuses it.
+# Needs make, a C compiler, Python 3.11 or newer with its headers and venv, and a package index for pip.
+#
+#   make demo            a blocklist server on loopback, four lookups, a table
+#   make test            the test suite; PYTEST_ARGS="-k cache" narrows it
+#   make lint            ruff, mypy --strict, and src_c with every warning an error
+#   make asan            the C code and the engine under the address, undefined and thread sanitizers
+#   make bench           every benchmark (minutes)
+#   make clean           everything these targets made, the venv included
+#
+# PYTHON=python3.12 names another interpreter, VENV=DIR another place for the venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+py := $(VENV)/bin/python
+pip := $(py) -m pip --disable-pip-version-check install --quiet
+sources := setup.py $(wildcard dnsbl/engine/*.pyx dnsbl/engine/*.pxd src_c/*.c src_c/*.h)
+
+.PHONY: demo test lint asan bench clean needs FORCE
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.extension
+	$(py) -m dnsbl demo
+
+test: $(VENV)/.test $(VENV)/.extension
+	$(py) -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	for f in src_c/*.c; do $(CC) -std=c11 -Wall -Wextra -Werror -O2 -c -o /dev/null $$f || exit 1; done
+
+asan: $(VENV)/.test $(VENV)/.extension
+	.ci/sanitize $(py)
+
+bench: $(VENV)/.bench $(VENV)/.extension
+	for f in benchmarks/bench_*.py; do echo "== $$f"; $(py) $$f || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/c/build
+	rm -f dnsbl/engine/*.so dnsbl/engine/*.c
+	find dnsbl tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# The venv, and one stamp for each set of packages in it. A changed pyproject.toml installs again.
+install_failed = { echo "make: pip could not install what is needed; it asks the package index that" \
+  "'$(py) -m pip config list' shows" >&2; exit 1; }
+
+$(VENV)/.base: pyproject.toml
+	@$(MAKE) --no-print-directory needs
+	test -x $(py) || $(PYTHON) -m venv $(VENV)
+	$(pip) 'pip>=25.1' 'setuptools>=77' 'Cython>=3.1' || $(install_failed)
+	$(pip) --no-build-isolation --editable '.[testing,metrics]' || $(install_failed)
+	@touch $@
+
+$(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(VENV)/.%: $(VENV)/.base
+	$(pip) --group $* || $(install_failed)
+	@touch $@
+
+# Built in place, again when a source changed or the built file is gone.
+$(VENV)/.extension: $(VENV)/.base $(sources) $(if $(wildcard dnsbl/engine/_engine.*.so),,FORCE)
+	$(py) setup.py --quiet build_ext --inplace
+	@touch $@
+
+FORCE:
+
+# All that the machine lacks, at once, each by its Debian package.
+needs:
+	@lacks=""; packages=""; \
+	if ! echo '#include <stdlib.h>' | $(CC) -fsyntax-only -x c - 2>/dev/null; then \
+	  lacks="$$lacks, a C compiler"; packages="$$packages build-essential"; fi; \
+	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  lacks="$$lacks, Python 3.11 or newer (PYTHON=$(PYTHON))"; packages="$$packages python3-dev python3-venv"; \
+	else \
+	  if ! $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then \
+	    lacks="$$lacks, Python's venv"; packages="$$packages python3-venv"; fi; \
+	  if ! $(PYTHON) -c 'import os, sys, sysconfig; \
+	      sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'; then \
+	    lacks="$$lacks, Python's headers"; packages="$$packages python3-dev"; fi; \
+	fi; \
+	if [ -n "$$lacks" ]; then \
+	  echo "make: this machine lacks$${lacks#,}. On Debian: apt install$$packages" >&2; exit 1; fi

@@ -1,0 +1,102 @@
+"""The `dnsbl` command: which subcommands there are, and how every one of them ends.
+
+One module per subcommand; each defines `command` and is imported only when it is asked for, so that
+`dnsbl check` in a shell script starts quickly. No subcommand's work is done here.
+
+How it ends: 0, or what the subcommand says; 2 for bad usage and bad input; 70 for a fault of this
+program (1 would read as "listed"); 130 after Ctrl-C and 141 when the reader of stdout went away, both
+without a word. Results go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+import click
+
+from dnsbl.cli.text import printable
+from dnsbl.errors import DnsblError
+
+COMMANDS = ("check", "zones", "policyd", "doctor", "demo")
+
+EXIT_USAGE = 2
+EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommand `x` is `command` in `dnsbl/cli/x.py`, imported when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if find_spec(f"dnsbl.cli.{name}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = import_module(f"dnsbl.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.command(cls=LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dnsbl-resolver", prog_name="dnsbl")
+def group() -> None:
+    """Ask DNS blocklists about addresses and domains."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `dnsbl ARGS...` (default: the process's own) and return its exit code; never raises."""
+    try:
+        try:
+            return _run(list(sys.argv[1:] if args is None else args))
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+        return EXIT_BROKEN_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except click.UsageError as error:
+        hint = f" Try '{error.ctx.command_path} --help'." if error.ctx else ""
+        complain(error.format_message() + hint)
+        return EXIT_USAGE
+    except click.ClickException as error:
+        complain(error.format_message())
+        return EXIT_USAGE
+    except (DnsblError, OSError) as error:
+        complain(str(error))
+        return EXIT_USAGE
+    except ImportError as error:
+        complain(str(error))
+        return EXIT_SOFTWARE
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        return EXIT_SOFTWARE
+
+
+def complain(message: str) -> None:
+    """Write `dnsbl: MESSAGE` as one line to stderr, control characters escaped."""
+    click.echo(f"dnsbl: {printable(message)}", err=True)
+
+
+def _run(args: list[str]) -> int:
+    """Parse and run, without click's own ending: it would end a broken pipe with 1, which means listed."""
+    try:
+        with group.make_context("dnsbl", args) as ctx:
+            code = group.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _drop_stdout() -> None:
+    """Give what is left unwritten nowhere to go, or the interpreter would complain of it as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,53 @@
+"""The options that several commands share, each defined once.
+
+Only what is typed is handled here; what it means (zone text, nameserver text, the file) is checked by
+the parts it belongs to, and their `InputError` is what the user reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+zone_option = click.option(
+    "-z",
+    "--zone",
+    "zones",
+    metavar="ZONE",
+    multiple=True,
+    help="Zone to ask, as Postfix writes it: NAME[=FILTER][*WEIGHT]. Repeatable; default: as configured.",
+)
+nameserver_option = click.option(
+    "--nameserver",
+    "nameservers",
+    metavar="HOST[:PORT]",
+    multiple=True,
+    help="Nameserver to ask, an IP address. Repeatable; default: as configured, else the system's.",
+)
+deadline_option = click.option(
+    "--deadline",
+    "deadline_s",
+    metavar="SECONDS",
+    type=float,
+    help="How long one lookup may take. Default: 3.",
+)
+config_option = click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Configuration. Default: $DNSBL_CONFIG, else /etc/dnsbl.toml if there is one.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+def lookup_options(function: F) -> F:
+    """All of them: for a command that looks something up."""
+    for option in (json_option, config_option, deadline_option, nameserver_option, zone_option):
+        function = option(function)
+    return function
