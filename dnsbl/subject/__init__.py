@@ -1,0 +1,1 @@
+"""What is looked up: an IP address or a domain, in whatever form it comes. No I/O."""
