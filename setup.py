@@ -7,6 +7,7 @@ DNSBL_SANITIZE=address,undefined builds with those sanitizers; DNSBL_COVERAGE=1 
 from __future__ import annotations
 
 import os
+from glob import glob
 
 from setuptools import Extension, setup
 
@@ -21,11 +22,15 @@ if os.environ.get("DNSBL_COVERAGE") == "1":
     link_args += ["--coverage"]
 
 
+c_sources = sorted(glob("src_c/*.c"))
+c_headers = sorted(glob("src_c/*.h"))
+
+
 def extension(name: str, *sources: str, depends: tuple[str, ...] = ()) -> Extension:
     return Extension(
         f"dnsbl.engine.{name}",
         [f"dnsbl/engine/{name}.pyx", *sources],
-        depends=list(depends),
+        depends=[*c_headers, *depends],
         include_dirs=["src_c"],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
@@ -34,12 +39,7 @@ def extension(name: str, *sources: str, depends: tuple[str, ...] = ()) -> Extens
 
 setup(
     ext_modules=[
-        extension("_qname", "src_c/qname.c", depends=("src_c/qname.h",)),
-        extension(
-            "_engine",
-            "src_c/fanout.c",
-            "src_c/qname.c",
-            depends=("src_c/qname.h", "src_c/fanout.h", "dnsbl/engine/capi.pxd"),
-        ),
+        extension("_qname", "src_c/qname.c"),
+        extension("_engine", *c_sources, depends=("dnsbl/engine/capi.pxd",)),
     ]
 )
