@@ -1,0 +1,176 @@
+"""TOML tables read strictly: every value's type and range checked, every complaint with file and line.
+
+A complaint is a ConfigError of one line, `FILE:LINE: what is wrong; what to do`. What the keys mean is for
+those who use this (dnsbl/config.py, dnsbl/policy/rules.py); no file is read here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from dnsbl.errors import ConfigError
+from dnsbl.toml_lines import Path, find_lines
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where values come from: the file's name as messages show it, and the line of each key."""
+
+    name: str
+    lines: Mapping[Path, int] = field(default_factory=dict, repr=False)
+
+    def where(self, path: Path) -> str:
+        """`FILE:LINE` of a key path, or of the nearest table around it that stands in the file.
+
+        >>> Source("dnsbl.toml", {("zone", 0): 7}).where(("zone", 0, "weight"))
+        'dnsbl.toml:7'
+        """
+        while path and path not in self.lines:
+            path = path[:-1]
+        return f"{self.name}:{self.lines[path]}" if path else self.name
+
+    def error(self, path: Path, message: str, text: object = "") -> ConfigError:
+        """A ConfigError for the value at `path`; `text` is what offends (never a secret)."""
+        return ConfigError(f"{self.where(path)}: {message}", str(text))
+
+
+def parse_toml(text: str, name: str) -> tuple[dict[str, Any], Source]:
+    """The values of a TOML text, and where they stand. `name` is how messages call the file.
+
+    Raises ConfigError with the line where `text` is not TOML.
+    """
+    try:
+        values = tomllib.loads(text)
+        return values, Source(name, find_lines(text))
+    except tomllib.TOMLDecodeError as error:
+        message, line = str(error), len(text.splitlines()) or 1
+        if found := re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message):
+            message, line = message[: found.start()], int(found[1] or line)
+        raise ConfigError(f"{name}:{line}: not TOML: {message}", _line_of(text, line)) from None
+    except RecursionError:
+        raise ConfigError(f"{name}: arrays or tables nested too deep", "") from None
+
+
+def _line_of(text: str, line: int) -> str:
+    lines = text.splitlines()
+    return lines[line - 1].strip()[:200] if line <= len(lines) else ""
+
+
+def check_keys(table: Mapping[str, object], known: Iterable[str], path: Path, source: Source) -> None:
+    """Raise ConfigError for the first key of `table` (which stands at `path`) that is not in `known`.
+
+    The message names the key, its line and the nearest known key.
+    """
+    names = sorted(known)
+    for key in table:
+        if key not in names:
+            nearest = get_close_matches(key, names, n=1, cutoff=0.0)
+            place = f" in {format_path(path)}" if path else ""
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise source.error((*path, key), f"unknown key {key!r}{place}{hint}", key)
+
+
+def format_path(path: Path) -> str:
+    """A table's path as its header is written: `[[policy.rule]]`, `[resolver]`."""
+    header = ".".join(str(part) for part in path if isinstance(part, str))
+    return f"[[{header}]]" if isinstance(path[-1], int) else f"[{header}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of a TOML file with its place. Each reader returns None where the key is not there.
+
+    Each raises ConfigError where the value is of another type or out of range.
+    """
+
+    values: Mapping[str, Any]
+    path: Path
+    source: Source
+
+    def check_keys(self, known: Iterable[str]) -> None:
+        check_keys(self.values, known, self.path, self.source)
+
+    def error(self, key: str, message: str, text: object = "") -> ConfigError:
+        return self.source.error((*self.path, key), f"{key}: {message}", text)
+
+    def number(self, key: str, low: float, high: float) -> float | None:
+        """A float or integer from `low` to `high`, both included."""
+        value = self._take(key, (int, float), "a number")
+        if value is not None and not (math.isfinite(value) and low <= value <= high):
+            raise self.error(key, f"{value} is out of range; give {low:g} to {high:g}", value)
+        return None if value is None else float(value)
+
+    def integer(self, key: str, low: int, high: int) -> int | None:
+        """An integer from `low` to `high`, both included."""
+        value: int | None = self._take(key, int, "a whole number")
+        if value is not None and not low <= value <= high:
+            raise self.error(key, f"{value} is out of range; give {low} to {high}", value)
+        return value
+
+    def text(self, key: str) -> str | None:
+        """A text that is not empty."""
+        value: str | None = self._take(key, str, "a text")
+        if value is not None and not value.strip():
+            raise self.error(key, "is empty; give a text or leave the key out", value)
+        return value
+
+    def choice(self, key: str, choices: Iterable[str]) -> str | None:
+        """One of the texts in `choices`."""
+        value, names = self.text(key), list(choices)
+        if value is not None and value not in names:
+            raise self.error(key, f"{value!r} is none of {', '.join(names)}", value)
+        return value
+
+    def flag(self, key: str) -> bool | None:
+        value: bool | None = self._take(key, bool, "true or false")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...] | None:
+        """An array of texts, none of them empty."""
+        values = self._take(key, list, 'an array of texts, as in ["a", "b"]')
+        if values is None:
+            return None
+        for index, value in enumerate(values):
+            if not isinstance(value, str) or not value.strip():
+                path = (*self.path, key, index)
+                raise self.source.error(path, f"{key}: {value!r} is not a text; give texts in quotes", value)
+        return tuple(values)
+
+    def table(self, key: str) -> Table | None:
+        values = self._take(key, dict, f"a table; write it as {format_path((*self.path, key))}")
+        return None if values is None else Table(values, (*self.path, key), self.source)
+
+    def tables(self, key: str) -> tuple[Table, ...]:
+        """An array of tables, `[[key]]` or inline; empty where the key is not there."""
+        path = (*self.path, key)
+        values = self._take(key, list, f"an array of tables; write each as {format_path((*path, 0))}") or []
+        for index, value in enumerate(values):
+            if not isinstance(value, dict):
+                raise self.source.error((*path, index), f"{key}: {value!r} is not a table", value)
+        return tuple(Table(value, (*path, index), self.source) for index, value in enumerate(values))
+
+    def _take(self, key: str, kind: type | tuple[type, ...], what: str) -> Any:
+        value = self.values.get(key)
+        if value is None:
+            return None
+        # bool is an int in Python, and not one here.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self.error(key, f"{_shown(value)} is not {what}", value)
+        return value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
