@@ -1,0 +1,91 @@
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+Answer: TypeAlias = tuple[
+    int, int, tuple[int, ...], int | None, int | None, int | None, int, int, tuple[bytes, ...]
+]
+"""status, rcode (-1: none came), A records in host order (ascending, unique), lowest TTL, SOA TTL, SOA
+minimum (seconds, None: no such record), latency in microseconds, index of the server that answered (-1:
+none), TXT records (sorted; the strings of one joined without a space; at most 4 of at most 512 bytes)."""
+
+MAX_ZONES: int
+MAX_NAMESERVERS: int
+TYPE_A: int
+TYPE_TXT: int
+
+class Plan:
+    zones: tuple[bytes, ...]
+    sets: tuple[int, ...]
+    timeouts_s: tuple[float, ...]
+    def __new__(cls, zones: Iterable[str], sets: Iterable[int], timeouts_s: Iterable[float]) -> Plan: ...
+
+class Fan:
+    key: bytes | str
+    indices: tuple[int, ...]
+    tag: Any
+    token: int
+    @property
+    def finished(self) -> bool:
+        """All questions are answered, or were given up after the listening time."""
+    @property
+    def open_indices(self) -> tuple[int, ...]:
+        """The zones whose answers are still out."""
+    def take(self) -> list[tuple[int, Answer]]:
+        """The answers that no call of take has returned yet, with their zones."""
+    def answers(self) -> dict[int, Answer]:
+        """All answers so far, by zone."""
+
+class Ticket:
+    fan: Fan
+    owner: Any
+    @property
+    def done(self) -> bool:
+        """Its deadline has passed, or its fan has finished."""
+
+class Waiter:
+    def __new__(cls, with_fd: bool = False) -> Waiter: ...
+    def fileno(self) -> int:
+        """The descriptor that is readable while there is something to drain; -1 without one."""
+    def drain(self) -> list[Ticket]:
+        """The tickets with something new, the oldest first. Never waits."""
+    def wait(self, for_s: float) -> list[Ticket]:
+        """As drain, but waits for at most `for_s` seconds; signals are seen within 0.1 s."""
+    def forget(self, ticket: Ticket) -> None:
+        """Nobody waits for this ticket any more."""
+    def abandon_after_fork(self) -> None: ...
+
+class Engine:
+    def close(self) -> None:
+        """Stop the thread; what is in flight ends as TIMEOUT. Safe to call twice."""
+    def abandon_after_fork(self) -> None:
+        """In a child after fork(): forget the parent's thread and all that is in flight."""
+    def nameserver_set(self, servers: Sequence[str]) -> int:
+        """The number of this set of nameservers, in order of preference. Equal sets share a number."""
+    def fan(
+        self,
+        plan: Plan,
+        key: bytes | str,
+        indices: Iterable[int],
+        record_type: int = ...,
+        tries: int = 0,
+        tag: Any = None,
+    ) -> Fan:
+        """Questions for `key` (address bytes, or a domain in A-label form) in the zones `indices`.
+
+        `tries` 0: as many as fit before the deadline."""
+    def submit(
+        self,
+        fan: Fan,
+        waiter: Waiter,
+        deadline_s: float,
+        listen_s: float = 2.0,
+        each: bool = False,
+        owner: Any = None,
+    ) -> Ticket:
+        """Ask a new fan, or join one in flight; `deadline_s` and `listen_s` are seconds from now."""
+    @property
+    def has_retired(self) -> bool: ...
+    def retired(self) -> list[Fan]:
+        """Fans with answers that no waiter was told of, and all that finished since the last call."""
+    @property
+    def in_flight(self) -> int: ...

@@ -1,0 +1,364 @@
+# cython: language_level=3, embedsignature=True, freethreading_compatible=False
+"""The fan-out of src_c as Python objects: an Engine with its thread, Plans, Fans, Tickets, Waiters.
+
+What the objects mean and which thread may use them stands in src_c/fanout.h and in _engine.pyi.
+Nothing here knows what an answer means for a list.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uint64_t, uintptr_t
+
+from dnsbl.engine.capi cimport *
+
+from dnsbl.engine.nameservers import is_loopback
+from dnsbl.errors import ClosedError, NameserverError
+
+MAX_ZONES = DNSBL_FANOUT_MAX_SLOTS
+MAX_NAMESERVERS = DNSBL_FANOUT_MAX_SET
+TYPE_A = DNSBL_TYPE_A
+TYPE_TXT = DNSBL_TYPE_TXT
+
+cdef double SIGNAL_CHECK_S = 0.1
+
+
+cdef uint64_t as_ns(double seconds) noexcept:
+    if seconds <= 0:
+        return 0
+    return <uint64_t>(min(seconds, 86400.0) * 1e9)
+
+
+cdef object ttl_or_none(unsigned int ttl):
+    return None if ttl == <unsigned int>DNSBL_NO_TTL else ttl
+
+
+cdef class Plan:
+    """Where the questions of a resolver go: per zone its wire name, nameserver set and try timeout."""
+
+    cdef readonly tuple zones      # of bytes: the names as they go to C, secret keys included
+    cdef readonly tuple sets
+    cdef readonly tuple timeouts_s
+
+    def __cinit__(self, zones, sets, timeouts_s):
+        self.zones = tuple(zone.encode("ascii") for zone in zones)
+        self.sets = tuple(sets)
+        self.timeouts_s = tuple(timeouts_s)
+        if not len(self.zones) == len(self.sets) == len(self.timeouts_s) <= MAX_ZONES:
+            raise ValueError(f"at most {MAX_ZONES} zones, each with a set and a timeout")
+
+
+cdef class Fan:
+    """One name asked of several zones: the questions in flight and their answers."""
+
+    cdef dnsbl_fan *_c
+    cdef readonly object key
+    cdef readonly tuple indices    # the zone of each slot, as an index into the plan
+    cdef readonly object tag
+    cdef readonly uint64_t token
+    cdef uint64_t _taken
+
+    def __dealloc__(self):
+        if self._c != NULL:
+            dnsbl_fan_release(self._c)
+
+    @property
+    def finished(self):
+        return dnsbl_fan_finished(self._c)
+
+    @property
+    def open_indices(self):
+        return tuple([z for i, z in enumerate(self.indices) if dnsbl_fan_answer(self._c, i) == NULL])
+
+    def take(self):
+        cdef int i
+        cdef const dnsbl_answer *answer
+        cdef list out = []
+        for i in range(len(self.indices)):
+            if self._taken >> i & 1:
+                continue
+            answer = dnsbl_fan_answer(self._c, i)
+            if answer == NULL:
+                continue
+            self._taken |= <uint64_t>1 << i
+            out.append((self.indices[i], answer_tuple(answer)))
+        return out
+
+    def answers(self):
+        cdef int i
+        cdef const dnsbl_answer *answer
+        cdef dict out = {}
+        for i in range(len(self.indices)):
+            answer = dnsbl_fan_answer(self._c, i)
+            if answer != NULL:
+                out[self.indices[i]] = answer_tuple(answer)
+        return out
+
+
+cdef tuple addresses_of(const dnsbl_answer *answer):
+    if answer.address_count == 0:
+        return ()
+    if answer.address_count == 1:
+        return (answer.address[0],)
+    return tuple(sorted({answer.address[i] for i in range(answer.address_count)}))
+
+
+cdef tuple texts_of(const dnsbl_answer *answer):
+    cdef size_t start = 0
+    cdef list texts = []
+    cdef int i
+    for i in range(answer.text_count):
+        texts.append((<const char *>answer.text)[start:start + answer.text_length[i]])
+        start += answer.text_length[i]
+    return tuple(sorted(texts))
+
+
+cdef tuple answer_tuple(const dnsbl_answer *answer):
+    return (
+        answer.status,
+        answer.rcode,
+        addresses_of(answer),
+        ttl_or_none(answer.ttl),
+        ttl_or_none(answer.soa_ttl),
+        ttl_or_none(answer.soa_minimum),
+        answer.latency_us,
+        answer.server,
+        texts_of(answer) if answer.text_count else (),
+    )
+
+
+cdef class Ticket:
+    """One waiter's interest in a fan, until its deadline."""
+
+    cdef dnsbl_ticket *_c
+    cdef readonly Fan fan
+    cdef public object owner
+
+    def __dealloc__(self):
+        if self._c != NULL:
+            dnsbl_ticket_abandon(self._c)
+            dnsbl_ticket_release(self._c)
+
+    @property
+    def done(self):
+        return dnsbl_ticket_done(self._c)
+
+
+cdef class Waiter:
+    """A completion list: of a blocking caller, or (with a descriptor) of an event loop."""
+
+    cdef dnsbl_waiter *_c
+    cdef dict _tickets
+
+    def __cinit__(self, bint with_fd=False):
+        self._tickets = {}
+        self._c = dnsbl_waiter_new(with_fd)
+        if self._c == NULL:
+            raise MemoryError("no memory or no descriptor left for a completion list")
+
+    def __dealloc__(self):
+        if self._c != NULL:
+            dnsbl_waiter_close(self._c)
+
+    def fileno(self):
+        return dnsbl_waiter_fd(self._c)
+
+    def drain(self):
+        cdef dnsbl_ticket *c
+        cdef list ready = []
+        while True:
+            c = dnsbl_waiter_pop(self._c)
+            if c == NULL:
+                return ready
+            done = dnsbl_ticket_done(c)
+            number = <uintptr_t>c
+            dnsbl_ticket_release(c)
+            ticket = self._tickets.pop(number, None) if done else self._tickets.get(number)
+            if ticket is not None:
+                ready.append(ticket)
+
+    def wait(self, double for_s):
+        cdef uint64_t until = dnsbl_fanout_now() + as_ns(for_s)
+        cdef uint64_t now, piece
+        while True:
+            ready = self.drain()
+            now = dnsbl_fanout_now()
+            if ready or now >= until:
+                return ready
+            piece = min(until - now, as_ns(SIGNAL_CHECK_S))
+            with nogil:
+                dnsbl_waiter_wait(self._c, piece)
+            PyErr_CheckSignals()
+
+    def forget(self, Ticket ticket):
+        dnsbl_ticket_abandon(ticket._c)
+        self._tickets.pop(<uintptr_t>ticket._c, None)
+
+    def abandon_after_fork(self):
+        self._c = NULL
+        self._tickets = {}
+
+
+cdef class Engine:
+    """The loop thread and what is in flight."""
+
+    cdef dnsbl_loop *_c
+    cdef object _options
+    cdef dict _in_flight
+    cdef uint64_t _next_token
+
+    def __cinit__(self):
+        self._in_flight = {}
+        self._c = dnsbl_fanout_new()
+        if self._c == NULL:
+            raise MemoryError("no memory or no descriptor left for the engine")
+
+    def __init__(self):
+        from dnsbl.engine import cares  # pycares takes long to import: only with the first engine
+
+        cares.check()
+        self._options = cares.Options(<uintptr_t>&dnsbl_fanout_socket, <uintptr_t>self._c)
+        cdef dnsbl_cares table = cares_table(cares, self._options)
+        cdef int error = dnsbl_fanout_start(self._c, &table)
+        if error:
+            raise OSError(error, "cannot start the engine's thread")
+
+    def __dealloc__(self):
+        self.close()
+
+    def close(self):
+        cdef dnsbl_loop *loop = self._c
+        if loop == NULL:
+            return
+        with nogil:
+            dnsbl_fanout_stop(loop)
+        # Another thread may have closed it meanwhile.
+        if self._c != NULL:
+            self._c = NULL
+            dnsbl_fanout_free(loop)
+        self._in_flight.clear()
+
+    def abandon_after_fork(self):
+        if self._c != NULL:
+            dnsbl_fanout_abandon(self._c)
+        self._c = NULL
+        self._in_flight = {}
+
+    cdef dnsbl_loop *loop(self) except NULL:
+        if self._c == NULL:
+            raise ClosedError("the engine is closed")
+        return self._c
+
+    def nameserver_set(self, servers):
+        cdef const char *texts[8]
+        cdef c_bool loopback[8]
+        if not 1 <= len(servers) <= MAX_NAMESERVERS:
+            raise NameserverError(f"{len(servers)} nameservers: give 1 to {MAX_NAMESERVERS}", ", ".join(servers))
+        encoded = [server.encode("ascii") for server in servers]
+        for i, text in enumerate(encoded):
+            texts[i] = text
+            loopback[i] = is_loopback(servers[i])
+        cdef int number = dnsbl_fanout_add_set(self.loop(), texts, loopback, <int>len(servers))
+        if number < 0:
+            raise NameserverError("too many different sets of nameservers", ", ".join(servers))
+        return number
+
+    def fan(self, Plan plan, key, indices, int record_type=DNSBL_TYPE_A, int tries=0, tag=None):
+        cdef Fan fan = Fan.__new__(Fan)
+        cdef int slot = 0, length
+        cdef bytes zone, name
+        cdef char *out
+        fan.indices = tuple(indices)
+        fan.key = key
+        fan.tag = tag
+        self._next_token += 1
+        fan.token = self._next_token
+        fan._c = dnsbl_fan_new(<int>len(fan.indices), fan.token)
+        if fan._c == NULL:
+            raise MemoryError("no memory for a lookup")
+        is_address = isinstance(key, bytes)
+        name = key if is_address else key.encode("ascii")
+        for slot in range(len(fan.indices)):
+            index = fan.indices[slot]
+            zone = plan.zones[index]
+            out = dnsbl_fan_question(fan._c, slot, plan.sets[index], <dnsbl_qtype>record_type,
+                                     as_ns(plan.timeouts_s[index]), tries)
+            if is_address:
+                length = dnsbl_qname_reverse(<const unsigned char *>name, len(name), zone, len(zone),
+                                             out, DNSBL_FANOUT_MAX_NAME)
+            else:
+                length = dnsbl_qname_join(name, len(name), zone, len(zone), out, DNSBL_FANOUT_MAX_NAME)
+            if length < 0:
+                raise ValueError("a query name that cannot be made")
+        return fan
+
+    def submit(self, Fan fan, Waiter waiter, double deadline_s, double listen_s=2.0, bint each=False, owner=None):
+        cdef Ticket ticket = Ticket.__new__(Ticket)
+        cdef dnsbl_loop *loop = self.loop()
+        ticket.fan = fan
+        ticket.owner = owner
+        self._in_flight[fan.token] = fan
+        ticket._c = dnsbl_fanout_submit(loop, fan._c, waiter._c, dnsbl_fanout_now() + as_ns(deadline_s),
+                                        as_ns(listen_s), each)
+        if ticket._c == NULL:
+            self._in_flight.pop(fan.token, None)
+            raise ClosedError("the engine is closed")
+        waiter._tickets[<uintptr_t>ticket._c] = ticket
+        return ticket
+
+    @property
+    def has_retired(self):
+        return self._c != NULL and dnsbl_fanout_has_retired(self._c)
+
+    def retired(self):
+        cdef uint64_t token
+        cdef list fans = []
+        if self._c == NULL:
+            return fans
+        while dnsbl_fanout_retired(self._c, &token):
+            fan = self._in_flight.get(token)
+            if fan is None:
+                continue
+            if fan.finished:
+                del self._in_flight[token]
+            fans.append(fan)
+        if dnsbl_fanout_retired_overflow(self._c):
+            for token, fan in list(self._in_flight.items()):
+                if fan.finished:
+                    del self._in_flight[token]
+                    fans.append(fan)
+        return fans
+
+    @property
+    def in_flight(self):
+        return len(self._in_flight)
+
+
+cdef void *pointer(number) except? NULL:
+    return <void *><uintptr_t>number
+
+
+cdef dnsbl_cares cares_table(cares, options) except *:
+    cdef dnsbl_cares table
+    found = cares.addresses()
+    table.init_options = pointer(found["ares_init_options"])
+    table.set_servers_csv = pointer(found["ares_set_servers_csv"])
+    table.destroy = pointer(found["ares_destroy"])
+    table.query_dnsrec = pointer(found["ares_query_dnsrec"])
+    table.process_fd = pointer(found["ares_process_fd"])
+    table.record_rr_cnt = pointer(found["ares_dns_record_rr_cnt"])
+    table.record_rr_get_const = pointer(found["ares_dns_record_rr_get_const"])
+    table.rr_get_type = pointer(found["ares_dns_rr_get_type"])
+    table.rr_get_ttl = pointer(found["ares_dns_rr_get_ttl"])
+    table.rr_get_addr = pointer(found["ares_dns_rr_get_addr"])
+    table.rr_get_u32 = pointer(found["ares_dns_rr_get_u32"])
+    table.rr_get_abin_cnt = pointer(found["ares_dns_rr_get_abin_cnt"])
+    table.rr_get_abin = pointer(found["ares_dns_rr_get_abin"])
+    # Not in pycares' declarations: looked for in the shared object, and done without if not there.
+    cdef bytes path = cares.library_path().encode()
+    cdef void *library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD)
+    table.process_fds = NULL if library == NULL else dlsym(library, "ares_process_fds")
+    table.record_get_rcode = NULL if library == NULL else dlsym(library, "ares_dns_record_get_rcode")
+    table.options_loopback = pointer(options.loopback)
+    table.options_remote = pointer(options.remote)
+    table.optmask_loopback = options.optmask_loopback
+    table.optmask_remote = options.optmask_remote
+    return table

@@ -1,0 +1,123 @@
+"""c-ares as it comes with pycares: finds its functions, checks that they are the expected ones.
+
+pycares carries c-ares inside its CFFI module `pycares._cares`, which is private: so the functions are
+checked by name and C signature at import, and anything unexpected is one ImportError that names both
+versions. No query is made here, and no channel lives here: the loop thread makes its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pycares
+from pycares import _cares  # type: ignore[attr-defined]
+
+MINIMUM = (1, 34, 0)
+
+_FFI = _cares.ffi
+_LIB = _cares.lib
+
+SIGNATURES = {
+    "ares_init_options": "int(*)(struct ares_channeldata * *, struct ares_options *, int)",
+    "ares_set_servers_csv": "int(*)(struct ares_channeldata *, char *)",
+    "ares_destroy": "void(*)(struct ares_channeldata *)",
+    "ares_query_dnsrec": (
+        "ares_status_t(*)(struct ares_channeldata *, char *, ares_dns_class_t, ares_dns_rec_type_t, "
+        "void(*)(void *, ares_status_t, size_t, struct ares_dns_record *), void *, unsigned short *)"
+    ),
+    "ares_process_fd": "void(*)(struct ares_channeldata *, int32_t, int32_t)",
+    "ares_dns_record_rr_cnt": "size_t(*)(struct ares_dns_record *, ares_dns_section_t)",
+    "ares_dns_record_rr_get_const": (
+        "struct ares_dns_rr *(*)(struct ares_dns_record *, ares_dns_section_t, size_t)"
+    ),
+    "ares_dns_rr_get_type": "ares_dns_rec_type_t(*)(struct ares_dns_rr *)",
+    "ares_dns_rr_get_ttl": "unsigned int(*)(struct ares_dns_rr *)",
+    "ares_dns_rr_get_addr": "struct in_addr *(*)(struct ares_dns_rr *, ares_dns_rr_key_t)",
+    "ares_dns_rr_get_u32": "unsigned int(*)(struct ares_dns_rr *, ares_dns_rr_key_t)",
+    "ares_dns_rr_get_abin_cnt": "size_t(*)(struct ares_dns_rr *, ares_dns_rr_key_t)",
+    "ares_dns_rr_get_abin": "unsigned char *(*)(struct ares_dns_rr *, ares_dns_rr_key_t, size_t, size_t *)",
+}
+"""The functions the engine calls, with their C types as CFFI prints them."""
+
+# Public ABI of c-ares (ares.h of 1.34); CFFI does not name these.
+_FLAG_STAYOPEN = 1 << 4
+_FLAG_NOSEARCH = 1 << 5
+_FLAG_NOCHECKRESP = 1 << 7
+_FLAG_EDNS = 1 << 8
+_OPT_FLAGS = 1 << 0
+_OPT_TRIES = 1 << 2
+_OPT_LOOKUPS = 1 << 8
+_OPT_SOCK_STATE_CB = 1 << 9
+_OPT_TIMEOUTMS = 1 << 13
+_OPT_NOROTATE = 1 << 16
+_OPT_RESOLVCONF = 1 << 17
+_OPT_UDP_MAX_QUERIES = 1 << 19
+_OPT_QUERY_CACHE = 1 << 21
+
+_QUERIES_PER_PORT = 256
+"""Queries from one source port before it changes (RFC 5452 section 9.2), except towards loopback."""
+
+
+def check() -> None:
+    """Raise ImportError, naming both versions, unless the loaded c-ares is one the engine can drive."""
+    version = _FFI.string(_LIB.ares_version(_FFI.NULL)).decode()
+    numbers = tuple(int(part) for part in version.split(".")[:3])
+    versions = f"pycares {pycares.__version__} with c-ares {version}"
+    if numbers < MINIMUM:
+        raise ImportError(f"dnsbl needs c-ares 1.34 or newer and found {versions}: upgrade pycares")
+    for name, expected in SIGNATURES.items():
+        if not hasattr(_LIB, name):
+            raise ImportError(f"dnsbl needs {name}, which {versions} does not offer: install pycares 5.2")
+        found = _FFI.typeof(_FFI.addressof(_LIB, name)).cname
+        if found != expected:
+            raise ImportError(
+                f"dnsbl needs {name} as {expected!r}; in {versions} it is {found!r}: install pycares 5.2"
+            )
+
+
+def addresses() -> dict[str, int]:
+    """The address of each function of `SIGNATURES`."""
+    return {name: int(_FFI.cast("uintptr_t", _FFI.addressof(_LIB, name))) for name in SIGNATURES}
+
+
+def library_path() -> str:
+    """The file of the shared object that c-ares is in, for what CFFI does not declare."""
+    return str(_cares.__file__)
+
+
+class Options:
+    """Two `struct ares_options`, for nameservers on loopback and for all others.
+
+    `callback` and `data` are the addresses of the socket state callback and of its argument. The
+    structs live as long as this object.
+    """
+
+    def __init__(self, callback: int, data: int) -> None:
+        self._alive: list[Any] = []
+        self.loopback, self.optmask_loopback = self._make(callback, data, queries_per_port=0)
+        self.remote, self.optmask_remote = self._make(callback, data, queries_per_port=_QUERIES_PER_PORT)
+
+    def _make(self, callback: int, data: int, queries_per_port: int) -> tuple[int, int]:
+        options = _FFI.new("struct ares_options *")
+        nowhere = _FFI.new("char[]", b"/dev/null")
+        only_dns = _FFI.new("char[]", b"b")
+        self._alive += [options, nowhere, only_dns]
+        # Setting flags replaces the default, EDNS included. Answers with an error rcode are wanted
+        # too (NOCHECKRESP); which server is asked next is decided by the loop, so one try.
+        options.flags = _FLAG_EDNS | _FLAG_NOSEARCH | _FLAG_STAYOPEN | _FLAG_NOCHECKRESP
+        options.tries = 1
+        options.timeout = 5000  # used only where ares_process_fds is missing
+        options.lookups = only_dns
+        options.resolvconf_path = nowhere
+        options.sock_state_cb = _FFI.cast("ares_sock_state_cb", callback)
+        options.sock_state_cb_data = _FFI.cast("void *", data)
+        # c-ares' own cache has no size limit and keeps answers that RFC 2308 says not to keep.
+        options.qcache_max_ttl = 0
+        optmask = (
+            _OPT_FLAGS | _OPT_TRIES | _OPT_TIMEOUTMS | _OPT_LOOKUPS | _OPT_SOCK_STATE_CB | _OPT_NOROTATE
+            | _OPT_RESOLVCONF | _OPT_QUERY_CACHE
+        )  # fmt: skip
+        if queries_per_port:
+            options.udp_max_queries = queries_per_port
+            optmask |= _OPT_UDP_MAX_QUERIES
+        return int(_FFI.cast("uintptr_t", options)), optmask

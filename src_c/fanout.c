@@ -1,0 +1,288 @@
+/* When a question is asked, asked again, answered or given up, and who is told. Loop thread only. */
+#include <stdlib.h>
+
+#include "fanout_internal.h"
+
+#define UNREACHABLE_RETRY (250 * DNSBL_MS) /* after a refused connection: no spinning */
+#define MALFORMED_RETRY (20 * DNSBL_MS)    /* times 1..4, so that neighbours hit by it come apart */
+
+enum { MALFORMED_MAX = 3 };
+
+/* ---- telling others ---- */
+
+void dnsbl_fanout_flush_wakes(dnsbl_loop *loop)
+{
+    for (int i = 0; i < loop->to_wake_count; i++) {
+        dnsbl_waiter_wake(loop->to_wake[i]);
+        dnsbl_waiter_release(loop->to_wake[i]);
+    }
+    loop->to_wake_count = 0;
+}
+
+static void notify(dnsbl_loop *loop, dnsbl_ticket *ticket)
+{
+    if (atomic_load_explicit(&ticket->abandoned, memory_order_acquire))
+        return;
+    dnsbl_waiter_push(ticket->waiter, ticket);
+    for (int i = 0; i < loop->to_wake_count; i++)
+        if (loop->to_wake[i] == ticket->waiter)
+            return;
+    if (loop->to_wake_count == (int)(sizeof loop->to_wake / sizeof *loop->to_wake))
+        dnsbl_fanout_flush_wakes(loop);
+    dnsbl_waiter_retain(ticket->waiter);
+    loop->to_wake[loop->to_wake_count++] = ticket->waiter;
+}
+
+/* Takes the loop's reference to the ticket. */
+static void deliver(dnsbl_loop *loop, dnsbl_ticket *ticket)
+{
+    atomic_store_explicit(&ticket->done, true, memory_order_release);
+    notify(loop, ticket);
+    dnsbl_ticket_release(ticket);
+}
+
+static bool anyone_waits(const dnsbl_fan *fan)
+{
+    for (const dnsbl_ticket *t = fan->tickets; t != NULL; t = t->next)
+        if (!atomic_load_explicit(&t->abandoned, memory_order_acquire))
+            return true;
+    return false;
+}
+
+/* ---- answers ---- */
+
+/* Every slot is answered: tell all, and let go. */
+static void finish(dnsbl_loop *loop, dnsbl_fan *fan)
+{
+    atomic_store_explicit(&fan->finished, true, memory_order_release);
+    if (fan->heap_index >= 0)
+        dnsbl_heap_remove(loop, fan);
+    while (fan->tickets != NULL) {
+        dnsbl_ticket *ticket = fan->tickets;
+        fan->tickets = ticket->next;
+        deliver(loop, ticket);
+    }
+    dnsbl_fan_retire(loop, fan);
+    dnsbl_fan_release(fan);
+}
+
+/* The slot's answer is whole: publish it. */
+static void settle(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
+{
+    s->answer.latency_us = (uint32_t)((now - s->first_try) / 1000);
+    atomic_store_explicit(&s->answered, true, memory_order_release);
+    if (--fan->open == 0) {
+        finish(loop, fan);
+        return;
+    }
+    for (dnsbl_ticket *t = fan->tickets; t != NULL; t = t->next)
+        if (t->each)
+            notify(loop, t);
+    if (!anyone_waits(fan))
+        dnsbl_fan_retire(loop, fan);
+}
+
+static void settle_without_answer(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
+{
+    dnsbl_answer *answer = &s->answer;
+    answer->ttl = answer->soa_ttl = answer->soa_minimum = DNSBL_NO_TTL;
+    answer->rcode = -1;
+    answer->server = -1;
+    answer->status = s->malformed > 0 ? DNSBL_STATUS_MALFORMED : DNSBL_STATUS_TIMEOUT;
+    if (s->error_rcode >= 0) {
+        answer->rcode = s->error_rcode;
+        answer->server = s->error_server;
+        answer->status = (uint8_t)dnsbl_answer_status(s->error_rcode);
+    }
+    settle(loop, fan, s, now);
+}
+
+static void due_by(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t at)
+{
+    if (fan->heap_index < 0 || at >= fan->due)
+        return;
+    fan->due = at;
+    dnsbl_heap_fix(loop, fan->heap_index);
+}
+
+static void ask_again_at(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t at)
+{
+    if (at >= s->next_try)
+        return;
+    s->next_try = at;
+    due_by(loop, fan, at);
+}
+
+static bool another_server(const dnsbl_loop *loop, const slot *s)
+{
+    return s->tried != (1u << loop->sets[s->set].count) - 1 && s->tries < s->set_tries;
+}
+
+static void on_error_rcode(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, const query *q, int rcode, uint64_t now)
+{
+    s->error_rcode = (int16_t)rcode;
+    s->error_server = q->server;
+    s->refused |= (uint8_t)(1u << q->server);
+    if (another_server(loop, s))
+        ask_again_at(loop, fan, s, now);
+    else if (s->refused == s->tried)
+        settle_without_answer(loop, fan, s, now);
+    /* else a server asked earlier may still answer; the next try's time decides */
+}
+
+void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *record, uint64_t now)
+{
+    dnsbl_fan *fan = q->fan;
+    slot *s = &fan->slots[q->slot];
+    if (s->answered || status == ARES_EDESTRUCTION || status == ARES_ECANCELLED)
+        return;
+    if (record != NULL) {
+        int rcode = dnsbl_answer_rcode(&loop->cares, status, record);
+        dnsbl_status means = dnsbl_answer_status(rcode);
+        if (means == DNSBL_STATUS_REFUSED || means == DNSBL_STATUS_RCODE) {
+            on_error_rcode(loop, fan, s, q, rcode, now);
+            return;
+        }
+        if (!dnsbl_answer_read(&loop->cares, &s->answer, s->type, record))
+            return; /* no memory for it: as if it were lost */
+        s->answer.status = (uint8_t)means;
+        s->answer.rcode = (int16_t)rcode;
+        s->answer.server = q->server;
+        settle(loop, fan, s, now);
+    } else if (status == ARES_EBADRESP) {
+        /* c-ares closes the socket on which nonsense came, which ends every try on it. */
+        if (++s->malformed >= MALFORMED_MAX)
+            settle_without_answer(loop, fan, s, now);
+        else
+            ask_again_at(loop, fan, s, now + MALFORMED_RETRY * (1 + (now / 1000 + q->slot) % 4));
+    } else {
+        ask_again_at(loop, fan, s, another_server(loop, s) ? now : now + UNREACHABLE_RETRY);
+    }
+}
+
+/* ---- time ---- */
+
+static uint64_t earliest(const dnsbl_fan *fan)
+{
+    uint64_t due = fan->listen_until;
+    for (const dnsbl_ticket *t = fan->tickets; t != NULL; t = t->next)
+        due = t->deadline < due ? t->deadline : due;
+    for (int i = 0; i < fan->count; i++) {
+        const slot *s = &fan->slots[i];
+        if (!s->answered && s->next_try < fan->ask_until && s->next_try < due)
+            due = s->next_try;
+    }
+    return due;
+}
+
+static void ask(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
+{
+    slot *s = &fan->slots[index];
+    if (s->tries >= s->set_tries) {
+        s->next_try = UINT64_MAX;
+        return;
+    }
+    s->next_try = now + s->timeout_ns;
+    dnsbl_transport_try(loop, fan, index, now);
+}
+
+static void ask_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
+{
+    /* Held, because the last answer may come while a question is sent. */
+    dnsbl_fan_retain(fan);
+    for (int i = 0; i < fan->count; i++) {
+        slot *s = &fan->slots[i];
+        if (s->answered || s->next_try > now || now >= fan->ask_until)
+            continue;
+        if (s->error_rcode >= 0 && !another_server(loop, s)) {
+            settle_without_answer(loop, fan, s, now);
+            continue;
+        }
+        dnsbl_transport_unanswered(loop, s, now);
+        ask(loop, fan, i, now);
+    }
+    dnsbl_fan_release(fan);
+}
+
+static void deliver_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
+{
+    for (dnsbl_ticket **at = &fan->tickets; *at != NULL;) {
+        dnsbl_ticket *ticket = *at;
+        if (ticket->deadline > now) {
+            at = &ticket->next;
+            continue;
+        }
+        *at = ticket->next;
+        deliver(loop, ticket);
+    }
+}
+
+void dnsbl_fanout_give_up(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
+{
+    dnsbl_fan_retain(fan);
+    for (int i = 0; i < fan->count; i++)
+        if (!fan->slots[i].answered)
+            settle_without_answer(loop, fan, &fan->slots[i], now);
+    dnsbl_fan_release(fan);
+}
+
+void dnsbl_fanout_run_due(dnsbl_loop *loop, uint64_t now)
+{
+    while (loop->heap_count > 0 && loop->heap[0]->due <= now) {
+        dnsbl_fan *fan = loop->heap[0];
+        dnsbl_fan_retain(fan);
+        deliver_overdue(loop, fan, now);
+        if (now >= fan->listen_until)
+            dnsbl_fanout_give_up(loop, fan, now);
+        else
+            ask_overdue(loop, fan, now);
+        if (fan->heap_index >= 0) {
+            fan->due = earliest(fan);
+            dnsbl_heap_fix(loop, fan->heap_index);
+        }
+        dnsbl_fan_release(fan);
+    }
+}
+
+/* ---- new questions ---- */
+
+static void start_fan(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
+{
+    fan->started = true;
+    dnsbl_fan_retain(fan); /* the loop's, until finish */
+    for (int i = 0; i < fan->count; i++)
+        fan->slots[i].first_try = now;
+    bool full = loop->in_flight + fan->count > DNSBL_FANOUT_MAX_IN_FLIGHT;
+    fan->due = fan->listen_until;
+    if (full || !dnsbl_heap_add(loop, fan)) {
+        dnsbl_fanout_give_up(loop, fan, now);
+        return;
+    }
+    dnsbl_fan_retain(fan);
+    for (int i = 0; i < fan->count; i++)
+        ask(loop, fan, i, now);
+    if (fan->heap_index >= 0) {
+        fan->due = earliest(fan);
+        dnsbl_heap_fix(loop, fan->heap_index);
+    }
+    dnsbl_fan_release(fan);
+}
+
+void dnsbl_fanout_accept(dnsbl_loop *loop, dnsbl_ticket *ticket, uint64_t now)
+{
+    dnsbl_fan *fan = ticket->fan;
+    if (dnsbl_fan_finished(fan)) {
+        deliver(loop, ticket);
+        return;
+    }
+    ticket->next = fan->tickets;
+    fan->tickets = ticket;
+    if (fan->ask_until < ticket->deadline)
+        fan->ask_until = ticket->deadline;
+    if (fan->listen_until < ticket->deadline + ticket->listen_ns)
+        fan->listen_until = ticket->deadline + ticket->listen_ns;
+    if (!fan->started)
+        start_fan(loop, fan, now);
+    else
+        due_by(loop, fan, ticket->deadline);
+}

@@ -1,0 +1,176 @@
+/* What the files of the fan-out share. Not for others.
+ *
+ * Everything here belongs to the loop thread unless it says otherwise. */
+#ifndef DNSBL_FANOUT_INTERNAL_H
+#define DNSBL_FANOUT_INTERNAL_H
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fanout.h"
+
+#define DNSBL_MS ((uint64_t)1000000)
+#define DNSBL_S ((uint64_t)1000000000)
+
+/* c-ares' statuses that are looked at (ares.h of 1.34). */
+enum { ARES_EBADRESP = 10, ARES_EDESTRUCTION = 16, ARES_ECANCELLED = 24 };
+
+enum {
+    RETIRED_MAX = 8192,
+    SERVERS_MAX = 256,
+    CHANNELS_MAX = 8,             /* channels of one nameserver, the newest takes the queries */
+    CHANNEL_IN_FLIGHT_MAX = 8192, /* far from the 65,536 ids, so that c-ares finds a free one quickly */
+    CHANNEL_QUERIES_MAX = 65536,  /* then a new one, so that used-up sockets are closed */
+    SERVER_FAILURES_DOWN = 3      /* unanswered tries in a row, with no answer to anybody between */
+};
+
+/* One channel of one nameserver. Queries that are never answered stay in c-ares until their channel is
+ * destroyed, so a channel that holds such is retired and a new one takes its place. */
+typedef struct channel {
+    void *ares;
+    struct server *server;
+    struct channel *older;
+    int in_flight;
+    int queries;
+    uint64_t busy_since;   /* when in_flight last rose from 0 */
+    uint64_t needed_until; /* nobody listens to any of its tries after this */
+} channel;
+
+typedef struct server {
+    char *csv;
+    bool loopback;
+    int failures;        /* tries in a row without an answer, since the last answer to anybody */
+    uint64_t probe_at;   /* when down: the next time it is asked again */
+    channel *channels;   /* newest first */
+} server;
+
+typedef struct {
+    int count;
+    server *servers[DNSBL_FANOUT_MAX_SET];
+} server_set;
+
+typedef struct {
+    dnsbl_answer answer;
+    atomic_bool answered; /* set with release after `answer` is whole; read by any thread */
+    uint8_t set_tries;    /* the limit; 0: none but DNSBL_FANOUT_MAX_TRIES */
+    uint8_t tries;
+    uint8_t malformed;
+    uint8_t last_server;
+    uint8_t tried;   /* bit per server of the set: asked */
+    uint8_t refused; /* bit per server of the set: answered with an error rcode */
+    int16_t error_rcode;
+    int16_t error_server;
+    uint16_t type;
+    int set;
+    uint64_t timeout_ns;
+    uint64_t first_try;
+    uint64_t next_try;
+    char name[DNSBL_FANOUT_MAX_NAME];
+} slot;
+
+struct dnsbl_ticket {
+    atomic_int refs;
+    atomic_bool abandoned;
+    atomic_bool done;
+    bool each;
+    bool queued; /* on the waiter's list; under the waiter's lock */
+    dnsbl_fan *fan;
+    dnsbl_waiter *waiter;
+    uint64_t deadline;
+    uint64_t listen_ns;
+    dnsbl_ticket *next;        /* on the loop's inbox, then on the fan's list */
+    dnsbl_ticket *next_queued; /* on the waiter's list; under the waiter's lock */
+};
+
+struct dnsbl_fan {
+    atomic_int refs;
+    atomic_bool finished;
+    bool started;
+    bool retired_queued; /* on the loop's retired list; under the loop's lock */
+    int count;
+    int open; /* slots not answered */
+    uint64_t token;
+    uint64_t ask_until;
+    uint64_t listen_until;
+    dnsbl_ticket *tickets;
+    int heap_index; /* -1: not in the heap */
+    uint64_t due;
+    slot slots[];
+};
+
+/* One query given to c-ares. It holds a reference to its fan until its callback fires. */
+typedef struct {
+    dnsbl_loop *loop;
+    dnsbl_fan *fan;
+    channel *channel;
+    uint8_t slot;
+    uint8_t server; /* index into the slot's set */
+} query;
+
+struct dnsbl_loop {
+    dnsbl_cares cares;
+    pthread_t thread;
+    bool started;
+    bool joined;
+    int wake[2];
+
+    pthread_mutex_t lock; /* guards from here ... */
+    bool stopping;
+    bool sleeping;
+    dnsbl_ticket *inbox, **inbox_end;
+    server *servers[SERVERS_MAX];
+    int server_count;
+    server_set sets[DNSBL_FANOUT_MAX_SETS];
+    int set_count;
+    dnsbl_fan *retired[RETIRED_MAX];
+    unsigned retired_head, retired_count;
+    bool retired_overflow; /* ... to here */
+    atomic_bool has_retired;
+
+    channel *current; /* whose c-ares call is under way: its sockets are reported to us */
+    int in_flight;
+    struct pollfd *polled; /* [0] is the wake pipe */
+    channel **polled_channel;
+    nfds_t polled_count, polled_size;
+    dnsbl_fan **heap; /* fans by `due`, the earliest first */
+    int heap_count, heap_size;
+    dnsbl_waiter *to_wake[64]; /* waiters with something new since the last flush */
+    int to_wake_count;
+    uint64_t next_sweep;
+};
+
+/* transport.c */
+bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
+void dnsbl_transport_ready(dnsbl_loop *loop);
+void dnsbl_transport_sweep(dnsbl_loop *loop, uint64_t now);
+void dnsbl_transport_close(dnsbl_loop *loop);
+void dnsbl_transport_free_servers(dnsbl_loop *loop);
+void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now);
+
+/* answer.c: read a c-ares record into an answer; false when memory for its texts is short. */
+bool dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, dnsbl_qtype type, const void *record);
+int dnsbl_answer_rcode(const dnsbl_cares *cares, int status, const void *record);
+dnsbl_status dnsbl_answer_status(int rcode);
+
+/* fan.c */
+void dnsbl_fan_retire(dnsbl_loop *loop, dnsbl_fan *fan);
+bool dnsbl_heap_add(dnsbl_loop *loop, dnsbl_fan *fan); /* false: out of memory */
+void dnsbl_heap_fix(dnsbl_loop *loop, int at);         /* after the fan's `due` changed */
+void dnsbl_heap_remove(dnsbl_loop *loop, dnsbl_fan *fan);
+
+/* fanout.c. In dnsbl_fanout_ended a try ended: `record` is NULL where no answer came, `status` is c-ares'. */
+void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *record, uint64_t now);
+void dnsbl_fanout_accept(dnsbl_loop *loop, dnsbl_ticket *ticket, uint64_t now); /* takes the loop's reference */
+void dnsbl_fanout_run_due(dnsbl_loop *loop, uint64_t now);
+void dnsbl_fanout_give_up(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now);
+void dnsbl_fanout_flush_wakes(dnsbl_loop *loop);
+
+/* waiter.c */
+void dnsbl_waiter_retain(dnsbl_waiter *waiter);
+void dnsbl_waiter_release(dnsbl_waiter *waiter);
+void dnsbl_waiter_push(dnsbl_waiter *waiter, dnsbl_ticket *ticket);
+void dnsbl_waiter_wake(dnsbl_waiter *waiter);
+void dnsbl_ticket_retain(dnsbl_ticket *ticket);
+
+#endif

@@ -1,0 +1,217 @@
+/* The loop thread's life, and the inbox through which others reach it. */
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fanout_internal.h"
+
+uint64_t dnsbl_fanout_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * DNSBL_S + (uint64_t)now.tv_nsec;
+}
+
+/* ---- the inbox ---- */
+
+static dnsbl_ticket *take_inbox(dnsbl_loop *loop, bool *stopping)
+{
+    pthread_mutex_lock(&loop->lock);
+    dnsbl_ticket *tickets = loop->inbox;
+    loop->inbox = NULL;
+    loop->inbox_end = &loop->inbox;
+    loop->sleeping = false;
+    *stopping = loop->stopping;
+    pthread_mutex_unlock(&loop->lock);
+    return tickets;
+}
+
+static void wake(dnsbl_loop *loop)
+{
+    while (write(loop->wake[1], "", 1) < 0 && errno == EINTR)
+        ;
+}
+
+dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter, uint64_t deadline,
+                                  uint64_t listen_ns, bool each)
+{
+    dnsbl_ticket *ticket = calloc(1, sizeof *ticket);
+    if (ticket == NULL)
+        return NULL;
+    atomic_init(&ticket->refs, 2); /* the caller's and the loop's */
+    ticket->each = each;
+    ticket->fan = fan;
+    ticket->waiter = waiter;
+    ticket->deadline = deadline;
+    ticket->listen_ns = listen_ns;
+    dnsbl_fan_retain(fan);
+    dnsbl_waiter_retain(waiter);
+    pthread_mutex_lock(&loop->lock);
+    bool accepted = loop->started && !loop->stopping;
+    bool sleeping = loop->sleeping;
+    if (accepted) {
+        *loop->inbox_end = ticket;
+        loop->inbox_end = &ticket->next;
+        loop->sleeping = false; /* one wake is enough */
+    }
+    pthread_mutex_unlock(&loop->lock);
+    if (!accepted) {
+        dnsbl_ticket_release(ticket);
+        dnsbl_ticket_release(ticket);
+        return NULL;
+    }
+    if (sleeping)
+        wake(loop);
+    return ticket;
+}
+
+/* ---- the loop ---- */
+
+static int poll_timeout_ms(const dnsbl_loop *loop, uint64_t now)
+{
+    uint64_t until = loop->heap_count > 0 ? loop->heap[0]->due : UINT64_MAX;
+    if (loop->in_flight > 0 && loop->next_sweep < until)
+        until = loop->next_sweep;
+    if (until == UINT64_MAX)
+        return -1;
+    if (until <= now)
+        return 0;
+    uint64_t ms = (until - now + DNSBL_MS - 1) / DNSBL_MS;
+    return ms > 60000 ? 60000 : (int)ms;
+}
+
+static void sleep_until_something(dnsbl_loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    bool idle = loop->inbox == NULL && !loop->stopping;
+    loop->sleeping = idle;
+    pthread_mutex_unlock(&loop->lock);
+    int timeout_ms = idle ? poll_timeout_ms(loop, dnsbl_fanout_now()) : 0;
+    if (poll(loop->polled, loop->polled_count, timeout_ms) <= 0)
+        return;
+    if (loop->polled[0].revents != 0) {
+        char bytes[64];
+        while (read(loop->wake[0], bytes, sizeof bytes) > 0)
+            ;
+    }
+    dnsbl_transport_ready(loop);
+}
+
+static void end_everything(dnsbl_loop *loop)
+{
+    uint64_t now = dnsbl_fanout_now();
+    while (loop->heap_count > 0)
+        dnsbl_fanout_give_up(loop, loop->heap[0], now);
+    dnsbl_transport_close(loop);
+    dnsbl_fanout_flush_wakes(loop);
+}
+
+static void *run(void *arg)
+{
+    dnsbl_loop *loop = arg;
+    for (bool stopping = false; !stopping;) {
+        dnsbl_ticket *ticket = take_inbox(loop, &stopping);
+        uint64_t now = dnsbl_fanout_now();
+        while (ticket != NULL) {
+            dnsbl_ticket *next = ticket->next;
+            dnsbl_fanout_accept(loop, ticket, now);
+            ticket = next;
+        }
+        dnsbl_fanout_run_due(loop, now);
+        dnsbl_transport_sweep(loop, now);
+        dnsbl_fanout_flush_wakes(loop);
+        if (!stopping)
+            sleep_until_something(loop);
+        dnsbl_fanout_flush_wakes(loop);
+    }
+    end_everything(loop);
+    return NULL;
+}
+
+dnsbl_loop *dnsbl_fanout_new(void)
+{
+    enum { FIRST_SIZE = 16 };
+    dnsbl_loop *loop = calloc(1, sizeof *loop);
+    if (loop == NULL)
+        return NULL;
+    loop->inbox_end = &loop->inbox;
+    loop->wake[0] = loop->wake[1] = -1;
+    loop->polled = calloc(FIRST_SIZE, sizeof *loop->polled);
+    loop->polled_channel = calloc(FIRST_SIZE, sizeof *loop->polled_channel);
+    loop->heap = calloc(FIRST_SIZE, sizeof *loop->heap);
+    loop->polled_size = loop->heap_size = FIRST_SIZE;
+    if (loop->polled == NULL || loop->polled_channel == NULL || loop->heap == NULL || pipe(loop->wake) != 0)
+        goto failed;
+    for (int i = 0; i < 2; i++) {
+        (void)fcntl(loop->wake[i], F_SETFL, O_NONBLOCK);
+        (void)fcntl(loop->wake[i], F_SETFD, FD_CLOEXEC);
+    }
+    loop->polled[0] = (struct pollfd){.fd = loop->wake[0], .events = POLLIN};
+    loop->polled_count = 1;
+    if (pthread_mutex_init(&loop->lock, NULL) != 0)
+        goto failed;
+    return loop;
+failed:
+    for (int i = 0; i < 2; i++)
+        if (loop->wake[i] >= 0)
+            close(loop->wake[i]);
+    free(loop->heap);
+    free(loop->polled_channel);
+    free(loop->polled);
+    free(loop);
+    return NULL;
+}
+
+int dnsbl_fanout_start(dnsbl_loop *loop, const dnsbl_cares *cares)
+{
+    loop->cares = *cares;
+    /* Signals are Python's business: they go to its threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&loop->thread, NULL, run, loop);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_mutex_lock(&loop->lock);
+    loop->started = error == 0;
+    pthread_mutex_unlock(&loop->lock);
+    return error;
+}
+
+void dnsbl_fanout_stop(dnsbl_loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    bool join = loop->started && !loop->joined;
+    loop->stopping = true;
+    loop->joined = true;
+    pthread_mutex_unlock(&loop->lock);
+    if (!join)
+        return;
+    wake(loop);
+    pthread_join(loop->thread, NULL);
+}
+
+void dnsbl_fanout_free(dnsbl_loop *loop)
+{
+    uint64_t token;
+    while (dnsbl_fanout_retired(loop, &token))
+        ;
+    dnsbl_transport_free_servers(loop);
+    pthread_mutex_destroy(&loop->lock);
+    close(loop->wake[0]);
+    close(loop->wake[1]);
+    free(loop->heap);
+    free(loop->polled_channel);
+    free(loop->polled);
+    free(loop);
+}
+
+void dnsbl_fanout_abandon(dnsbl_loop *loop)
+{
+    close(loop->wake[0]);
+    close(loop->wake[1]);
+}

@@ -1,0 +1,202 @@
+/* Completion lists and tickets: how the loop thread tells others that something is ready. */
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fanout_internal.h"
+
+struct dnsbl_waiter {
+    atomic_int refs;
+    int fd[2]; /* -1: none */
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    bool closed;
+    bool signalled; /* a byte is in the pipe */
+    dnsbl_ticket *head, **end;
+};
+
+static bool open_pipe(int fd[2])
+{
+    if (pipe(fd) != 0)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        (void)fcntl(fd[i], F_SETFL, O_NONBLOCK);
+        (void)fcntl(fd[i], F_SETFD, FD_CLOEXEC);
+    }
+    return true;
+}
+
+static bool init_condition(pthread_cond_t *condition)
+{
+#ifdef __APPLE__ /* has no pthread_condattr_setclock; waits there are relative instead */
+    return pthread_cond_init(condition, NULL) == 0;
+#else
+    pthread_condattr_t attr;
+    if (pthread_condattr_init(&attr) != 0)
+        return false;
+    bool ok = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 && pthread_cond_init(condition, &attr) == 0;
+    pthread_condattr_destroy(&attr);
+    return ok;
+#endif
+}
+
+dnsbl_waiter *dnsbl_waiter_new(bool with_fd)
+{
+    dnsbl_waiter *waiter = calloc(1, sizeof *waiter);
+    if (waiter == NULL)
+        return NULL;
+    atomic_init(&waiter->refs, 1);
+    waiter->fd[0] = waiter->fd[1] = -1;
+    waiter->end = &waiter->head;
+    if (pthread_mutex_init(&waiter->lock, NULL) != 0)
+        goto no_lock;
+    if (!init_condition(&waiter->filled))
+        goto no_condition;
+    if (with_fd && !open_pipe(waiter->fd))
+        goto no_pipe;
+    return waiter;
+no_pipe:
+    pthread_cond_destroy(&waiter->filled);
+no_condition:
+    pthread_mutex_destroy(&waiter->lock);
+no_lock:
+    free(waiter);
+    return NULL;
+}
+
+void dnsbl_waiter_retain(dnsbl_waiter *waiter)
+{
+    atomic_fetch_add_explicit(&waiter->refs, 1, memory_order_relaxed);
+}
+
+void dnsbl_waiter_release(dnsbl_waiter *waiter)
+{
+    if (atomic_fetch_sub_explicit(&waiter->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (int i = 0; i < 2; i++)
+        if (waiter->fd[i] >= 0)
+            close(waiter->fd[i]);
+    pthread_cond_destroy(&waiter->filled);
+    pthread_mutex_destroy(&waiter->lock);
+    free(waiter);
+}
+
+void dnsbl_waiter_close(dnsbl_waiter *waiter)
+{
+    pthread_mutex_lock(&waiter->lock);
+    waiter->closed = true;
+    pthread_mutex_unlock(&waiter->lock);
+    dnsbl_ticket *ticket;
+    while ((ticket = dnsbl_waiter_pop(waiter)) != NULL)
+        dnsbl_ticket_release(ticket);
+    dnsbl_waiter_release(waiter);
+}
+
+int dnsbl_waiter_fd(const dnsbl_waiter *waiter)
+{
+    return waiter->fd[0];
+}
+
+void dnsbl_waiter_push(dnsbl_waiter *waiter, dnsbl_ticket *ticket)
+{
+    pthread_mutex_lock(&waiter->lock);
+    if (!waiter->closed && !ticket->queued) {
+        dnsbl_ticket_retain(ticket);
+        ticket->queued = true;
+        ticket->next_queued = NULL;
+        *waiter->end = ticket;
+        waiter->end = &ticket->next_queued;
+    }
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+void dnsbl_waiter_wake(dnsbl_waiter *waiter)
+{
+    pthread_mutex_lock(&waiter->lock);
+    if (waiter->head != NULL) {
+        if (waiter->fd[1] < 0) {
+            pthread_cond_broadcast(&waiter->filled);
+        } else if (!waiter->signalled) {
+            waiter->signalled = true;
+            while (write(waiter->fd[1], "", 1) < 0 && errno == EINTR)
+                ;
+        }
+    }
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+static struct timespec as_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / DNSBL_S), .tv_nsec = (long)(ns % DNSBL_S)};
+}
+
+void dnsbl_waiter_wait(dnsbl_waiter *waiter, uint64_t for_ns)
+{
+    uint64_t until = dnsbl_fanout_now() + for_ns;
+    pthread_mutex_lock(&waiter->lock);
+    while (waiter->head == NULL) {
+        uint64_t now = dnsbl_fanout_now();
+        if (now >= until)
+            break;
+#ifdef __APPLE__
+        struct timespec left = as_timespec(until - now);
+        pthread_cond_timedwait_relative_np(&waiter->filled, &waiter->lock, &left);
+#else
+        struct timespec at = as_timespec(until);
+        pthread_cond_timedwait(&waiter->filled, &waiter->lock, &at);
+#endif
+    }
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *waiter)
+{
+    pthread_mutex_lock(&waiter->lock);
+    dnsbl_ticket *ticket = waiter->head;
+    if (ticket != NULL) {
+        waiter->head = ticket->next_queued;
+        if (waiter->head == NULL)
+            waiter->end = &waiter->head;
+        ticket->queued = false;
+    }
+    if (waiter->head == NULL && waiter->signalled) {
+        char byte;
+        while (read(waiter->fd[0], &byte, 1) < 0 && errno == EINTR)
+            ;
+        waiter->signalled = false;
+    }
+    pthread_mutex_unlock(&waiter->lock);
+    return ticket;
+}
+
+void dnsbl_ticket_retain(dnsbl_ticket *ticket)
+{
+    atomic_fetch_add_explicit(&ticket->refs, 1, memory_order_relaxed);
+}
+
+void dnsbl_ticket_release(dnsbl_ticket *ticket)
+{
+    if (atomic_fetch_sub_explicit(&ticket->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    dnsbl_fan_release(ticket->fan);
+    dnsbl_waiter_release(ticket->waiter);
+    free(ticket);
+}
+
+bool dnsbl_ticket_done(const dnsbl_ticket *ticket)
+{
+    return atomic_load_explicit(&ticket->done, memory_order_acquire);
+}
+
+dnsbl_fan *dnsbl_ticket_fan(const dnsbl_ticket *ticket)
+{
+    return ticket->fan;
+}
+
+void dnsbl_ticket_abandon(dnsbl_ticket *ticket)
+{
+    atomic_store_explicit(&ticket->abandoned, true, memory_order_release);
+}
