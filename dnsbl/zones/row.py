@@ -1,0 +1,181 @@
+"""One row of the catalogue: the facts about a list, read from a TOML table and checked.
+
+What the facts lead to (defaults, refusals, warnings) is in `catalogue`. The keys of a row:
+
+    name            the zone; for a keyed list the name without the key
+    operator, page  who runs it, and where it says so
+    status          "alive"; "retired" (dead: refused); "charges" (asks money for delisting: warned of);
+                    "unfit" (answers, but is not to be used: warned of)
+    holds           what is on it
+    subjects        any of "ip4", "ip6", "domain"; default ip4
+    domain          what of a domain is asked: "registrable" (default) or "host"
+    weight          recommended weight; 1 is enough for a rejection alone, 0.5 takes two lists, negative: an
+                    allowlist
+    codes           [{ match = "127.0.0.2" or mask = 8, outcome, meaning, weight }, ...]
+    ttl             how long its answers live, in words
+    delist_url      with {subject} in the subject's place
+    delisting       how an entry goes away, in words
+    terms           who may use it free of charge, in words
+    queries_per_day, connections_per_day    the free use's limits, where published
+    non_commercial  free use is for non-commercial use only
+    registration    what is to be done before its first use, in words; empty: nothing
+    key_place       where a key goes: "{key}.zen.dq.spamhaus.net"
+    public_resolvers    "refused", "counted" (limits count per resolver, so shared ones get blocked),
+                    "served", "unknown"
+    tests           { ip4 = { listed = [...], unlisted = [...] }, ... }; default: RFC 5782 section 5
+    submission      may be asked about clients on submission ports; default false: policy and abuse lists
+                    hold dial-up addresses, which authenticated users have
+    default         is in the curated default
+    why             why it is in the default or not; why it is retired, or to be avoided
+    since           retired since: "2013-03" or "2024-06-05"
+    successor       what to use instead
+    part_of         the zone that already holds all of it
+    subzones        the row stands for every zone below its name too
+    sources         where the facts were read
+    unverified      keys whose value was not read at the operator: from a third party, or from memory
+    date            when they were read; default: the file's date
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any, Final, Literal, get_args
+
+from ..errors import ZoneError
+from .replyfilter import parse_reply_filter
+from .zone import Code, Kind, Probe, Zone, check_name
+
+Status = Literal["alive", "retired", "charges", "unfit"]
+PublicResolvers = Literal["refused", "counted", "served", "unknown"]
+
+_STATUS: Final = get_args(Status)
+_PUBLIC: Final = get_args(PublicResolvers)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The facts about one list; the module's docstring says what each field is.
+
+    zone: the list as a Zone, with everything a zone's own text may leave out (no key, no filters).
+    """
+
+    name: str
+    date: date
+    zone: Zone
+    status: Status = "alive"
+    operator: str = ""
+    page: str = ""
+    holds: str = ""
+    ttl: str = ""
+    delisting: str = ""
+    terms: str = ""
+    connections_per_day: int | None = None
+    non_commercial: bool = False
+    registration: str = ""
+    public_resolvers: PublicResolvers = "unknown"
+    submission: bool = False
+    default: bool = False
+    why: str = ""
+    since: str = ""
+    successor: str = ""
+    part_of: str = ""
+    subzones: bool = False
+    sources: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.status not in _STATUS or self.public_resolvers not in _PUBLIC:
+            raise ZoneError(
+                f"catalogue row {self.name}: status is one of {', '.join(_STATUS)}, public_resolvers one of "
+                f"{', '.join(_PUBLIC)}",
+                f"{self.status} {self.public_resolvers}",
+            )
+        if self.default and (self.status != "alive" or self.needs_key or self.registration):
+            raise ZoneError(
+                f"catalogue row {self.name}: a default list is alive and needs neither key nor registration",
+                self.name,
+            )
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether the list answers only under a customer's key."""
+        return bool(self.zone.key_place)
+
+
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    **{f.name: str for f in fields(Row) if f.type in ("str", "Status", "PublicResolvers")},
+    "name": str,
+    "date": date,
+    "subjects": list,
+    "domain": str,
+    "weight": (int, float),
+    "codes": list,
+    "delist_url": str,
+    "queries_per_day": int,
+    "key_place": str,
+    "tests": dict,
+    "connections_per_day": int,
+    "non_commercial": bool,
+    "submission": bool,
+    "default": bool,
+    "subzones": bool,
+    "sources": list,
+    "unverified": list,
+}
+
+
+def parse_row(table: Mapping[str, Any], file_date: date) -> Row:
+    """A row from its TOML table; raises ZoneError naming the row and the key that is wrong."""
+    name = check_name(str(table.get("name", "")))
+    for key, value in table.items():
+        if key not in _TYPES:
+            raise ZoneError(f"catalogue row {name}: nobody knows the key {key!r}", key)
+        if not isinstance(value, _TYPES[key]):
+            raise ZoneError(f"catalogue row {name}: {key} has a value of the wrong kind: {value!r}", key)
+    plain = {f.name: table[f.name] for f in fields(Row) if f.name in table}
+    for key in ("sources", "unverified"):
+        plain[key] = tuple(map(str, table.get(key, ())))
+    return Row(**plain | {"name": name, "date": table.get("date", file_date), "zone": _zone(name, table)})
+
+
+def parse_code(table: Mapping[str, Any]) -> Code:
+    """A line of a code table from `{ match | mask, outcome, meaning, weight }`; raises ZoneError.
+
+    >>> parse_code({"mask": 2, "meaning": "known spam domain"}).outcome
+    'listed'
+    """
+    unknown = sorted(set(table) - {"match", "mask", "outcome", "meaning", "weight"})
+    if unknown:
+        raise ZoneError(
+            f"a code has match or mask, outcome, meaning and weight, not {unknown[0]!r}", unknown[0]
+        )
+    match, meaning = table.get("match"), table.get("meaning", "")
+    if not isinstance(match, str | None) or not isinstance(meaning, str):
+        raise ZoneError("match and meaning of a code are text", f"{match!r} {meaning!r}")
+    accepted = None if match is None else parse_reply_filter(match)
+    return Code(accepted, table.get("mask"), table.get("outcome", "listed"), meaning, table.get("weight"))
+
+
+def _zone(name: str, table: Mapping[str, Any]) -> Zone:
+    return Zone(
+        name,
+        subjects=frozenset(table.get("subjects", ("ip4",))),
+        domain=table.get("domain", "registrable"),
+        weight=table.get("weight", 1),
+        codes=tuple(parse_code(code) for code in table.get("codes", ())),
+        key_place=table.get("key_place", ""),
+        daily_limit=table.get("queries_per_day"),
+        delist_url=table.get("delist_url"),
+        tests=tuple(_probes(table.get("tests", {}))),
+    )
+
+
+def _probes(tests: Mapping[Kind, Mapping[str, list[str]]]) -> list[Probe]:
+    return [
+        Probe(kind, subject, listed)
+        for kind, entries in tests.items()
+        for word, listed in (("listed", True), ("unlisted", False))
+        for subject in entries.get(word, ())
+    ]

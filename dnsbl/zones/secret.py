@@ -1,0 +1,72 @@
+"""Keys in zone names: a wrapper that does not print, and a mask for text that may hold one.
+
+A key is joined to a name in one place only, `Zone.wire_name`. It is not encrypted and not kept from a
+debugger: this guards what is printed, logged, sent or serialised as text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ..errors import ZoneError
+
+MASK: Final = "***"
+
+KEYED_DOMAINS: Final = ("dq.spamhaus.net", "mail.abusix.zone")
+"""Below these, the label before the list's own is a customer's key: KEY.zen.dq.spamhaus.net (Spamhaus,
+rspamd-dqs README, read 2026-11-25), KEY.combined.mail.abusix.zone (Abusix, production zones, read
+2026-11-25). Known here and not only in the catalogue, so that even text that is not a zone is masked."""
+
+_LIST: Final = r"([a-z0-9_-]+\.(?:" + "|".join(map(re.escape, KEYED_DOMAINS)) + r"))"
+_KEYED_TEXT: Final = re.compile(r"[^\s,=*\[\]\"'<>/@]+\.(?=" + _LIST + ")", re.IGNORECASE)
+_KEYED_NAME: Final = re.compile(r"([a-z0-9_.-]+)\." + _LIST)
+
+
+class Secret:
+    """A key that shows as `***` in `str`, `repr`, `format` and `dataclasses.asdict`; `reveal()` gives it.
+
+    Compared by value, so that equal zones are equal.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself; only for the name that goes to the engine."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+
+def mask_keys(text: str) -> str:
+    """`text` with everything that stands before a keyed operator's list replaced by `***`.
+
+    >>> mask_keys("abc123.zen.dq.spamhaus.net=127.0.0.2")
+    '***.zen.dq.spamhaus.net=127.0.0.2'
+    """
+    return _KEYED_TEXT.sub(MASK + ".", text)
+
+
+def split_key(name: str) -> tuple[str, str] | None:
+    """The key and the name without it, where a checked zone name is KEY.LIST.OPERATOR of a keyed operator.
+
+    None for any other name. Raises ZoneError where more than the key stands before the list.
+    """
+    found = _KEYED_NAME.fullmatch(name)
+    if found is None:
+        return None
+    key, bare = found.groups()
+    if "." in key:
+        shown = f"{MASK}.{bare}"
+        raise ZoneError(f"zone {shown}: one label, the key, stands before the list's name", shown)
+    return key, bare

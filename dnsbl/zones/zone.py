@@ -1,0 +1,319 @@
+"""A zone: one list's DNS name and the rules by which its answers are read.
+
+Values only, checked when they are made. What a row of the catalogue adds to them is in `catalogue`; how
+an answer is read by them is in `interpret`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from ..errors import ZoneError
+from .replyfilter import MAX_TEXT, ReplyFilter, mark, parse_reply_filter
+from .secret import MASK, Secret, mask_keys, split_key
+
+Kind = Literal["ip4", "ip6", "domain"]
+CodeOutcome = Literal["listed", "neutral", "blocked"]
+
+KINDS: Final = frozenset({"ip4", "ip6", "domain"})
+IP_KINDS: Final[frozenset[Kind]] = frozenset({"ip4", "ip6"})
+MAX_NAME: Final = 189
+"""Longest zone name, in characters: a reversed IPv6 address (32 nibbles, 31 dots) and one dot more leave
+this much of the 253 characters of a name in text form (RFC 1035 section 2.3.4)."""
+MAX_WEIGHT: Final = 1_000_000.0
+
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_WEIGHT: Final = re.compile(r"[+-]?[0-9]{1,7}(?:\.[0-9]{1,6})?", re.ASCII)
+_KEY: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One entry of Postfix's form: a reply filter (None: any reply the zone's codes call a listing) and a
+    weight, which counts once however many records match (postconf(5), postscreen_dnsbl_sites)."""
+
+    reply: ReplyFilter | None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", check_weight(self.weight))
+        if self.reply is not None and not self.reply.octets[0] >> 127 & 1:
+            raise ZoneError(
+                f"reply filter {self.reply.text} can never match: a list answers in 127.0.0.0/8, "
+                "anything else is no listing; write 127 as the first field",
+                self.reply.text,
+            )
+
+    def __str__(self) -> str:
+        return f"{self.reply or 'any listing'} {self.weight:+g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One line of a zone's code table: which records it is about and what they mean.
+
+    match: a reply filter over the whole address; or
+    mask: one bit (1, 2, 4 ... 128) tested in the last octet. Exactly one of the two.
+    outcome: "listed"; "neutral" (known, not a listing); "blocked" (the list refuses to answer us).
+    weight: what a listed code counts; None: the zone's weight. Negative: an allow code.
+    """
+
+    match: ReplyFilter | None = None
+    mask: int | None = None
+    outcome: CodeOutcome = "listed"
+    meaning: str = ""
+    weight: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.match is None) == (self.mask is None):
+            raise ZoneError("a code needs either match or mask, and not both", repr(self.meaning))
+        if self.mask is not None and (type(self.mask) is not int or self.mask not in _BITS):
+            raise ZoneError(
+                f"mask = {self.mask!r} is not one bit: write 1, 2, 4, 8, 16, 32, 64 or 128, and one code for "
+                "each bit",
+                repr(self.mask),
+            )
+        if self.outcome not in ("listed", "neutral", "blocked"):
+            raise ZoneError(
+                f"outcome {self.outcome!r} of a code: write listed, neutral or blocked", str(self.outcome)
+            )
+        if self.weight is not None:
+            object.__setattr__(self, "weight", check_weight(self.weight))
+
+    def matches(self, address: int) -> bool:
+        """Whether this line is about `address`, a 32-bit number in host order."""
+        if self.match is not None:
+            return self.match.matches(address)
+        return bool(address & (self.mask or 0))
+
+    def names(self, address: int) -> bool:
+        """Whether this line gives `address` a meaning of its own (see `ReplyFilter.names`).
+
+        A bit names only what it makes alone: bit 1 names 127.0.0.1.
+        """
+        if self.match is not None:
+            return self.match.names(address)
+        return address == 0x7F000000 | (self.mask or 0)
+
+    def __str__(self) -> str:
+        return str(self.match) if self.match is not None else f"mask {self.mask}"
+
+
+_BITS: Final = frozenset(1 << bit for bit in range(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A test entry (RFC 5782 section 5): a subject of which it is known whether the list has it.
+
+    kind: which form is asked. An "ip6" subject is asked as 32 nibbles even where it is IPv4-mapped
+    (`::ffff:127.0.0.2`). subject: an address, or for "domain" the name put before the zone (`TEST`).
+    listed: whether the list must have it.
+    """
+
+    kind: Kind
+    subject: str
+    listed: bool
+
+
+RFC5782_PROBES: Final = (
+    Probe("ip4", "127.0.0.2", True),
+    Probe("ip4", "127.0.0.1", False),
+    Probe("ip6", "::ffff:127.0.0.2", True),
+    Probe("ip6", "::ffff:127.0.0.1", False),
+    Probe("domain", "test", True),
+    Probe("domain", "invalid", False),
+)
+"""The test entries of RFC 5782 section 5; a zone uses those of its own kinds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """One list, as it is asked and read.
+
+    name: the DNS name without a key, lower case, at most 189 characters; it is the name shown everywhere.
+        One leading and one trailing dot are removed.
+    subjects: what it takes; any of "ip4", "ip6", "domain".
+    domain: what of a domain is asked: the "registrable" domain or the whole "host" name.
+    weight: what a listing counts, negative for an allowlist.
+    filters: entries of Postfix's form. Empty: the code table decides, and where that is empty too, every
+        code in 127.0.0.0/8 but 127.0.0.1 and 127.255.255.0/24 is a listing. Several where a zone is given
+        several times.
+    codes: the code table.
+    nameservers: own ones, `ADDRESS:PORT`; empty: the resolver's.
+    timeout_s: seconds per try; None: the resolver's.
+    on_error: "listed" adds the weight to the score when the zone fails; nothing else changes.
+    key: a customer's key, which shows as `***` (text is wrapped in a `Secret`). A key that stands in the name
+        of a known keyed operator, like KEY.zen.dq.spamhaus.net, is taken out of it.
+    key_place: the name with `{key}` in the key's place; empty with a key: `{key}.` before the name.
+    daily_limit: queries a day that are free; None: no limit.
+    delist_url: where a listing is looked up or removed, `{subject}` in the address's or domain's place.
+    tests: the list's own test entries; empty: those of RFC 5782. `probes` gives what applies.
+
+    Raises ZoneError where a value cannot be used.
+
+    >>> Zone("bl.example.com").probes[0].subject
+    '127.0.0.2'
+    """
+
+    name: str
+    subjects: frozenset[Kind] = IP_KINDS
+    domain: Literal["registrable", "host"] = "registrable"
+    weight: float = 1.0
+    filters: tuple[Filter, ...] = ()
+    codes: tuple[Code, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    on_error: Literal["no_opinion", "listed"] = "no_opinion"
+    key: Secret | str | None = field(default=None, repr=False)
+    key_place: str = ""
+    daily_limit: int | None = None
+    delist_url: str | None = None
+    tests: tuple[Probe, ...] = ()
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "name", check_name(self.name))
+        if split := split_key(self.name):
+            put(self, "name", split[1])
+            put(self, "key", self.key or Secret(split[0]))
+        put(self, "weight", check_weight(self.weight))
+        put(self, "subjects", frozenset(self.subjects))
+        if not self.subjects or not self.subjects <= KINDS:
+            raise ZoneError(
+                f"zone {self.name}: subjects are one or more of ip4, ip6 and domain",
+                str(sorted(self.subjects)),
+            )
+        if self.domain not in ("registrable", "host"):
+            raise ZoneError(
+                f'zone {self.name}: domain is "registrable" or "host", not {self.domain!r}', str(self.domain)
+            )
+        if self.on_error not in ("no_opinion", "listed"):
+            raise ZoneError(
+                f'zone {self.name}: on_error is "no_opinion" or "listed", not {self.on_error!r}',
+                str(self.on_error),
+            )
+        if self.timeout_s is not None and not 0 < self.timeout_s <= 60:
+            raise ZoneError(
+                f"zone {self.name}: timeout_s is above 0 and at most 60 seconds", str(self.timeout_s)
+            )
+        if self.daily_limit is not None and self.daily_limit < 1:
+            raise ZoneError(
+                f"zone {self.name}: daily_limit is a number of queries, 1 or more", str(self.daily_limit)
+            )
+        if self.key is not None:
+            self._set_key()
+
+    def _set_key(self) -> None:
+        key = self.key if isinstance(self.key, Secret) else Secret(str(self.key))
+        if not _KEY.fullmatch(key.reveal()):
+            raise ZoneError(
+                f"zone {self.name}: the key is not one label of letters, digits and hyphens (1 to 63); "
+                "look for white space in its file or variable",
+                MASK,
+            )
+        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "key_place", self.key_place or "{key}." + self.name)
+        if self.key_place.count("{key}") != 1:
+            raise ZoneError(f"zone {self.name}: key_place needs one {{key}}", self.key_place)
+        check_name(self.masked_name.replace(MASK, "x" * len(key.reveal())))
+
+    @property
+    def wire_name(self) -> str:
+        """The name that is asked, a key joined. A secret where there is a key: never shown or logged."""
+        if isinstance(self.key, Secret):
+            return self.key_place.replace("{key}", self.key.reveal())
+        return self.name
+
+    @property
+    def masked_name(self) -> str:
+        """The name that is asked, with `***` in a key's place; fit to be shown."""
+        return self.key_place.replace("{key}", MASK) if self.key is not None else self.name
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """The test entries that apply: the list's own, else those of RFC 5782, of the kinds it takes."""
+        return tuple(probe for probe in self.tests or RFC5782_PROBES if probe.kind in self.subjects)
+
+    def delist_link(self, subject: str) -> str | None:
+        """The delist URL for `subject` (canonical text of an address or domain), or None."""
+        return None if self.delist_url is None else self.delist_url.replace("{subject}", subject)
+
+
+def check_name(name: str) -> str:
+    """A zone name in the form used here: lower case, without one leading and one trailing dot.
+
+    Labels of letters, digits, hyphens and underscores, 1 to 63 characters each; 189 in all; not a number
+    in the last place (an address is no zone). A name beyond ASCII is given in its A-label form (`xn--...`).
+    Raises ZoneError with the place marked.
+    """
+    shown = mask_keys(name) if isinstance(name, str) else repr(name)
+    if not isinstance(name, str) or len(name) > MAX_TEXT:
+        raise ZoneError("a zone is a DNS name such as zen.spamhaus.org", shown[:80])
+    bare = name.removesuffix(".").removeprefix(".").lower()
+    if not bare:
+        raise ZoneError("an empty zone name: write a DNS name such as zen.spamhaus.org", shown)
+    at = len(name) - len(name.removeprefix("."))
+    for label in bare.split("."):
+        if not _LABEL.fullmatch(label):
+            raise ZoneError(f"zone name: {_label_fault(label)}: {mark(name, at)}", shown)
+        at += len(label) + 1
+    if len(bare) > MAX_NAME:
+        raise ZoneError(
+            f"zone name of {len(bare)} characters: at most {MAX_NAME}, for a reversed IPv6 address before it",
+            shown,
+        )
+    if bare.rpartition(".")[2].isdigit():
+        raise ZoneError(f"zone name: an address, not a DNS name such as zen.spamhaus.org: {shown}", shown)
+    return bare
+
+
+def _label_fault(label: str) -> str:
+    if not label:
+        return "two dots in a row leave an empty label"
+    if len(label) > 63:
+        return f"a label of {len(label)} characters, at most 63"
+    if not label.isascii():
+        return "only ASCII; write an international name in its xn-- form"
+    return "only letters, digits, underscores and inner hyphens in a label"
+
+
+def check_weight(weight: float) -> float:
+    """A weight as a float: finite and at most a million either way. Raises ZoneError."""
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+        raise ZoneError(f"weight {weight!r}: write a number such as 1, 0.5 or -2", str(weight))
+    if abs(weight) > MAX_WEIGHT:
+        raise ZoneError(f"weight {weight!r}: at most {MAX_WEIGHT:.0f} either way", str(weight))
+    return float(weight)
+
+
+def parse_zone(text: str) -> Zone:
+    """Read `zone`, `zone=filter`, `zone*weight` or `zone=filter*weight`, as in postscreen_dnsbl_sites.
+
+    A filter without a weight counts 1. A weight without a filter counts any reply that the zone's codes call
+    a listing, once. A weight may have decimals here, which Postfix does not take. White space around the
+    text is dropped, none is taken inside. A bare name leaves everything to the catalogue.
+
+    Raises ZoneError with the place marked; a key in the text is masked.
+
+    >>> parse_zone("zen.spamhaus.org=127.0.0.[2..11]*3").filters[0].weight
+    3.0
+    """
+    if not isinstance(text, str) or len(text) > MAX_TEXT:
+        raise ZoneError(f"a zone is text of at most {MAX_TEXT} characters", mask_keys(str(text)[:80]))
+    text = text.strip()
+    head, star, weight = text.partition("*")
+    name, equals, reply = head.partition("=")
+    name = check_name(name)
+    if not equals and not star:
+        return Zone(name)
+    accepted = None
+    if equals:
+        accepted = parse_reply_filter(text, len(head) - len(reply), len(head))
+    if star and not _WEIGHT.fullmatch(weight):
+        place = mark(text, len(text) - len(weight))
+        raise ZoneError(f"weight: a number such as 3, 0.5 or -2 is needed here: {place}", mask_keys(text))
+    return Zone(name, filters=(Filter(accepted, float(weight) if star else 1.0),))
