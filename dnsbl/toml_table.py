@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from dnsbl.errors import ConfigError
 from dnsbl.toml_lines import Path, find_lines
+from dnsbl.zones.secret import mask_keys
 
 T = TypeVar("T")
 
@@ -38,8 +39,8 @@ class Source:
         return f"{self.name}:{self.lines[path]}" if path else self.name
 
     def error(self, path: Path, message: str, text: object = "") -> ConfigError:
-        """A ConfigError for the value at `path`; `text` is what offends (never a secret)."""
-        return ConfigError(f"{self.where(path)}: {message}", str(text))
+        """A ConfigError for the value at `path`; `text` is what offends. A key in a zone's name is masked."""
+        return ConfigError(f"{self.where(path)}: {mask_keys(message)}", mask_keys(str(text)))
 
 
 def parse_toml(text: str, name: str) -> tuple[dict[str, Any], Source]:
@@ -54,7 +55,7 @@ def parse_toml(text: str, name: str) -> tuple[dict[str, Any], Source]:
         message, line = str(error), len(text.splitlines()) or 1
         if found := re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message):
             message, line = message[: found.start()], int(found[1] or line)
-        raise ConfigError(f"{name}:{line}: not TOML: {message}", _line_of(text, line)) from None
+        raise ConfigError(f"{name}:{line}: not TOML: {message}", mask_keys(_line_of(text, line))) from None
     except RecursionError:
         raise ConfigError(f"{name}: arrays or tables nested too deep", "") from None
 

@@ -1,0 +1,335 @@
+"""dnsbl.toml -> Config: which file is read, what its keys are, and the zones it makes.
+
+The order: the path given, else `$DNSBL_CONFIG`, else /etc/dnsbl.toml where there is one, else the curated
+default. [resolver] and [[zone]] are checked here; [policy] is handed on as it stands, for
+dnsbl/policy/rules.py, and so is [postfix], for `dnsbl zones export`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from dnsbl.engine.nameservers import parse_nameserver
+from dnsbl.errors import ConfigError, InputError
+from dnsbl.toml_lines import Path as KeyPath
+from dnsbl.toml_table import Source, Table, check_keys, parse_toml
+from dnsbl.zones.catalogue import Catalogue
+from dnsbl.zones.catalogue import load as load_catalogue
+from dnsbl.zones.replyfilter import parse_reply_filter
+from dnsbl.zones.row import parse_code
+from dnsbl.zones.secret import MASK, Secret, mask_keys
+from dnsbl.zones.zone import MAX_WEIGHT, Code, Filter, Zone, check_name
+
+__all__ = ["Config", "ResolverConfig", "Source", "Table", "check_keys", "load", "parse"]
+
+VARIABLE: Final = "DNSBL_CONFIG"
+SYSTEM_PATH: Final = Path("/etc/dnsbl.toml")
+MAX_BYTES: Final = 1 << 20
+"""Longest configuration file taken. A file of a hundred zones and rules has about 20 KiB."""
+MAX_KEY_BYTES: Final = 4096
+
+MAX_TTL_S: Final = 7 * 86_400
+
+TABLES: Final = ("resolver", "zone", "policy", "postfix")
+ZONE_KEYS: Final = (
+    "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
+    "key_env", "key_file", "daily_limit", "file", "format",
+)  # fmt: skip
+CODE_KEYS: Final = ("match", "mask", "outcome", "meaning", "weight")
+RESERVED: Final = ("file", "format")
+ANY_REPLY: Final = "any"
+"""`reply = "any"`: any reply that the zone's codes call a listing counts, once. It is what a zone without a
+filter is in postscreen_dnsbl_sites; without `reply` each code that is found counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverConfig:
+    """[resolver]: what the file says. None where it is silent: the Resolver's own default holds.
+
+    nameservers: `ADDRESS:PORT` each. deadline_s, timeout_s, reason_timeout_s, ttl_min_s, ttl_max_s: seconds.
+    tries: at most so many queries for one question. cache_size: entries. catalogue: the catalogue's file.
+    allow: names of zones that are used although the catalogue warns of them or calls them retired.
+    """
+
+    nameservers: tuple[str, ...] | None = None
+    deadline_s: float | None = None
+    timeout_s: float | None = None
+    tries: int | None = None
+    cache_size: int | None = None
+    ttl_min_s: float | None = None
+    ttl_max_s: float | None = None
+    reasons: bool | None = None
+    reason_timeout_s: float | None = None
+    check_private: bool | None = None
+    catalogue: Path | None = None
+    allow: tuple[str, ...] = ()
+
+    def given(self) -> dict[str, Any]:
+        """The keys that the file has, by name.
+
+        >>> ResolverConfig(deadline_s=2.0).given()
+        {'deadline_s': 2.0}
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration that was read and checked.
+
+    path: the file, or None for the curated default. zones: ready to be asked, in the file's order, each once.
+    warnings: one line each, to be shown or logged once. policy: the raw [policy] table. tables: the [[zone]]
+    tables as they stand. postfix: the [postfix] table. source: names the line of any key in an error.
+    """
+
+    path: Path | None
+    resolver: ResolverConfig
+    zones: tuple[Zone, ...]
+    catalogue: Catalogue = field(repr=False)
+    warnings: tuple[str, ...] = ()
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    tables: tuple[Table, ...] = field(default=(), repr=False)
+    postfix: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    source: Source = field(default_factory=lambda: Source("dnsbl.toml"), repr=False)
+
+    def where(self, path: KeyPath) -> str:
+        """`FILE:LINE` of a key path such as `("policy", "rule", 2, "action")`."""
+        return self.source.where(path)
+
+
+def load(path: Path | str | None = None, env: Mapping[str, str] = os.environ) -> Config:
+    """Read the configuration: `path`, else the file `$DNSBL_CONFIG` names, else /etc/dnsbl.toml, else none.
+
+    Raises ConfigError, one line with file and line number, where a file that was named is not there or
+    cannot be used. A missing /etc/dnsbl.toml gives the curated default.
+    """
+    named = path or env.get(VARIABLE) or None
+    target = Path(named) if named else SYSTEM_PATH
+    try:
+        text = _read(target, MAX_BYTES)
+    except OSError as error:
+        if named is None and isinstance(error, FileNotFoundError):
+            return parse("", name="default", env=env)
+        hint = f", which ${VARIABLE} names" if named and not path else ""
+        raise ConfigError(f"{target}{hint}: cannot be read: {error.strerror}", str(target)) from None
+    return parse(text, name=str(target), path=target, env=env)
+
+
+def _read(path: Path, limit_bytes: int) -> str:
+    with open(path, "rb") as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise ConfigError(f"{path}: longer than {limit_bytes} bytes; is it the right file?", str(path))
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: not UTF-8; save the file as UTF-8", str(path)) from None
+
+
+def parse(
+    text: str, *, name: str = "dnsbl.toml", path: Path | None = None, env: Mapping[str, str] = os.environ
+) -> Config:
+    """Make a Config from the text of a dnsbl.toml. `name` is how errors call it; `path` places `key_file`s.
+
+    Reads the files that `key_file` and `catalogue` name, and no other. Raises ConfigError.
+
+    >>> parse('[[zone]]\\nname = "bl.example.com"').zones[0].name
+    'bl.example.com'
+    """
+    values, source = parse_toml(text, name)
+    check_keys(values, TABLES, (), source)
+    top = Table(values, (), source)
+    resolver = _resolver(top.table("resolver") or Table({}, ("resolver",), source))
+    catalogue = _catalogue(resolver, source)
+    tables = top.tables("zone")
+    keys = _Keys(path.parent if path else Path(), env)
+    zones = [_zone(table, catalogue, keys) for table in tables]
+    built, warnings = _build(catalogue, zones, tables, resolver.allow)
+    policy, postfix = top.table("policy"), top.table("postfix")
+    return Config(
+        path=path,
+        resolver=resolver,
+        zones=built,
+        catalogue=catalogue,
+        warnings=(*catalogue.warnings, *keys.warnings, *warnings),
+        policy=policy.values if policy else {},
+        tables=tables,
+        postfix=postfix.values if postfix else {},
+        source=source,
+    )
+
+
+def _resolver(table: Table) -> ResolverConfig:
+    table.check_keys(f.name for f in fields(ResolverConfig))
+    ttl_min_s, ttl_max_s = table.number("ttl_min_s", 0, MAX_TTL_S), table.number("ttl_max_s", 0, MAX_TTL_S)
+    if ttl_min_s is not None and ttl_max_s is not None and ttl_min_s > ttl_max_s:
+        raise table.error("ttl_min_s", f"{ttl_min_s:g} is above ttl_max_s = {ttl_max_s:g}", ttl_min_s)
+    catalogue = table.text("catalogue")
+    return ResolverConfig(
+        nameservers=_each(table, "nameservers", parse_nameserver),
+        deadline_s=table.number("deadline_s", 0.01, 300),
+        timeout_s=table.number("timeout_s", 0.01, 60),
+        tries=table.integer("tries", 1, 100),
+        cache_size=table.integer("cache_size", 1, 100_000_000),
+        ttl_min_s=ttl_min_s,
+        ttl_max_s=ttl_max_s,
+        reasons=table.flag("reasons"),
+        reason_timeout_s=table.number("reason_timeout_s", 0, 60),
+        check_private=table.flag("check_private"),
+        catalogue=Path(catalogue) if catalogue else None,
+        allow=_each(table, "allow", check_name) or (),
+    )
+
+
+def _each(table: Table, key: str, parse_one: Callable[[str], str]) -> tuple[str, ...] | None:
+    """An array of texts, each read by `parse_one`, whose complaint gets its element's line."""
+    texts = table.texts(key)
+    if texts is None:
+        return None
+    if not texts:
+        raise table.error(key, "an empty array; name at least one, or leave the key out")
+    found = []
+    for index, text in enumerate(texts):
+        with _placed(table, key, index):
+            found.append(parse_one(text))
+    return tuple(found)
+
+
+@contextmanager
+def _placed(table: Table, *key: str | int) -> Iterator[None]:
+    """Turns what the parts of a zone complain of into a ConfigError with the line of `key`."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except InputError as error:
+        raise table.source.error((*table.path, *key), str(error), error.text) from None
+
+
+def _catalogue(resolver: ResolverConfig, source: Source) -> Catalogue:
+    try:
+        return load_catalogue(resolver.catalogue)
+    except (InputError, OSError) as error:
+        text = error.text if isinstance(error, InputError) else str(resolver.catalogue)
+        raise source.error(("resolver", "catalogue"), str(error), text) from None
+
+
+def _zone(table: Table, catalogue: Catalogue, keys: _Keys) -> Zone:
+    """One [[zone]] table as a Zone: what it leaves out comes from the catalogue."""
+    table.check_keys(ZONE_KEYS)
+    for key in RESERVED:
+        if key in table.values:
+            raise table.error(key, "local list files are not read yet; leave this zone out")
+    name = table.text("name")
+    if name is None:
+        raise table.source.error(table.path, 'a [[zone]] needs a name, as in name = "zen.spamhaus.org"')
+    if mask_keys(name) != name:
+        message = f"holds a key: write {_bare(name)!r}, and put the key into a file that key_file names"
+        raise table.error("name", message, name)
+    with _placed(table, "name"):
+        name = check_name(name)
+    weight = table.number("weight", -MAX_WEIGHT, MAX_WEIGHT)
+    reply = table.text("reply")
+    if table.values.get("codes") == []:
+        raise table.error("codes", "an empty array; leave the key out")
+    codes = tuple(map(_code, table.tables("codes")))
+    given = {
+        "subjects": _subjects(table),
+        "domain": table.choice("domain", ("registrable", "host")),
+        "weight": weight if reply is None else None,
+        "filters": None if reply is None else (_filter(table, reply, weight),),
+        "codes": codes or None,
+        "nameservers": _each(table, "nameservers", parse_nameserver),
+        "timeout_s": table.number("timeout_s", 0.01, 60),
+        "on_error": table.choice("on_error", ("no_opinion", "listed")),
+        "daily_limit": table.integer("daily_limit", 1, 10**12),
+        "key": keys.read(table),
+    }
+    with _placed(table):
+        return catalogue.zone(name, **{key: value for key, value in given.items() if value is not None})
+
+
+def _bare(name: str) -> str:
+    """A name without its key; it is masked first, so that nothing of the key is left."""
+    return mask_keys(name).rpartition(MASK + ".")[2]
+
+
+def _subjects(table: Table) -> frozenset[str] | None:
+    names = table.texts("subjects")
+    if names is None:
+        return None
+    for index, name in enumerate(names):
+        if name not in ("ip4", "ip6", "domain"):
+            path = (*table.path, "subjects", index)
+            raise table.source.error(path, f"subjects: {name!r} is none of ip4, ip6, domain", name)
+    return frozenset(names)
+
+
+def _filter(table: Table, reply: str, weight: float | None) -> Filter:
+    """`reply` as an entry of its own: it counts 1 unless a weight is given, as in postscreen_dnsbl_sites."""
+    with _placed(table, "reply"):
+        accepted = None if reply == ANY_REPLY else parse_reply_filter(reply)
+        return Filter(accepted, 1.0 if weight is None else weight)
+
+
+def _code(table: Table) -> Code:
+    table.check_keys(CODE_KEYS)
+    with _placed(table):
+        return parse_code(table.values)
+
+
+class _Keys:
+    """Reads the keys of keyed zones. A key is never part of a message."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.env = env
+        self.warnings: list[str] = []
+
+    def read(self, table: Table) -> Secret | None:
+        """The key that a zone's `key_env` or `key_file` names; None where it names none."""
+        variable, file = table.text("key_env"), table.text("key_file")
+        if variable is not None and file is not None:
+            raise table.error("key_file", "key_env is given too; give one of the two", file)
+        if variable is not None:
+            key = self.env.get(variable, "").strip()
+            if not key:
+                message = f"the environment variable {variable} is not set, or empty"
+                raise table.error("key_env", message, variable)
+            return Secret(key)
+        return None if file is None else self._from_file(table, file)
+
+    def _from_file(self, table: Table, name: str) -> Secret:
+        path = self.folder / name
+        try:
+            key = _read(path, MAX_KEY_BYTES).strip()
+            mode = path.stat().st_mode
+        except OSError as error:
+            raise table.error("key_file", f"{path} cannot be read: {error.strerror}", name) from None
+        if not key:
+            raise table.error("key_file", f"{path} is empty; put the key in it, on one line", name)
+        if mode & stat.S_IROTH:
+            where = table.source.where((*table.path, "key_file"))
+            self.warnings.append(f"{where}: everybody can read the key in {path}; chmod o-r {path}")
+        return Secret(key)
+
+
+def _build(
+    catalogue: Catalogue, zones: list[Zone], tables: tuple[Table, ...], allow: tuple[str, ...]
+) -> tuple[tuple[Zone, ...], tuple[str, ...]]:
+    """The zones to be asked: each once, dead ones refused; the curated default where the file names none."""
+    if not zones:
+        return catalogue.default(), ()
+    try:
+        return catalogue.build(zones, allow=allow)
+    except InputError as error:
+        at = next((at for at, zone in enumerate(zones) if zone.name == error.text), 0)
+        raise tables[at].source.error((*tables[at].path, "name"), str(error), error.text) from None
