@@ -1,0 +1,250 @@
+"""The conditions of a rule, compiled from its table: each true or false of one request, or of one verdict.
+
+No I/O. Every key and value is checked here, when the configuration is read; nothing is left to go wrong
+when a request comes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address
+from typing import Final, Generic, Protocol, TypeVar
+
+from dnsbl.errors import ZoneError
+from dnsbl.model import ZoneAnswer
+from dnsbl.policy import patterns
+from dnsbl.policy.protocol import Attributes
+from dnsbl.toml_table import Table
+from dnsbl.zones.replyfilter import parse_reply_filter
+
+STATES: Final = ("CONNECT", "EHLO", "HELO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "VRFY", "ETRN")
+"""The values of protocol_state (SMTPD_POLICY_README)."""
+
+
+class Findings(Protocol):
+    """What conditions ask of a verdict; `dnsbl.Verdict` has it."""
+
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def listings(self) -> tuple[ZoneAnswer, ...]: ...
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Generic[T]):
+    """One key of a rule: its name, its value as text, and the test."""
+
+    key: str
+    text: str
+    test: Callable[[T], bool]
+
+
+RequestCondition = Condition[Attributes]
+VerdictCondition = Condition[Findings]
+
+
+def request_conditions(rule: Table) -> tuple[RequestCondition, ...]:
+    """Compile a rule's conditions that need no lookup, those that are quick to test first.
+
+    Raises ConfigError for a value that is wrong or can never match.
+    """
+    return tuple(
+        Condition(key, _shown(rule.values[key]), compile_(rule, key))
+        for key, compile_ in _COMPILERS.items()
+        if key in rule.values
+    )
+
+
+def verdict_conditions(rule: Table, zones: Collection[str] | None) -> tuple[VerdictCondition, ...]:
+    """Compile a rule's conditions on the verdict: `score`, `incomplete`, and `zones` with `codes`.
+
+    `zones` with `codes` is true of one listing that is of such a zone and has such a code. zones: the names
+    that can be meant; None: any. Raises ConfigError.
+    """
+    found = (_score(rule), _incomplete(rule), _listed_by(rule, zones))
+    return tuple(condition for condition in found if condition)
+
+
+def one_or_more(table: Table, key: str) -> tuple[str, ...]:
+    """The texts at `key`, which may be one text or an array of them. Raises ConfigError."""
+    value = table.values[key]
+    texts = (table.text(key) or "",) if isinstance(value, str) else table.texts(key)
+    if not texts:
+        raise table.error(key, "is empty; give a value or leave the key out")
+    return texts
+
+
+def compile_pattern(
+    table: Table, key: str, compile_: Callable[[Iterable[str]], Callable[[str], bool]]
+) -> Callable[[str], bool]:
+    """Compile the texts at `key` with a function of `patterns`, its ValueError made a ConfigError."""
+    texts = one_or_more(table, key)
+    try:
+        return compile_(texts)
+    except ValueError as error:
+        raise table.error(key, str(error), ", ".join(texts)) from None
+
+
+def check_zones(
+    table: Table, key: str, names: Iterable[str], known: Collection[str] | None
+) -> frozenset[str]:
+    """The zone names at `key`, folded. Raises ConfigError for one that is not among the `known`."""
+    folded = frozenset(name.lower().strip(".") for name in names)
+    for name in sorted(folded):
+        if known is not None and name not in known:
+            raise table.error(key, f"{name!r} is no zone of this configuration: {', '.join(known)}", name)
+    return folded
+
+
+# Of the request
+
+RequestTest = Callable[[Attributes], bool]
+
+
+def _client(rule: Table, key: str) -> RequestTest:
+    test = compile_pattern(rule, key, patterns.networks)
+    return lambda request: test(request.get("client_address", ""))
+
+
+def _host_name(rule: Table, key: str) -> RequestTest:
+    test = compile_pattern(rule, key, patterns.host_names)
+    return lambda request: test(request.get(key, ""))
+
+
+def _mail_address(rule: Table, key: str) -> RequestTest:
+    """An attribute that was not sent matches nothing, `<>` neither."""
+    test = compile_pattern(rule, key, patterns.mail_addresses)
+    return lambda request: key in request and test(request[key])
+
+
+def _authenticated(rule: Table, key: str) -> RequestTest:
+    wanted = bool(rule.flag(key))
+    return lambda request: bool(request.get("sasl_username")) is wanted
+
+
+def _encrypted(rule: Table, key: str) -> RequestTest:
+    wanted = bool(rule.flag(key))
+    return lambda request: bool(request.get("encryption_protocol")) is wanted
+
+
+def _server_port(rule: Table, key: str) -> RequestTest:
+    value = rule.values[key]
+    ports = value if isinstance(value, list) else [value]
+    for port in ports:
+        if type(port) is not int or not 1 <= port <= 65_535:
+            raise rule.error(key, f"{port!r} is no port; give a number from 1 to 65535", port)
+    if not ports:
+        raise rule.error(key, "is empty; give a port or leave the key out")
+    wanted = frozenset(map(str, ports))
+    return lambda request: request.get("server_port") in wanted
+
+
+def _protocol_state(rule: Table, key: str) -> RequestTest:
+    wanted = frozenset(text.upper() for text in one_or_more(rule, key))
+    for state in sorted(wanted.difference(STATES)):
+        raise rule.error(key, f"{state!r} is none of {', '.join(STATES)}", state)
+    return lambda request: request.get("protocol_state") in wanted
+
+
+def _policy_context(rule: Table, key: str) -> RequestTest:
+    wanted = frozenset(one_or_more(rule, key))
+    return lambda request: request.get("policy_context") in wanted
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_COMPILERS: Final[dict[str, Callable[[Table, str], RequestTest]]] = {
+    "authenticated": _authenticated,
+    "encrypted": _encrypted,
+    "server_port": _server_port,
+    "protocol_state": _protocol_state,
+    "policy_context": _policy_context,
+    "client": _client,
+    "client_name": _host_name,
+    "reverse_client_name": _host_name,
+    "sender": _mail_address,
+    "recipient": _mail_address,
+}
+
+# Of the verdict
+
+_SCORE: Final = re.compile(r"\s*(>=|>|<=|<)\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*")
+
+
+def parse_score(rule: Table) -> tuple[bool, float] | None:
+    """`score` as (at_least, threshold): true of a score >= threshold, or of a score below it.
+
+    Every comparison is one of the two: `> 3` is `>=` the number next to 3. Raises ConfigError.
+    """
+    if "score" not in rule.values:
+        return None
+    text = rule.text("score") or ""
+    match = _SCORE.fullmatch(text)
+    if not match:
+        raise rule.error("score", f'{text!r} is no comparison; write ">=3", ">0.5", "<=-1" or "<0"', text)
+    threshold = float(match[2])
+    if match[1] in (">", "<="):
+        threshold = math.nextafter(threshold, math.inf)
+    return match[1] in (">=", ">"), threshold
+
+
+def _score(rule: Table) -> VerdictCondition | None:
+    parsed = parse_score(rule)
+    if parsed is None:
+        return None
+    at_least, threshold = parsed
+    return Condition("score", rule.values["score"], lambda found: (found.score >= threshold) is at_least)
+
+
+def _incomplete(rule: Table) -> VerdictCondition | None:
+    wanted = rule.flag("incomplete")
+    if wanted is None:
+        return None
+    return Condition("incomplete", _shown(wanted), lambda found: found.complete is not wanted)
+
+
+def _listed_by(rule: Table, known: Collection[str] | None) -> VerdictCondition | None:
+    keys = [key for key in ("zones", "codes") if key in rule.values]
+    if not keys:
+        return None
+    zones = check_zones(rule, "zones", one_or_more(rule, "zones"), known) if "zones" in keys else None
+    is_code = _codes(rule) if "codes" in keys else None
+
+    def test(found: Findings) -> bool:
+        return any(
+            (zones is None or answer.zone in zones) and (is_code is None or any(map(is_code, answer.codes)))
+            for answer in found.listings
+        )
+
+    return Condition(", ".join(keys), "; ".join(_shown(rule.values[key]) for key in keys), test)
+
+
+def _codes(rule: Table) -> Callable[[str], bool]:
+    try:
+        filters = [parse_reply_filter(text) for text in one_or_more(rule, "codes")]
+    except ZoneError as error:
+        raise rule.error("codes", str(error), error.text) from None
+
+    @lru_cache(1_024)
+    def test(code: str) -> bool:
+        number = int(IPv4Address(code))
+        return any(accepted.matches(number) for accepted in filters)
+
+    return test
+
+
+REQUEST_KEYS: Final = tuple(_COMPILERS)
+VERDICT_KEYS: Final = ("zones", "codes", "score", "incomplete")
