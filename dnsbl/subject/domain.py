@@ -103,11 +103,12 @@ def registrable_domain(name: str) -> str | None:
     """The registrable domain of a name (as from `parse_domain`): the public suffix and one label more.
 
     None if the name is a public suffix itself, and then there is nothing to ask a list. Both sections of the
-    Public Suffix List count (publicsuffix.org/list, read 2026-11-25): under a private one, such as
-    github.io, each label is somebody else's, and the lists that hold registrable domains
-    list those there one by one. A top-level domain the list does not know is a public suffix.
+    Public Suffix List count: under a private one, such as github.io, each label is somebody else's. SURBL
+    asks for the same (surbl.org/implementation.html, read 2026-11-25: hosters that are often
+    abused stand beside co.uk in its tables, and no name nearer the root is to be asked). A top-level domain
+    that the list does not know is a public suffix.
 
-    The first call loads the list, about 40 ms.
+    The first call loads the list, about 30 ms.
 
     >>> registrable_domain("www.shop.example.co.uk")
     'example.co.uk'
