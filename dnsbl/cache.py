@@ -22,7 +22,7 @@ from struct import Struct, unpack_from
 from struct import pack as struct_pack
 from typing import NamedTuple, TypeAlias
 
-from cachetools import TLRUCache
+from cachetools import Cache, TLRUCache
 
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Status, Wire
@@ -250,8 +250,8 @@ class AnswerCache:
 
     def items(self) -> list[tuple[Key, bytes]]:
         """All valid entries, packed, as they are now: a list that later changes do not touch."""
-        self._entries.expire()
-        return [(key, entry) for key, entry in self._entries.items() if entry is not None]
+        held = ((key, Cache.__getitem__(self._entries, key)) for key in self._entries)  # not counted as use
+        return [(key, entry) for key, entry in held if entry is not None]
 
     def info(self) -> CacheInfo:
         """Hits, misses, the bound and the present size, both in entries."""

@@ -1,0 +1,236 @@
+"""The circuit breaker: which zones are worth a query now, and whether it is the nameserver that fails.
+
+A zone that fails several times in a row is set aside and tried again with one probe, first after 30 s,
+then doubling to 15 minutes. A failure counts only with a witness: another zone that got an answer
+through the same nameservers at or after the start of the failed query. Without one the nameserver is at
+fault, and no zone is blamed. So a zone alone on its nameservers is never set aside.
+
+The health check's findings live here too: a zone found broken is set aside until it passes again.
+
+Does no I/O but one log line per change (logger `dnsbl.breaker`), and has no lock: the resolver calls it
+under its own. Zones are small numbers, 0 to 63. All times are seconds on one clock that never goes back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from dnsbl.model import Status
+
+FAILURES_TO_OPEN = 3
+FIRST_WAIT_S = 30.0
+MAX_WAIT_S = 900.0
+WITNESS_S = 5.0
+"""How long after its query's start a failure waits for a witness: a SERVFAIL may be the first answer of
+its lookup. Longer, and answers after an outage would bear witness to failures during it."""
+PROBE_LOST_S = 30.0
+"""A probe whose result nobody recorded in this time was abandoned; another may go."""
+MAX_SERVER_SETS = 64
+
+_GOOD = frozenset({Status.OK.value, Status.NXDOMAIN.value, Status.REFUSED.value})
+_FAILED = frozenset({Status.TIMEOUT.value, Status.RCODE.value})
+
+_log = logging.getLogger(__name__)
+
+
+class Permit(Enum):
+    """What `Breaker.allows` says: ask as usual; do not ask; ask, you are the probe."""
+
+    ALLOW = "allow"
+    SKIP = "skip"
+    PROBE = "probe"
+
+
+class ZoneState(NamedTuple):
+    """A zone's state, for `stats()` and for the `detail` of a skipped answer."""
+
+    state: str
+    """`closed`: asked as usual; `open`: set aside; `probing`: its probe is out."""
+    failures: int
+    """Counted failures since the last answer."""
+    next_probe_s: float | None
+    """Seconds until the next probe may go; None when closed."""
+    unhealthy: str | None
+    """Why the health check set the zone aside; None: it did not."""
+
+
+class _Zone:
+    """One zone's breaker."""
+
+    __slots__ = ("counted", "failures", "name", "next_probe", "opened", "probe_started", "suspect", "wait_s")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.failures = 0
+        self.counted = float("-inf")
+        """When the last failure was counted: queries begun before are part of the same trouble."""
+        self.suspect: tuple[Hashable, float] | None = None
+        """Server set and start of the last failure that had no witness."""
+        self.opened = 0.0
+        self.wait_s = 0.0
+        """The present wait between probes; 0: closed."""
+        self.next_probe = 0.0
+        self.probe_started: float | None = None
+
+
+class Breaker:
+    """The breakers of all zones of one resolver; `names` are the zones' names for the log, in order.
+
+    `record` must be told of each A query really sent, once, and of nothing else: not of cached failures,
+    TXT queries or cancelled ones. `started` of a query is the `now` at which `allows` let it go.
+
+    `open_mask` and `unhealthy_mask` are bit masks of the zones whose breaker is not closed and of those
+    that the health check found broken (answers of these, cached ones too, are to be ignored). While both
+    spare the wanted zones, `allows` need not be called.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.open_mask = 0
+        self.unhealthy_mask = 0
+        self._zones = [_Zone(name) for name in names]
+        self._reasons: dict[int, str] = {}
+        self._answered: dict[Hashable, dict[int, float]] = {}
+        """Per server set and zone, when the last answer came. Sets come and go with resolv.conf: bounded."""
+        self._suspects = 0
+        """Bit mask of zones with a suspect failure, so that a good answer usually needs no search."""
+
+    def allows(self, zone: int, now: float) -> Permit:
+        """Whether to ask `zone` now. PROBE is said to one, to the next when that one ended or is lost."""
+        if self.unhealthy_mask >> zone & 1:
+            return Permit.SKIP
+        if not self.open_mask >> zone & 1:
+            return Permit.ALLOW
+        state = self._zones[zone]
+        if now < state.next_probe:
+            return Permit.SKIP
+        state.probe_started = now
+        state.next_probe = now + PROBE_LOST_S
+        return Permit.PROBE
+
+    def record(self, zone: int, server_set: Hashable, started: float, now: float, status: int) -> None:
+        """How one A query ended: `status` is a `Status`; NOERROR, NXDOMAIN and REFUSED are answers.
+
+        A malformed answer is neither an answer nor a failure, but a probe that gets one has not succeeded.
+        """
+        state = self._zones[zone]
+        if status in _GOOD:
+            self._note_answer(server_set, zone, now)
+            if state.failures or state.wait_s or state.suspect:
+                self._answer_of_troubled(zone, started, now)
+            if self._suspects:
+                self._bear_witness(server_set, zone, now)
+        elif self._is_probe(state, started):
+            self._probe_failed(state, now)
+            self._blame(zone, server_set, started, now)
+        elif status in _FAILED and not state.wait_s:
+            self._blame(zone, server_set, started, now)
+
+    def nameserver_at_fault(self, server_set: Hashable, started: float) -> bool:
+        """No zone got an answer through `server_set` at or after `started`: a failure tells of no zone."""
+        return all(at < started for at in self._answered.get(server_set, {}).values())
+
+    def set_aside(self, zone: int, reason: str) -> None:
+        """The health check found `zone` broken: it is not asked until `restore`. `reason` is one line."""
+        if self._reasons.get(zone) is None:
+            _log.warning("%s: found broken and set aside: %s", self._zones[zone].name, reason)
+        self._reasons[zone] = reason
+        self.unhealthy_mask |= 1 << zone
+
+    def restore(self, zone: int) -> None:
+        """The health check found `zone` sound again."""
+        if self._reasons.pop(zone, None) is not None:
+            _log.warning("%s: found sound again and back in use", self._zones[zone].name)
+        self.unhealthy_mask &= ~(1 << zone)
+
+    def state(self, zone: int, now: float) -> ZoneState:
+        """What `stats()` shows of `zone`. Asks nothing of it and changes nothing."""
+        of = self._zones[zone]
+        reason = self._reasons.get(zone)
+        if not of.wait_s:
+            return ZoneState("closed", of.failures, None, reason)
+        probing = of.probe_started is not None and now < of.next_probe
+        return ZoneState("probing" if probing else "open", of.failures, max(0.0, of.next_probe - now), reason)
+
+    def _note_answer(self, server_set: Hashable, zone: int, now: float) -> None:
+        answered = self._answered.get(server_set)
+        if answered is None:
+            if len(self._answered) >= MAX_SERVER_SETS:
+                del self._answered[next(iter(self._answered))]
+            answered = self._answered[server_set] = {}
+        answered[zone] = now
+
+    def _answer_of_troubled(self, zone: int, started: float, now: float) -> None:
+        """A zone with failures answered: they are forgotten; if it was set aside, only its probe counts."""
+        state = self._zones[zone]
+        if state.wait_s:
+            if not self._is_probe(state, started):
+                return
+            _log.warning("%s: answers again after %.0f s", state.name, now - state.opened)
+            self.open_mask &= ~(1 << zone)
+            state.wait_s = 0.0
+            state.probe_started = None
+        state.failures = 0
+        self._acquit(zone)
+
+    def _is_probe(self, state: _Zone, started: float) -> bool:
+        return state.probe_started is not None and started >= state.probe_started
+
+    def _probe_failed(self, state: _Zone, now: float) -> None:
+        """Until a witness makes it the zone's own failure, the next probe goes after the same wait."""
+        state.probe_started = None
+        state.next_probe = now + state.wait_s
+
+    def _blame(self, zone: int, server_set: Hashable, started: float, now: float) -> None:
+        """A failure: counted if there is a witness, else remembered until one comes."""
+        answered = self._answered.get(server_set, {})
+        if any(at >= started for other, at in answered.items() if other != zone):
+            self._count(zone, started, now)
+        else:
+            self._zones[zone].suspect = (server_set, started)
+            self._suspects |= 1 << zone
+
+    def _bear_witness(self, server_set: Hashable, witness: int, now: float) -> None:
+        """An answer of `witness` came: other zones' failures through the same servers are their own."""
+        for zone, state in enumerate(self._zones):
+            if state.suspect is None or zone == witness:
+                continue
+            their_set, started = state.suspect
+            if now - started > WITNESS_S:
+                self._acquit(zone)
+            elif their_set == server_set:
+                self._acquit(zone)
+                self._count(zone, started, now)
+
+    def _acquit(self, zone: int) -> None:
+        self._zones[zone].suspect = None
+        self._suspects &= ~(1 << zone)
+
+    def _count(self, zone: int, started: float, now: float) -> None:
+        """Count one failure, unless its query was in flight when the last one was counted."""
+        state = self._zones[zone]
+        if started < state.counted:
+            return
+        state.counted = now
+        state.failures += 1
+        if state.wait_s:
+            longer_s = min(2 * state.wait_s, MAX_WAIT_S)
+            if longer_s > state.wait_s:
+                _log.info("%s: probe failed; next probe in %.0f s", state.name, longer_s)
+            state.wait_s = longer_s
+        elif state.failures >= FAILURES_TO_OPEN:
+            state.wait_s = FIRST_WAIT_S
+            state.opened = now
+            state.probe_started = None
+            self.open_mask |= 1 << zone
+            _log.warning(
+                "%s: set aside after %d failures in a row; next probe in %.0f s",
+                state.name,
+                state.failures,
+                state.wait_s,
+            )
+        else:
+            return
+        state.next_probe = now + state.wait_s
