@@ -1,0 +1,24 @@
+"""The examples in the docstrings give what they say."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("module", "at_least"),
+    [
+        ("dnsbl.subject.address", 1),
+        ("dnsbl.subject.domain", 3),
+        ("dnsbl.subject.parse", 2),
+        ("dnsbl.engine._qname", 6),
+        ("dnsbl.engine.nameservers", 3),
+    ],
+)
+def test_docstring_examples(module: str, at_least: int) -> None:
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.failed == 0
+    assert result.attempted >= at_least
