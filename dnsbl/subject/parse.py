@@ -22,7 +22,7 @@ TEXT_MAX = 8192
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _URL_START = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://")  # RFC 3986 section 3.1
-_AUTHORITY = re.compile(r"[^/?#]*")  # RFC 3986 section 3.2
+_AUTHORITY_END = re.compile(r"[/?#]")  # RFC 3986 section 3.2
 _PORT = re.compile(r"[0-9]{0,5}")  # RFC 3986 section 3.2.3: it may be empty
 
 
@@ -138,12 +138,11 @@ def _host(text: str) -> str:
 
 
 def _url_host(text: str, start: int) -> str:
-    authority = _AUTHORITY.match(text, start)
-    whole = authority.group() if authority else ""
-    if "\\" in whole:
+    authority = _AUTHORITY_END.split(text[start:], maxsplit=1)[0]
+    if "\\" in authority:
         # Browsers end the host there, RFC 3986 does not: which one is meant cannot be known.
         raise SubjectError(f"{shown(text)} has a backslash in its host: write a slash after the host", text)
-    address = whole.rpartition("@")[2]
+    address = authority.rpartition("@")[2]
     bracket = address.rfind("]") + 1
     rest, _, port = address[bracket:].partition(":")
     host = address[:bracket] + rest
