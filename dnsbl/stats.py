@@ -10,6 +10,7 @@ Does no I/O and has no lock: the resolver calls it under its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import log2
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SHORTEST_S = 10e-6
 BUCKETS_PER_OCTAVE = 4
 BUCKETS = 96
+LONGEST_S = SHORTEST_S * 2 ** (BUCKETS // BUCKETS_PER_OCTAVE)
 HALVE_AT = 16_384
 
 
@@ -35,7 +37,8 @@ class Latencies:
 
     def add(self, latency_s: float) -> None:
         """Count one; what lies outside the range goes into the first or last bucket."""
-        bucket = int(BUCKETS_PER_OCTAVE * log2(latency_s / SHORTEST_S)) if latency_s > SHORTEST_S else 0
+        within_s = min(max(latency_s, SHORTEST_S), LONGEST_S)
+        bucket = int(BUCKETS_PER_OCTAVE * log2(within_s / SHORTEST_S))
         self._buckets[min(bucket, BUCKETS - 1)] += 1
         self._total += 1
         if self._total >= HALVE_AT:
@@ -46,13 +49,10 @@ class Latencies:
         """The duration that `percent` (0 to 100) of those counted do not exceed; None without any."""
         if not self._total:
             return None
-        left = self._total * percent / 100
-        bucket = 0
-        for bucket, count in enumerate(self._buckets):
-            left -= count
-            if count and left <= 0:
-                break
-        return SHORTEST_S * 2.0 ** ((bucket + 0.5) / BUCKETS_PER_OCTAVE)
+        rank = self._total * percent / 100
+        up_to = accumulate(self._buckets)
+        bucket = next(number for number, count in enumerate(up_to) if count and count >= rank)
+        return float(SHORTEST_S * 2 ** ((bucket + 0.5) / BUCKETS_PER_OCTAVE))
 
 
 class _Zone:
