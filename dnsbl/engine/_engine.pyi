@@ -52,7 +52,6 @@ class Waiter:
         """As drain, but waits for at most `for_s` seconds; signals are seen within 0.1 s."""
     def forget(self, ticket: Ticket) -> None:
         """Nobody waits for this ticket any more."""
-    def abandon_after_fork(self) -> None: ...
 
 class Engine:
     def close(self) -> None:

@@ -7,6 +7,8 @@ Nothing here knows what an answer means for a list.
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint64_t, uintptr_t
+from posix.types cimport pid_t
+from posix.unistd cimport getpid
 
 from dnsbl.engine.capi cimport *
 
@@ -147,15 +149,18 @@ cdef class Waiter:
 
     cdef dnsbl_waiter *_c
     cdef dict _tickets
+    cdef pid_t _made_in
 
     def __cinit__(self, bint with_fd=False):
         self._tickets = {}
+        self._made_in = getpid()
         self._c = dnsbl_waiter_new(with_fd)
         if self._c == NULL:
             raise MemoryError("no memory or no descriptor left for a completion list")
 
     def __dealloc__(self):
-        if self._c != NULL:
+        # In a child after fork() its lock may be held by a thread that is not there: given up.
+        if self._c != NULL and self._made_in == getpid():
             dnsbl_waiter_close(self._c)
 
     def fileno(self):
@@ -191,10 +196,6 @@ cdef class Waiter:
     def forget(self, Ticket ticket):
         dnsbl_ticket_abandon(ticket._c)
         self._tickets.pop(<uintptr_t>ticket._c, None)
-
-    def abandon_after_fork(self):
-        self._c = NULL
-        self._tickets = {}
 
 
 cdef class Engine:

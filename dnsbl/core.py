@@ -1,0 +1,416 @@
+"""What all lookups of one resolver share: zones, cache, engine, questions in flight, and the accounts.
+
+It asks, absorbs answers and reads them; how one subject's verdict comes about is in `dnsbl.lookup`. One lock
+guards everything here; it is never held while waiting. No asyncio here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from dnsbl.breaker import Breaker, Permit
+from dnsbl.budget import Budget
+from dnsbl.cache import AnswerCache, Held, HeldTexts, Key, TtlRules
+from dnsbl.engine.nameservers import parse_resolv_conf
+from dnsbl.errors import ClosedError, NameserverError
+from dnsbl.model import Status, Wire
+from dnsbl.stats import Stats
+from dnsbl.zones.interpret import Reading, read
+from dnsbl.zones.zone import Kind, Zone
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from dnsbl.aio import LoopWaiter
+    from dnsbl.engine._engine import Answer, Engine, Fan, Plan, Ticket, Waiter
+
+RESOLV_CONF: Final = "/etc/resolv.conf"
+RESOLV_CONF_EVERY_S: Final = 5.0
+LISTEN_S: Final = 2.0
+"""How long after its deadline a lookup's answers are still taken into the cache."""
+READINGS_MAX: Final = 4096
+
+log = logging.getLogger("dnsbl")
+
+TIMED_OUT: Final = Wire(Status.TIMEOUT, -1)
+
+
+class Asked(NamedTuple):
+    """What a fan carries."""
+
+    texts: bool
+    """TXT records are asked for, not A records."""
+    started: float
+    timed_out: set[int]
+    """The zones already counted as timed out."""
+    expires: dict[int, float]
+    """Until when each answer is held in the cache."""
+
+
+class Settings(NamedTuple):
+    """The resolver's numbers, checked by its constructor."""
+
+    deadline_s: float
+    timeout_s: float
+    tries: int
+    reasons: bool
+    reason_timeout_s: float
+    check_private: bool
+
+
+def bits(mask: int) -> list[int]:
+    """The numbers of the bits that are set, ascending."""
+    out = []
+    while mask:
+        low = mask & -mask
+        out.append(low.bit_length() - 1)
+        mask ^= low
+    return out
+
+
+def mask_of(indices: Iterable[int]) -> int:
+    mask = 0
+    for index in indices:
+        mask |= 1 << index
+    return mask
+
+
+class Core:
+    """See the module. `nameservers` None: those of /etc/resolv.conf, looked at again every 5 s at most."""
+
+    def __init__(
+        self,
+        zones: tuple[Zone, ...],
+        nameservers: tuple[str, ...] | None,
+        settings: Settings,
+        cache_size: int,
+        ttl_rules: TtlRules,
+    ) -> None:
+        self.zones = zones
+        self.settings = settings
+        self.lock = threading.Lock()
+        self.cache = AnswerCache(cache_size)
+        self.ttl_rules = ttl_rules
+        self.breaker = Breaker(tuple(zone.name for zone in zones))
+        self.budget = Budget(zones)
+        self.stats = Stats(zones)
+        self.closed = False
+        self.of_thread = threading.local()
+        self.of_loop: dict[AbstractEventLoop, LoopWaiter] = {}
+        self.engine: Engine | None = None
+        self.in_flight: dict[tuple[Key, bool], list[Fan]] = {}
+        self._plan: Plan | None = None
+        self._set_servers: dict[int, tuple[str, ...]] = {}
+        self._nobody: Waiter | None = None
+        self._readings: dict[tuple[int, Wire], Reading] = {}
+        self._given = nameservers
+        self._conf_stamp: tuple[int, int, int] | None = None
+        self._conf_looked_at = 0.0
+        self.nameservers = nameservers or self._from_resolv_conf()
+        self.takes: dict[Kind, int] = {
+            kind: mask_of(i for i, zone in enumerate(zones) if kind in zone.subjects)
+            for kind in ("ip4", "ip6", "domain")
+        }
+        self.registrable = mask_of(i for i, zone in enumerate(zones) if zone.domain == "registrable")
+        _CORES.add(self)
+
+    def snapshot(self) -> dict[str, Any]:
+        """See `Resolver.stats`. Under the lock."""
+        now, wall = monotonic(), time()
+        zones = self.stats.snapshot()
+        for index, zone in enumerate(self.zones):
+            zones[zone.name]["breaker"] = self.breaker.state(index, now)._asdict()
+            zones[zone.name]["budget"] = self.budget.state(index, wall)._asdict()
+        return {
+            "zones": zones,
+            "cache": self.cache.info()._asdict(),
+            "nameservers": list(self.nameservers),
+            "in_flight": 0 if self.engine is None else self.engine.in_flight,
+        }
+
+    # ---- engine and nameservers ----
+
+    def _from_resolv_conf(self) -> tuple[str, ...]:
+        try:
+            stat = os.stat(RESOLV_CONF)
+            self._conf_stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            with open(RESOLV_CONF, "rb") as file:
+                found = parse_resolv_conf(file.read(65536).decode("utf-8", "replace")).nameservers
+        except OSError:
+            found = ()
+        if not found:
+            raise NameserverError(
+                f"no nameserver: {RESOLV_CONF} names none; give nameservers=[...] or a nameserver line there",
+                RESOLV_CONF,
+            )
+        return found
+
+    def _follow_resolv_conf(self, now: float) -> None:
+        if self._given is not None or now - self._conf_looked_at < RESOLV_CONF_EVERY_S:
+            return
+        self._conf_looked_at = now
+        try:
+            stat = os.stat(RESOLV_CONF)
+            if (stat.st_mtime_ns, stat.st_size, stat.st_ino) == self._conf_stamp:
+                return
+            found = self._from_resolv_conf()
+        except (OSError, NameserverError):
+            log.warning("%s names no nameserver; keeping %s", RESOLV_CONF, ", ".join(self.nameservers))
+            return
+        if found != self.nameservers:
+            log.info("nameservers are now %s", ", ".join(found))
+            self.nameservers = found
+            self._plan = None
+
+    def running(self) -> Engine:
+        """The engine, started by the first question. Under the lock."""
+        if self.engine is None:
+            from dnsbl.engine._engine import Engine, Waiter
+
+            self.engine = Engine()
+            self._nobody = Waiter()
+            weakref.finalize(self, Engine.close, self.engine)
+        return self.engine
+
+    def plan(self, now: float) -> Plan:
+        """Where each zone's questions go. Under the lock."""
+        self._follow_resolv_conf(now)
+        if self._plan is None:
+            from dnsbl.engine._engine import Plan
+
+            engine = self.running()
+            sets = []
+            for zone in self.zones:
+                servers = zone.nameservers or self.nameservers
+                sets.append(engine.nameserver_set(servers))
+                self._set_servers[sets[-1]] = tuple(servers)
+            self._plan = Plan(
+                [zone.wire_name for zone in self.zones],
+                sets,
+                [zone.timeout_s or self.settings.timeout_s for zone in self.zones],
+            )
+        return self._plan
+
+    def server_name(self, zone: int, server: int) -> str:
+        """`ADDRESS:PORT` of the nameserver that answered, or nothing."""
+        if self._plan is None or server < 0:
+            return ""
+        servers = self._set_servers[self._plan.sets[zone]]
+        return servers[server] if server < len(servers) else ""
+
+    def close(self) -> None:
+        with self.lock:
+            self.closed = True
+            engine, self.engine, self._plan = self.engine, None, None
+            self.in_flight.clear()
+        if engine is not None:
+            engine.close()
+
+    def after_fork(self) -> None:
+        """In the child: keep the cache, forget what is in flight, and start over at the first question."""
+        self.lock = threading.Lock()
+        self.of_thread = threading.local()
+        self.of_loop = {}
+        if self.engine is not None:
+            self.engine.abandon_after_fork()
+        self.engine = self._plan = self._nobody = None
+        self.in_flight = {}
+
+    # ---- asking; under the lock ----
+
+    def admit(self, zones: Sequence[int], now: float) -> tuple[list[int], list[int], dict[int, str]]:
+        """Of `zones`: which to ask, which only to probe beside the lookup, and why others are left out."""
+        ask, probe, skipped = [], [], {}
+        for zone in zones:
+            if self.budget.spent(zone, time()):
+                skipped[zone] = "today's free queries are used up; asked again from 00:00 UTC"
+                continue
+            permit = self.breaker.allows(zone, now)
+            if permit is Permit.ALLOW:
+                ask.append(zone)
+                continue
+            if permit is Permit.PROBE:
+                probe.append(zone)
+            skipped[zone] = self.why_set_aside(zone, now)
+        return ask, probe, skipped
+
+    def why_set_aside(self, zone: int, now: float) -> str:
+        state = self.breaker.state(zone, now)
+        if state.unhealthy is not None:
+            return f"found broken by the health check: {state.unhealthy}"
+        return f"set aside after {state.failures} failures in a row; tried again now and then"
+
+    def ask(
+        self,
+        key: Key,
+        zones: Sequence[int],
+        waiter: Waiter,
+        deadline_s: float,
+        now: float,
+        *,
+        texts: bool = False,
+        each: bool = False,
+        owner: object = None,
+    ) -> list[Ticket]:
+        """Tickets for these questions, each asked once however many lookups want it."""
+        tickets = []
+        left = mask_of(zones)
+        engine = self.running()
+        fans = self.in_flight.setdefault((key, texts), [])
+        for fan in fans:
+            covered = mask_of(fan.indices) & left
+            if covered:
+                tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
+                left ^= covered
+        if left:
+            fan = self._new_fan(key, bits(left), now, texts, Asked(texts, now, set(), {}))
+            tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
+            fans.append(fan)
+        return tickets
+
+    def _new_fan(self, key: Key, zones: list[int], now: float, texts: bool, tag: Asked | None = None) -> Fan:
+        from dnsbl.engine._engine import TYPE_A, TYPE_TXT
+
+        record_type = TYPE_TXT if texts else TYPE_A
+        fan = self.running().fan(self.plan(now), key, zones, record_type, self.settings.tries, tag)
+        wall = time()
+        for zone in zones:
+            self.budget.count(zone, 1, wall)
+            self.stats.queried(zone)
+        return fan
+
+    def ask_aside(self, key: Key, zones: Sequence[int], now: float, *, texts: bool = False) -> None:
+        """Ask without anybody waiting; the answers go into the cache and the breaker."""
+        if not zones:
+            return
+        self.running()
+        assert self._nobody is not None
+        for ticket in self.ask(key, zones, self._nobody, self.settings.deadline_s, now, texts=texts):
+            self._nobody.forget(ticket)
+
+    def ask_raw(
+        self, questions: Sequence[tuple[int, Key]], deadline_s: float, *, texts: bool = False
+    ) -> list[Answer | None]:
+        """One answer per (zone, key), past cache and breaker: for the health check. Not under the lock.
+
+        None: nothing usable came before the deadline. The queries count against the zones' budgets.
+        """
+        from dnsbl.engine._engine import Waiter
+
+        waiter = Waiter()
+        with self.lock:
+            if self.closed:
+                raise ClosedError("the resolver is closed")
+            now = monotonic()
+            fans = [self._new_fan(key, [zone], now, texts) for zone, key in questions]
+            engine = self.running()
+            tickets = {engine.submit(fan, waiter, deadline_s, 0.0) for fan in fans}
+        while tickets:
+            tickets -= {ticket for ticket in waiter.wait(deadline_s) if ticket.done}
+        return [fan.answers().get(zone) for fan, (zone, _) in zip(fans, questions, strict=True)]
+
+    # ---- answers; under the lock ----
+
+    def drain(self) -> None:
+        """Take in what came without anybody waiting for it."""
+        if self.engine is not None and self.engine.has_retired:
+            for fan in self.engine.retired():
+                if fan.tag is not None:
+                    self.absorb(fan)
+
+    def absorb(self, fan: Fan) -> None:
+        """Take a fan's new answers into cache, breaker and stats, each once."""
+        asked: Asked = fan.tag
+        now = monotonic()
+        answers: dict[int, Held] = {}
+        texts: dict[int, HeldTexts] = {}
+        for zone, answer in fan.take():
+            if asked.texts:
+                texts[zone] = HeldTexts(answer[8], now + self._hold_texts_s(answer))
+            else:
+                self._absorb_answer(zone, answer, asked, now, answers)
+        if answers or texts:
+            self.cache.put(fan.key, answers, texts)
+        if fan.finished:
+            self._forget(fan)
+
+    def _absorb_answer(
+        self, zone: int, answer: Answer, asked: Asked, now: float, answers: dict[int, Held]
+    ) -> None:
+        status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, _, _ = answer
+        wire = Wire(status, rcode, addresses)
+        outcome = self.reading(zone, wire).outcome
+        self.stats.answered(zone, outcome, latency_us / 1e6 if status != Status.TIMEOUT else None)
+        if status == Status.TIMEOUT:
+            self.count_timeout(zone, asked, now, answers)
+            return
+        self.breaker.record(zone, self._set_of(zone), asked.started, now, status)
+        negative_s = None if soa_ttl_s is None or soa_minimum_s is None else min(soa_ttl_s, soa_minimum_s)
+        at_fault = status == Status.RCODE and self._nameserver_at_fault(zone, asked)
+        hold_s = self.ttl_rules.hold_s(
+            status, bool(addresses), ttl_s, negative_s, outcome=outcome, nameserver_at_fault=at_fault
+        )
+        asked.expires[zone] = now + hold_s
+        answers[zone] = Held(wire, now + hold_s)
+
+    def count_timeout(self, zone: int, asked: Asked, now: float, answers: dict[int, Held]) -> None:
+        """A zone had not answered when its lookup's deadline came: once per question."""
+        if zone in asked.timed_out:
+            return
+        asked.timed_out.add(zone)
+        self.breaker.record(zone, self._set_of(zone), asked.started, now, Status.TIMEOUT)
+        at_fault = self._nameserver_at_fault(zone, asked)
+        hold_s = self.ttl_rules.hold_s(Status.TIMEOUT, False, None, None, nameserver_at_fault=at_fault)
+        answers[zone] = Held(TIMED_OUT, now + hold_s)
+
+    def _nameserver_at_fault(self, zone: int, asked: Asked) -> bool:
+        return self.breaker.nameserver_at_fault(self._set_of(zone), asked.started)
+
+    def _set_of(self, zone: int) -> int:
+        return self._plan.sets[zone] if self._plan is not None else 0
+
+    def _hold_texts_s(self, answer: Answer) -> float:
+        status, _, _, ttl_s, soa_ttl_s, soa_minimum_s, _, _, texts = answer
+        negative_s = None if soa_ttl_s is None or soa_minimum_s is None else min(soa_ttl_s, soa_minimum_s)
+        return self.ttl_rules.hold_s(status, bool(texts), ttl_s, negative_s)
+
+    def _forget(self, fan: Fan) -> None:
+        asked: Asked = fan.tag
+        fans = self.in_flight.get((fan.key, asked.texts))
+        if fans is None:
+            return
+        if fan in fans:
+            fans.remove(fan)
+        if not fans:
+            del self.in_flight[fan.key, asked.texts]
+
+    def reading(self, zone: int, wire: Wire) -> Reading:
+        """How the zone reads this answer; remembered, because most answers of a zone are alike."""
+        found = self._readings.get((zone, wire))
+        if found is None:
+            if len(self._readings) >= READINGS_MAX:
+                self._readings.clear()
+            found = self._readings[zone, wire] = read(self.zones[zone], wire)
+        return found
+
+
+_CORES: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+def _each(action: Callable[[Core], object]) -> None:
+    for core in list(_CORES):
+        action(core)
+
+
+# A fork must not happen while a lock is held: the child's cache would be half written.
+os.register_at_fork(
+    before=lambda: _each(lambda core: core.lock.acquire()),
+    after_in_parent=lambda: _each(lambda core: core.lock.release()),
+    after_in_child=lambda: _each(Core.after_fork),
+)

@@ -1,0 +1,432 @@
+"""One subject over all zones: from cached answers and questions in flight to a verdict.
+
+A `Lookup` is a small state machine without a clock or thread of its own: `start` asks what the cache does
+not hold, `advance` is called when one of its tickets has news, and both tell whether the verdict is there.
+Who waits, and how (a thread, an event loop, a stream of many), is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from dnsbl.cache import Held, Key, unpack
+from dnsbl.core import TIMED_OUT, Asked, Core, bits
+from dnsbl.engine._qname import join_name, reverse_name
+from dnsbl.errors import ClosedError, SubjectError
+from dnsbl.model import ERRORS, Evidence, Outcome, Verdict, Wire, ZoneAnswer
+from dnsbl.subject import Subject
+from dnsbl.zones.interpret import Reading
+from dnsbl.zones.reason import clean_text
+from dnsbl.zones.zone import Zone
+
+if TYPE_CHECKING:
+    from dnsbl.engine._engine import Fan, Ticket, Waiter
+
+MAX_NAME: Final = 253
+"""Characters of a DNS name without its trailing dot (RFC 1035 section 2.3.4)."""
+
+_RCODES: Final = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
+
+Decide = Mapping[str, float]
+
+
+class Found(NamedTuple):
+    """One zone's answer in this lookup. `latency_us` and `server` are None and empty from the cache."""
+
+    wire: Wire
+    expires: float
+    key: Key
+    cached: bool
+    latency_us: int | None = None
+    server: str = ""
+
+
+class Part(NamedTuple):
+    """One name to be asked, and of which zones (a bit mask)."""
+
+    key: Key
+    zones: int
+
+
+def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
+    """The names that this subject means to the zones, and why the zones left out are not asked.
+
+    Raises SubjectError where a name would be too long for one of the zones: never answered as clean.
+    """
+    if subject.local and not core.settings.check_private:
+        return [], "not a public address or name, so no public list can hold it"
+    wanted = core.takes[subject.kind]
+    if not isinstance(subject.key, str):
+        return ([Part(subject.key, wanted)] if wanted else []), ""
+    registrable, host = wanted & core.registrable, wanted & ~core.registrable
+    names: dict[Key, int] = {}
+    if registrable and (name := subject.asked_as("registrable")):
+        names[name] = registrable
+    if host and (name := subject.asked_as("host")):
+        names[name] = names.get(name, 0) | host
+    _check_lengths(core, names, subject)
+    return [Part(key, zones) for key, zones in names.items()], "a public suffix is no one's domain"
+
+
+def _check_lengths(core: Core, names: Mapping[Key, int], subject: Subject) -> None:
+    for name, zones in names.items():
+        for index in bits(zones):
+            zone = core.zones[index]
+            if len(name) + 1 + len(zone.wire_name) > MAX_NAME:
+                raise SubjectError(
+                    f"{subject.text[:40]}... is too long to be asked of {zone.name}: name and zone together "
+                    f"have at most {MAX_NAME} characters",
+                    subject.text,
+                )
+
+
+class Lookup:
+    """See the module. `waiter` None: only what the cache holds is wanted, and `start` never asks."""
+
+    __slots__ = (
+        "_core", "_deadline", "_decide", "_fans", "_found", "_reasoning", "_set_aside", "_skipped",
+        "_started", "_texts", "_tickets", "_waiter", "on_done", "subject", "verdict",
+    )  # fmt: skip
+
+    verdict: Verdict
+
+    def __init__(
+        self, core: Core, subject: Subject, waiter: Waiter | None, deadline_s: float, decide: Decide | None
+    ) -> None:
+        self._core = core
+        self.subject = subject
+        self._waiter = waiter
+        self._started = monotonic()
+        self._deadline = self._started + deadline_s
+        self._decide = decide
+        self._found: dict[int, Found] = {}
+        self._texts: dict[int, tuple[bytes, ...]] = {}
+        self._skipped: dict[int, str] = {}
+        self._set_aside = False  # some zone was left out though it applies
+        self._fans: list[tuple[Fan, int]] = []
+        self._tickets: list[Ticket] = []
+        self._reasoning = False
+        self.on_done: Callable[[Lookup], None] | None = None
+        """For an event loop's use: called once, when `advance` returned True."""
+
+    # ---- the course of a lookup ----
+
+    def start(self) -> bool:
+        """Read the cache and ask for the rest. True: the verdict is there already."""
+        core = self._core
+        parts, why = parts_of(core, self.subject)
+        with core.lock:
+            if core.closed:
+                raise ClosedError("the resolver is closed")
+            core.drain()
+            asked = 0
+            for part in parts:
+                asked |= part.zones
+                if not self._begin(part):
+                    return False
+        for index, zone in enumerate(core.zones):
+            if not asked >> index & 1:
+                self._skipped[index] = why or f"{zone.name} takes no {self.subject.kind}"
+        return self._next()
+
+    def _begin(self, part: Part) -> bool:
+        core, now = self._core, self._started
+        broken = part.zones & core.breaker.unhealthy_mask
+        self._leave_out({index: core.why_set_aside(index, now) for index in bits(broken)})
+        wanted = part.zones & ~broken
+        entry = core.cache.get(part.key)
+        held = unpack(entry, now, wanted) if entry is not None else None
+        missing = bits(wanted)
+        if held is not None:
+            for index, (wire, expires) in held.answers.items():
+                self._found[index] = Found(wire, expires, part.key, True)
+                core.stats.cache_hit(index)
+            for index, texts in held.texts.items():
+                self._texts[index] = texts.texts
+            missing = [index for index in missing if index not in held.answers]
+        if not missing:
+            core.cache.hits += 1
+            return True
+        core.cache.misses += 1
+        if self._waiter is None:
+            return False
+        ask, probe, skipped = core.admit(missing, now)
+        self._leave_out(skipped)
+        core.ask_aside(part.key, probe, now)
+        if ask:
+            self._submit(part.key, ask, texts=False, deadline=self._deadline)
+        return True
+
+    def _leave_out(self, skipped: dict[int, str]) -> None:
+        if skipped:
+            self._skipped |= skipped
+            self._set_aside = True
+
+    def _submit(self, key: Key, zones: list[int], *, texts: bool, deadline: float) -> None:
+        now = monotonic()
+        assert self._waiter is not None
+        tickets = self._core.ask(
+            key,
+            zones,
+            self._waiter,
+            deadline - now,
+            now,
+            texts=texts,
+            each=self._decide is not None,
+            owner=self,
+        )
+        wanted = 0
+        for zone in zones:
+            wanted |= 1 << zone
+        self._tickets += tickets
+        self._fans += [(ticket.fan, wanted) for ticket in tickets]
+
+    def advance(self) -> bool:
+        """Take in what its tickets have. True: the verdict is there."""
+        with self._core.lock:
+            for fan, _ in self._fans:
+                self._core.absorb(fan)
+        return self._next()
+
+    def _next(self) -> bool:
+        waiting = not all(ticket.done for ticket in self._tickets)
+        if waiting and not (self._decide is not None and not self._reasoning and self._decided()):
+            return False
+        if self._reasoning:
+            self._collect_texts()
+        else:
+            pending = self._collect_answers(waiting)
+            if self._ask_reasons():
+                return False
+            self._conclude(pending)
+            return True
+        self._conclude(())
+        return True
+
+    def abandon(self) -> None:
+        """Nobody waits for this lookup any more; its answers still reach the cache."""
+        if self._waiter is not None:
+            for ticket in self._tickets:
+                self._waiter.forget(ticket)
+        self._tickets = []
+
+    # ---- answers ----
+
+    def _collect_answers(self, decided: bool) -> tuple[int, ...]:
+        """Move the fans' answers to `_found`; what is open is pending when decided, else timed out."""
+        pending: list[int] = []
+        for fan, wanted in self._fans:
+            answers = fan.answers()
+            expires = fan.tag.expires
+            for zone in fan.indices:
+                if not wanted >> zone & 1:
+                    continue
+                answer = answers.get(zone)
+                if answer is not None:
+                    wire = Wire(answer[0], answer[1], answer[2])
+                    server = self._core.server_name(zone, answer[7])
+                    self._found[zone] = Found(wire, expires.get(zone, 0.0), fan.key, False, answer[6], server)
+                elif decided:
+                    pending.append(zone)
+                else:
+                    self._time_out(fan, zone)
+        self.abandon()
+        self._fans = []
+        return tuple(sorted(pending))
+
+    def _time_out(self, fan: Fan, zone: int) -> None:
+        asked: Asked = fan.tag
+        answers: dict[int, Held] = {}
+        with self._core.lock:
+            self._core.count_timeout(zone, asked, monotonic(), answers)
+            if answers:
+                self._core.cache.put(fan.key, answers)
+        self._found[zone] = Found(TIMED_OUT, 0.0, fan.key, False)
+
+    def _reading(self, zone: int) -> Reading:
+        return self._core.reading(zone, self._found[zone].wire)
+
+    # ---- early answer ----
+
+    def _decided(self) -> bool:
+        """No outstanding zone can change on which side of each threshold the score lies."""
+        assert self._decide is not None
+        low = high = sum(self._reading(zone).score for zone in self._found)
+        for fan, wanted in self._fans:
+            answers = fan.answers()
+            for zone in fan.indices:
+                if not wanted >> zone & 1:
+                    continue
+                if zone in answers:
+                    score = self._core.reading(zone, Wire(*answers[zone][:3])).score
+                    low += score
+                    high += score
+                else:
+                    least, most = score_bounds(self._core.zones[zone])
+                    low += least
+                    high += most
+        return all(low >= at or high < at for at in self._decide.values())
+
+    # ---- reasons ----
+
+    def _ask_reasons(self) -> bool:
+        """Ask for the TXT records of zones that listed the subject. True: they are waited for."""
+        settings = self._core.settings
+        if not settings.reasons or self._waiter is None:
+            return False
+        now = monotonic()
+        deadline = min(self._deadline, now + settings.reason_timeout_s)
+        wanted: dict[Key, list[int]] = {}
+        for zone, found in self._found.items():
+            if zone not in self._texts and self._reading(zone).outcome is Outcome.LISTED:
+                wanted.setdefault(found.key, []).append(zone)
+        if not wanted or deadline <= now:
+            return False
+        with self._core.lock:
+            for key, zones in wanted.items():
+                if self._decide is not None:
+                    self._core.ask_aside(key, zones, now, texts=True)
+                else:
+                    self._submit(key, zones, texts=True, deadline=deadline)
+        self._reasoning = self._decide is None
+        return self._reasoning
+
+    def _collect_texts(self) -> None:
+        for fan, _ in self._fans:
+            for zone, answer in fan.answers().items():
+                self._texts[zone] = answer[8]
+        self.abandon()
+        self._fans = []
+
+    # ---- the verdict ----
+
+    def _conclude(self, pending: tuple[int, ...]) -> None:
+        core = self._core
+        score, listed, complete = 0.0, False, not pending
+        expires = float("inf")
+        for zone, found in self._found.items():
+            reading = self._reading(zone)
+            score += reading.score
+            listed = listed or reading.positive
+            complete = complete and reading.outcome not in ERRORS
+            expires = min(expires, found.expires)
+        now = monotonic()
+        self.verdict = Verdict(
+            self.subject.text,
+            listed,
+            complete and not self._set_aside,
+            score,
+            self._answers(pending, now),
+            now - self._started,
+            expires - now if now < expires < float("inf") else None,
+            tuple(core.zones[zone].name for zone in pending),
+        )
+
+    def _answers(self, pending: tuple[int, ...], now: float) -> Answers:
+        return Answers(self._core, self.subject.text, self._found, self._texts, self._skipped, pending, now)
+
+
+class Answers:
+    """Builds a verdict's ZoneAnswers when they are first read."""
+
+    __slots__ = ("_core", "_found", "_now", "_pending", "_skipped", "_text", "_texts")
+
+    def __init__(
+        self,
+        core: Core,
+        text: str,
+        found: Mapping[int, Found],
+        texts: Mapping[int, tuple[bytes, ...]],
+        skipped: Mapping[int, str],
+        pending: tuple[int, ...],
+        now: float,
+    ) -> None:
+        self._core = core
+        self._text = text
+        self._found = found
+        self._texts = texts
+        self._skipped = skipped
+        self._pending = pending
+        self._now = now
+
+    def __call__(self) -> tuple[ZoneAnswer, ...]:
+        return tuple(self._answer(index, zone) for index, zone in enumerate(self._core.zones))
+
+    def _answer(self, index: int, zone: Zone) -> ZoneAnswer:
+        found = self._found.get(index)
+        if found is None:
+            why = self._skipped.get(index, "not waited for: it could not change the decision")
+            return ZoneAnswer(zone.name, Outcome.SKIPPED, detail=why)
+        reading = self._core.reading(index, found.wire)
+        listed = reading.outcome is Outcome.LISTED
+        ttl_s = found.expires - self._now
+        return ZoneAnswer(
+            zone=zone.name,
+            outcome=reading.outcome,
+            codes=reading.codes,
+            meanings=reading.meanings,
+            score=reading.score,
+            reason=reason_text(self._texts.get(index, ())) if listed else None,
+            detail=reading.detail,
+            delist_url=zone.delist_link(self._text) if reading.positive else None,
+            ttl_s=round(ttl_s, 3) if ttl_s > 0 else None,
+            query_name=query_name(found.key, zone.masked_name),
+            cached=found.cached,
+            evidence=evidence(found, reading),
+        )
+
+
+class CachedAnswers:
+    """As `Answers`, from one packed cache entry that answers for all zones that apply."""
+
+    __slots__ = ("_core", "_entry", "_key", "_now", "_text")
+
+    def __init__(self, core: Core, text: str, key: bytes, entry: bytes, now: float) -> None:
+        self._core = core
+        self._text = text
+        self._key = key
+        self._entry = entry
+        self._now = now
+
+    def __call__(self) -> tuple[ZoneAnswer, ...]:
+        held = unpack(self._entry, self._now).answers
+        found = {zone: Found(wire, expires, self._key, True) for zone, (wire, expires) in held.items()}
+        kind = "ip4" if len(self._key) == 4 else "ip6"
+        skipped = {
+            index: f"{zone.name} takes no {kind}"
+            for index, zone in enumerate(self._core.zones)
+            if kind not in zone.subjects
+        }
+        return Answers(self._core, self._text, found, {}, skipped, (), self._now)()
+
+
+def evidence(found: Found, reading: Reading) -> Evidence:
+    wire = found.wire
+    answered = wire.rcode >= 0
+    latency_ms = None if found.latency_us is None or not answered else found.latency_us / 1000
+    rcode = _RCODES.get(wire.rcode, f"rcode {wire.rcode}") if answered else ""
+    return Evidence(rcode, found.server, latency_ms, reading.matched)
+
+
+def query_name(key: Key, zone: str) -> str:
+    """The name asked, without a trailing dot."""
+    return reverse_name(key, zone) if isinstance(key, bytes) else join_name(key, zone)
+
+
+def reason_text(texts: tuple[bytes, ...]) -> str | None:
+    """The TXT records as one clean line, in a stable order; None without any."""
+    return " / ".join(filter(None, map(clean_text, texts))) or None
+
+
+def score_bounds(zone: Zone) -> tuple[float, float]:
+    """The least and the most that a zone's answer can add to the score."""
+    if zone.filters:
+        weights = [entry.weight for entry in zone.filters]
+    else:
+        weights = [zone.weight if code.weight is None else code.weight for code in zone.codes]
+        weights.append(zone.weight)
+    if zone.on_error == "listed":
+        weights.append(zone.weight)
+    return sum(min(weight, 0.0) for weight in weights), sum(max(weight, 0.0) for weight in weights)

@@ -1,0 +1,438 @@
+"""The Resolver: what callers use. It decides who waits for a lookup, and how; the lookup itself is elsewhere.
+
+`check` and `check_many` block the calling thread; `check_async` and `check_many_async` are for asyncio. One
+Resolver serves any number of threads and event loops at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from dnsbl.cache import HEADER, CacheInfo, Key, TtlRules
+from dnsbl.core import Core, Settings
+from dnsbl.engine._qname import format_address
+from dnsbl.engine.nameservers import parse_nameserver
+from dnsbl.errors import ConfigError, NameserverError, SubjectError, ZoneError
+from dnsbl.lookup import CachedAnswers, Decide, Lookup, parts_of
+from dnsbl.model import Verdict
+from dnsbl.stream import Stream
+from dnsbl.subject import address_key, parse_subject
+from dnsbl.zones.zone import Zone, check_name
+
+if TYPE_CHECKING:
+    from dnsbl.config import Config
+    from dnsbl.engine._engine import Waiter
+
+DEADLINE_S: Final = 3.0
+TIMEOUT_S: Final = 1.0
+REASON_TIMEOUT_S: Final = 0.5
+CACHE_SIZE: Final = 100_000
+"""Entries; at most 600 bytes each for a clean address and six zones."""
+MAX_NAMESERVERS: Final = 8
+GRACE_S: Final = 0.05
+"""How much later than its deadline a lookup may end."""
+
+_Number = TypeVar("_Number", int, float)
+
+log = logging.getLogger("dnsbl")
+
+
+class Resolver:
+    """Looks addresses and domains up in DNS blocklists.
+
+    zones: names, Postfix text (`"zen.spamhaus.org=127.0.0.[2..11]*3"`) or `Zone` objects, at most 64; None:
+        those of `config`, else the curated default. What a text leaves out comes from the catalogue.
+    nameservers: `"127.0.0.1"`, `"127.0.0.1:5353"`, `"[::1]:53"`, at most 8, in order of preference; None:
+        those of /etc/resolv.conf, followed when it changes.
+    deadline_s: seconds a lookup may take in all (default 3.0; at most 300).
+    timeout_s: seconds until an unanswered question is asked again (default 1.0).
+    tries: how often a question is asked at the most; None: as often as fits before the deadline (at most 16).
+    cache_size: entries of the answer cache (default 100,000); 0 holds nothing.
+    ttl_min_s, ttl_max_s: floor and ceiling of what the cache holds, in seconds (default 0 and 86,400).
+    reasons: ask zones that list the subject for their TXT record (default true), for `reason_timeout_s`
+        seconds at the most (default 0.5).
+    check_private: look up private and other non-public subjects too (default false).
+    config: a `dnsbl.config.Config`; what is given here wins over it.
+
+    Raises ZoneError, NameserverError and ConfigError (all ValueError) for what cannot be used. Nothing is
+    asked before the first lookup.
+
+    >>> with Resolver(zones=["bl.example.com"], nameservers=["127.0.0.1:5353"]) as resolver:
+    ...     [zone.name for zone in resolver.zones]
+    ['bl.example.com']
+    """
+
+    def __init__(
+        self,
+        zones: Iterable[str | Zone] | None = None,
+        nameservers: Sequence[str] | None = None,
+        deadline_s: float | None = None,
+        timeout_s: float | None = None,
+        tries: int | None = None,
+        cache_size: int | None = None,
+        ttl_min_s: float | None = None,
+        ttl_max_s: float | None = None,
+        reasons: bool | None = None,
+        reason_timeout_s: float | None = None,
+        check_private: bool | None = None,
+        config: Config | None = None,
+    ) -> None:
+        given = {
+            "nameservers": nameservers, "deadline_s": deadline_s, "timeout_s": timeout_s, "tries": tries,
+            "cache_size": cache_size, "ttl_min_s": ttl_min_s, "ttl_max_s": ttl_max_s, "reasons": reasons,
+            "reason_timeout_s": reason_timeout_s, "check_private": check_private,
+        }  # fmt: skip
+        values: dict[str, Any] = config.resolver.given() if config is not None else {}
+        values |= {name: value for name, value in given.items() if value is not None}
+        self._core = Core(
+            _zones(zones, config),
+            _nameservers(values.get("nameservers")),
+            Settings(
+                deadline_s=_number("deadline_s", values.get("deadline_s", DEADLINE_S), 0.001, 300.0),
+                timeout_s=_number("timeout_s", values.get("timeout_s", TIMEOUT_S), 0.001, 60.0),
+                tries=_number("tries", values.get("tries", 0), 1, 100) if "tries" in values else 0,
+                reasons=bool(values.get("reasons", True)),
+                reason_timeout_s=_number(
+                    "reason_timeout_s", values.get("reason_timeout_s", REASON_TIMEOUT_S), 0.0, 60.0
+                ),
+                check_private=bool(values.get("check_private", False)),
+            ),
+            _number("cache_size", values.get("cache_size", CACHE_SIZE), 0, 100_000_000),
+            TtlRules(float(values.get("ttl_min_s", 0.0)), float(values.get("ttl_max_s", 86_400.0))),
+        )
+        self._wanted = {4: self._core.takes["ip4"], 16: self._core.takes["ip6"]}
+
+    # ---- lookups ----
+
+    def check(
+        self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
+    ) -> Verdict:
+        """Look one subject up and wait for the verdict.
+
+        subject: an address as text, as 4 or 16 bytes in network order, or as an `ipaddress` object; a domain,
+            an e-mail address or a URL as text.
+        deadline_s: seconds, instead of the resolver's.
+        decide: thresholds by name, as `{"reject": 3}`: the verdict comes as soon as no outstanding zone can
+            change on which side of each threshold the score lies; `Verdict.pending` names what was not waited
+            for, and reasons are then only those the cache has.
+
+        Raises SubjectError for what is neither an address nor a domain, ClosedError after `close`. A DNS
+        failure raises nothing: it is in the verdict.
+        """
+        found = self._clean(subject)
+        if found is not None:
+            return found
+        waiter = self._thread_waiter()
+        lookup = self._lookup(subject, waiter, deadline_s, decide)
+        finished = lookup.start()
+        try:
+            while not finished:
+                for ticket in waiter.wait(GRACE_S + self._core.settings.deadline_s):
+                    finished = finished or (ticket.owner is lookup and lookup.advance())
+        finally:
+            if not finished:
+                lookup.abandon()
+        return lookup.verdict
+
+    async def check_async(
+        self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
+    ) -> Verdict:
+        """As `check`, in an asyncio event loop. Cancelling it leaves the answers to the cache."""
+        found = self._clean(subject)
+        if found is not None:
+            return found
+        from dnsbl.aio import finish
+
+        lookup = self._lookup(subject, self._loop_waiter(), deadline_s, decide)
+        if not lookup.start():
+            await finish(lookup)
+        return lookup.verdict
+
+    def check_cached(self, subject: object) -> Verdict | None:
+        """The verdict if the cache holds all of it, else None. Never asks and never waits.
+
+        Raises SubjectError as `check`.
+        """
+        found = self._clean(subject)
+        if found is not None:
+            return found
+        lookup = self._lookup(subject, None, 0.0, None)
+        return lookup.verdict if lookup.start() else None
+
+    def check_many(
+        self,
+        subjects: Iterable[object],
+        *,
+        ordered: bool = False,
+        window: int = 256,
+        deadline_s: float | None = None,
+    ) -> Iterator[Verdict | SubjectError]:
+        """Look many subjects up, at most `window` at once, and yield each verdict as it comes.
+
+        A subject that cannot be looked up yields its SubjectError in the place of a verdict. `ordered` keeps
+        the order of `subjects`. Memory is bounded by `window`, however long the input is.
+        """
+        from dnsbl.engine._engine import Waiter
+
+        waiter, stream = Waiter(), Stream(ordered)
+        source, more = iter(subjects), True
+        window = _number("window", window, 1, 65_536)
+        try:
+            while more or stream.size:
+                while more and stream.size < window:
+                    try:
+                        stream.add(self._begin(next(source), waiter, deadline_s))
+                    except StopIteration:
+                        more = False
+                    yield from stream.ready()
+                if stream.size:
+                    for ticket in waiter.wait(GRACE_S + self._core.settings.deadline_s):
+                        lookup: Lookup = ticket.owner
+                        if stream.is_open(lookup) and lookup.advance():
+                            stream.finished(lookup)
+                    yield from stream.ready()
+        finally:
+            stream.abandon()
+
+    async def check_many_async(
+        self,
+        subjects: Iterable[object] | AsyncIterable[object],
+        *,
+        ordered: bool = False,
+        window: int = 256,
+        deadline_s: float | None = None,
+    ) -> AsyncIterator[Verdict | SubjectError]:
+        """As `check_many`, in an asyncio event loop; `subjects` may be asynchronous too."""
+        import asyncio
+
+        stream, news = Stream(ordered), asyncio.Event()
+        source, more = _as_async(subjects), True
+        waiter = self._loop_waiter()
+        window = _number("window", window, 1, 65_536)
+
+        def finished(lookup: Lookup) -> None:
+            stream.finished(lookup)
+            news.set()
+
+        try:
+            while more or stream.size:
+                while more and stream.size < window:
+                    try:
+                        item = self._begin(await anext(source), waiter, deadline_s)
+                    except StopAsyncIteration:
+                        more = False
+                        break
+                    if isinstance(item, Lookup):
+                        item.on_done = finished
+                    stream.add(item)
+                    for result in stream.ready():
+                        yield result
+                if stream.size:
+                    await news.wait()
+                    news.clear()
+                    for result in stream.ready():
+                        yield result
+        finally:
+            stream.abandon()
+
+    # ---- state ----
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """The zones asked, each once, in the order of every verdict's answers."""
+        return self._core.zones
+
+    @property
+    def nameservers(self) -> tuple[str, ...]:
+        """`ADDRESS:PORT` of the nameservers in use, those that a zone has for itself not among them."""
+        return self._core.nameservers
+
+    def cache_info(self) -> CacheInfo:
+        """Hits, misses, the bound and the present size of the answer cache; sizes in asked names."""
+        with self._core.lock:
+            return self._core.cache.info()
+
+    def flush(self, subject: object = None, zone: str | None = None) -> None:
+        """Forget cached answers: all of them, those of one subject, those of one zone, or of both.
+
+        Raises SubjectError and ZoneError for what is not one, and ZoneError for a zone not asked here.
+        """
+        index = None if zone is None else self._zone_index(zone)
+        keys: list[Key | None] = [None]
+        if subject is not None:
+            keys = [part.key for part in parts_of(self._core, parse_subject(subject))[0]]
+        with self._core.lock:
+            self._core.drain()
+            for key in keys:
+                self._core.cache.flush(key, index)
+
+    def stats(self) -> dict[str, Any]:
+        """Counters since the start, ready for JSON.
+
+        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries,
+            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy) and `budget`
+            (queries_today, daily_limit, state).
+        cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
+        """
+        with self._core.lock:
+            self._core.drain()
+            return self._core.snapshot()
+
+    def close(self) -> None:
+        """Stop the engine. Lookups under way end with what they have; later ones raise ClosedError."""
+        self._core.close()
+        for loop, waiter in self._core.of_loop.items():
+            waiter.close_soon(loop)
+        self._core.of_loop.clear()
+
+    async def aclose(self) -> None:
+        """As `close`, in an asyncio event loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        self._core.close()
+        waiter = self._core.of_loop.pop(loop, None)
+        if waiter is not None:
+            waiter.close(loop)
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # ---- inside ----
+
+    def _zone_index(self, name: str) -> int:
+        wanted = check_name(name)
+        for index, zone in enumerate(self._core.zones):
+            if zone.name == wanted:
+                return index
+        raise ZoneError(f"{wanted} is not among the zones asked here", name)
+
+    def _clean(self, subject: object) -> Verdict | None:
+        """The verdict of an address that all zones are known not to list: the accept path's usual case."""
+        started = monotonic()
+        key = address_key(subject)
+        if key is None:
+            return None
+        core = self._core
+        wanted = self._wanted[len(key)]
+        with core.lock:
+            if core.breaker.unhealthy_mask & wanted or core.closed:
+                return None
+            core.drain()
+            entry = core.cache.get(key)
+            if entry is None:
+                return None
+            soonest, _, present, notable = HEADER.unpack_from(entry)
+            if started >= soonest or present & wanted != wanted or notable & wanted:
+                return None
+            core.cache.hits += 1
+            core.stats.clean_hit(wanted)
+        text = format_address(key)
+        answers = CachedAnswers(core, text, key, entry, started)
+        return Verdict(text, False, True, 0.0, answers, monotonic() - started, soonest - started)
+
+    def _lookup(
+        self, subject: object, waiter: Waiter | None, deadline_s: float | None, decide: Decide | None
+    ) -> Lookup:
+        if deadline_s is None:
+            deadline_s = self._core.settings.deadline_s
+        elif waiter is not None:
+            deadline_s = _number("deadline_s", deadline_s, 0.001, 300.0)
+        return Lookup(self._core, parse_subject(subject), waiter, deadline_s, decide)
+
+    def _begin(
+        self, subject: object, waiter: Waiter, deadline_s: float | None
+    ) -> Lookup | Verdict | SubjectError:
+        found = self._clean(subject)
+        if found is not None:
+            return found
+        try:
+            lookup = self._lookup(subject, waiter, deadline_s, None)
+            return lookup.verdict if lookup.start() else lookup
+        except SubjectError as error:
+            return error
+
+    def _thread_waiter(self) -> Waiter:
+        of_thread = self._core.of_thread
+        found: Waiter | None = getattr(of_thread, "waiter", None)
+        if found is None:
+            from dnsbl.engine._engine import Waiter
+
+            found = of_thread.waiter = Waiter()
+        return found
+
+    def _loop_waiter(self) -> Waiter:
+        import asyncio
+
+        from dnsbl.aio import LoopWaiter
+
+        loop, of_loop = asyncio.get_running_loop(), self._core.of_loop
+        found = of_loop.get(loop)
+        if found is None:
+            for other in [other for other in of_loop if other.is_closed()]:
+                del of_loop[other]
+            found = of_loop[loop] = LoopWaiter(loop)
+        return found.waiter
+
+
+def _zones(zones: Iterable[str | Zone] | None, config: Config | None) -> tuple[Zone, ...]:
+    if zones is None and config is not None and config.zones:
+        return config.zones
+    from dnsbl.zones import catalogue
+
+    rows = config.catalogue if config is not None else catalogue.load()
+    if zones is None:
+        return rows.default()
+    if isinstance(zones, str):
+        zones = [zones]
+    built, warnings = rows.build(zones)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return built
+
+
+def _nameservers(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        given = [given]
+    found = tuple(dict.fromkeys(parse_nameserver(text) for text in given))
+    if not 1 <= len(found) <= MAX_NAMESERVERS:
+        raise NameserverError(
+            f"{len(found)} nameservers: give 1 to {MAX_NAMESERVERS}, or None for those of the system",
+            ", ".join(found),
+        )
+    return found
+
+
+def _number(name: str, value: _Number, low: _Number, high: _Number) -> _Number:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ConfigError(f"{name} = {value!r}: give a number from {low:g} to {high:g}", str(value))
+    return value
+
+
+async def _as_async(subjects: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:
+    if isinstance(subjects, AsyncIterable):
+        async for subject in subjects:
+            yield subject
+    else:
+        for subject in subjects:
+            yield subject

@@ -1,0 +1,61 @@
+"""Many lookups at once: a bounded window of them, and their results as they come or in order.
+
+It neither waits nor asks: the Resolver's check_many and check_many_async do, each in its own way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from dnsbl.errors import SubjectError
+from dnsbl.lookup import Lookup
+from dnsbl.model import Verdict
+
+Result: TypeAlias = Verdict | SubjectError
+
+
+class Stream:
+    """Lookups under way and results not yet handed out; `size` counts both, so that memory is bounded."""
+
+    def __init__(self, ordered: bool) -> None:
+        self._ordered = ordered
+        self._places: deque[Lookup | Result] = deque()  # ordered: all; else only what is ready
+        self._open: set[Lookup] = set()
+
+    @property
+    def size(self) -> int:
+        return len(self._places) if self._ordered else len(self._places) + len(self._open)
+
+    def add(self, item: Lookup | Result) -> None:
+        """A lookup under way, or the result of one that was answered at once."""
+        if isinstance(item, Lookup):
+            self._open.add(item)
+            if not self._ordered:
+                return
+        self._places.append(item)
+
+    def finished(self, lookup: Lookup) -> None:
+        self._open.discard(lookup)
+        if not self._ordered:
+            self._places.append(lookup.verdict)
+
+    def is_open(self, lookup: Lookup) -> bool:
+        return lookup in self._open
+
+    def ready(self) -> Iterator[Result]:
+        """The results that can be handed out now."""
+        while self._places:
+            first = self._places[0]
+            if isinstance(first, Lookup):
+                if first in self._open:
+                    return
+                first = first.verdict
+            self._places.popleft()
+            yield first
+
+    def abandon(self) -> None:
+        for lookup in self._open:
+            lookup.abandon()
+        self._open.clear()
