@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from dnsbl.cli import complain
+
+if TYPE_CHECKING:
+    from dnsbl.resolver import Resolver
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,3 +56,19 @@ def lookup_options(function: F) -> F:
     for option in (json_option, config_option, deadline_option, nameserver_option, zone_option):
         function = option(function)
     return function
+
+
+def open_resolver(
+    zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float | None, config_path: Path | None
+) -> Resolver:
+    """The resolver that these options ask for; what is not given comes from the configuration.
+
+    Raises InputError for what cannot be used. Warnings of the configuration go to stderr.
+    """
+    from dnsbl import config
+    from dnsbl.resolver import Resolver
+
+    settings = config.load(config_path)
+    for warning in settings.warnings:
+        complain(warning)
+    return Resolver(zones or None, nameservers or None, deadline_s, config=settings)

@@ -1,0 +1,322 @@
+"""`dnsbl check` against the loopback server: exit codes, what is printed, and where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from dnsbl.cli import main
+from dnsbl.testing import DnsblServer, delay, parked, rcode, silence, stripped
+
+ZONE = "bl.example.com"
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Check = Callable[..., Ended]
+
+
+@pytest.fixture
+def check(
+    dnsbl_server: DnsblServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Check:
+    """`dnsbl check ARGS...`, asking the zone `ZONE` of the loopback server."""
+    monkeypatch.delenv("DNSBL_CONFIG", raising=False)
+    dnsbl_server.zone(ZONE)
+
+    def run(*args: str, zones: tuple[str, ...] = (ZONE,)) -> Ended:
+        options = ["--nameserver", dnsbl_server.nameserver, *(f"--zone={zone}" for zone in zones)]
+        code = main(["check", *options, *args])
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+# ---- exit codes ----
+
+
+def test_not_listed(check: Check) -> None:
+    ended = check("192.0.2.1")
+    assert ended.code == 0
+    assert ended.out.splitlines()[0] == "192.0.2.1: not listed"
+    assert ended.err == ""
+
+
+@pytest.mark.parametrize(
+    ("subject", "shown"),
+    [
+        ("192.0.2.99", "192.0.2.99"),
+        ("::ffff:192.0.2.99", "192.0.2.99"),  # B3: the IPv4-mapped form is the IPv4 address
+        ("2001:db8::99", "2001:db8::99"),
+        ("2001:DB8:0::0:99", "2001:db8::99"),
+    ],
+)
+def test_listed(check: Check, dnsbl_server: DnsblServer, subject: str, shown: str) -> None:
+    dnsbl_server.zone(ZONE).list(shown, codes=["127.0.0.4"], txt="seen in a trap")
+    ended = check(subject)
+    assert ended.code == 1
+    assert ended.out.splitlines()[0] == f"{shown}: listed, score 1"
+    row = ended.out.splitlines()[2].split(None, 4)
+    assert row[:4] == [ZONE, "listed", "127.0.0.4", "+1"]
+    assert '"seen in a trap"' in row[4]
+    assert ended.err == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (rcode("SERVFAIL"), "servfail"),
+        (rcode("REFUSED"), "blocked"),
+        (silence(), "timeout"),
+        (parked(), "invalid"),  # A2
+    ],
+)
+def test_not_listed_but_incomplete(
+    check: Check, dnsbl_server: DnsblServer, fault: Callable[..., object], outcome: str
+) -> None:
+    """A9: an error is told apart from a clean answer, and from each other, in text and in JSON."""
+    dnsbl_server.zone(ZONE).fault(fault)
+    ended = check("192.0.2.1", "--deadline=0.5")
+    assert ended.code == 3
+    assert "not listed, incomplete: no usable answer from 1 of 1 zones" in ended.out
+    assert ended.out.splitlines()[2].split()[:2] == [ZONE, outcome]
+    verdict = json.loads(check("192.0.2.1", "--deadline=0.5", "--json").out)
+    assert (verdict["listed"], verdict["complete"]) == (False, False)
+    assert verdict["answers"][0]["outcome"] == outcome
+
+
+@pytest.mark.parametrize("code", ["127.255.255.252", "127.255.255.254", "127.255.255.255"])
+@pytest.mark.parametrize("subject", ["192.0.2.99", "2001:db8::99"])
+def test_a_refusal_is_no_listing(check: Check, dnsbl_server: DnsblServer, subject: str, code: str) -> None:
+    """A1: the list says that it refused us, with an A record."""
+    dnsbl_server.zone(ZONE).list(subject, codes=[code])
+    ended = check(subject)
+    assert ended.code == 3
+    assert ended.out.splitlines()[2].split()[1:3] == ["blocked", code]
+
+
+def test_a_stripped_answer_is_no_listing(check: Check, dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).fault(stripped())
+    assert check("192.0.2.1").code == 0
+
+
+def test_one_listing_beside_an_error_is_listed(check: Check, dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99")
+    dnsbl_server.zone("dead.example.com").fault(rcode("SERVFAIL"))
+    ended = check("192.0.2.99", zones=(ZONE, "dead.example.com"))
+    assert ended.code == 1
+    assert ended.out.splitlines()[0].endswith(
+        "listed, score 1, incomplete: no usable answer from 1 of 2 zones"
+    )
+
+
+CLEAN, LISTED, INCOMPLETE, BAD = "192.0.2.1", "192.0.2.99", "192.0.2.7", "192.0.2.256"
+
+
+@pytest.mark.parametrize(
+    ("subjects", "code"),
+    [
+        ([CLEAN, CLEAN], 0),
+        ([CLEAN, INCOMPLETE], 3),
+        ([INCOMPLETE, CLEAN], 3),
+        ([LISTED, INCOMPLETE, CLEAN], 1),
+        ([INCOMPLETE, CLEAN, LISTED], 1),
+        ([BAD, LISTED, INCOMPLETE, CLEAN], 2),
+        ([CLEAN, INCOMPLETE, LISTED, BAD], 2),
+        ([CLEAN, BAD], 2),
+    ],
+)
+def test_several_subjects_end_with_the_most_serious(
+    check: Check, dnsbl_server: DnsblServer, subjects: list[str], code: int
+) -> None:
+    dnsbl_server.zone(ZONE).list(LISTED)
+    dnsbl_server.zone(ZONE).list(INCOMPLETE, codes=["203.0.113.7"])
+    assert check(*subjects).code == code
+
+
+# ---- bad input ----
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "192.0.2.010",
+        "0300.0.2.1",
+        "192.0.2",
+        "192.0.2.1.5",
+        "192.0.2.256",
+        "192.0.2.1/24",
+        "2001:db8::g",
+        "",
+        "a b",
+    ],
+)
+def test_what_is_no_subject_is_named_and_not_asked(
+    check: Check, dnsbl_server: DnsblServer, subject: str
+) -> None:
+    """B5."""
+    ended = check(subject)
+    assert (ended.code, ended.out) == (2, "")
+    assert_one_line(ended.err)
+    assert subject in ended.err
+    assert dnsbl_server.queries == []
+
+
+def test_a_bad_subject_does_not_keep_the_others_from_being_answered(check: Check) -> None:
+    ended = check("192.0.2.1", "192.0.2.256", "192.0.2.2")
+    assert [line for line in ended.out.splitlines() if line.startswith("192")] == [
+        "192.0.2.1: not listed",
+        "192.0.2.2: not listed",
+    ]
+    assert_one_line(ended.err)
+    assert "192.0.2.256" in ended.err
+
+
+def test_an_error_line_escapes_what_a_terminal_would_act_upon(check: Check) -> None:
+    ended = check("192.0.2.1\x1b[2J\n\u202e")
+    assert_one_line(ended.err)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--zone=bl.example.com=127.0.0.[2..", "192.0.2.1"],
+        ["--zone=..", "192.0.2.1"],
+        ["--nameserver=ns.example.com", "192.0.2.1"],
+        ["--nameserver=127.0.0.1:0", "192.0.2.1"],
+        ["--deadline=0", "192.0.2.1"],
+        ["--deadline=nan", "192.0.2.1"],
+        ["--deadline=soon", "192.0.2.1"],
+        ["--config=/nonexistent/dnsbl.toml", "192.0.2.1"],
+        ["--no-such-option", "192.0.2.1"],
+        [],
+    ],
+)
+def test_bad_usage(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["check", *args])
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert_one_line(err)
+
+
+def assert_one_line(text: str) -> None:
+    """One line that says who speaks, and nothing a terminal would act upon."""
+    assert text.startswith("dnsbl: ")
+    assert text.endswith("\n")
+    assert text[:-1].isprintable()
+
+
+# ---- what is looked up ----
+
+
+def test_ipv6_is_asked_with_all_its_nibbles(check: Check, dnsbl_server: DnsblServer) -> None:
+    """B1, B2."""
+    check("2001:db8::2", zones=(f"{ZONE}.",))
+    assert [query.name for query in dnsbl_server.queries] == [
+        f"2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.{ZONE}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "subject", ["10.0.0.1", "fe80::1%eth0", "fe80::1%9", "::ffff:192.168.1.1", "fd00::1"]
+)
+def test_private_addresses_are_not_looked_up(check: Check, dnsbl_server: DnsblServer, subject: str) -> None:
+    """B4 and its kind: nothing is asked, and that is no error."""
+    ended = check(subject)
+    assert ended.code == 0
+    assert ended.out.splitlines()[0].endswith(": not looked up")
+    assert dnsbl_server.queries == []
+
+
+def test_a_domain_is_asked_of_zones_that_take_domains(
+    check: Check, dnsbl_server: DnsblServer, tmp_path: Path
+) -> None:
+    config = tmp_path / "dnsbl.toml"
+    config.write_text(
+        '[[zone]]\nname = "uri.example.com"\nsubjects = ["domain"]\n[[zone]]\nname = "bl.example.com"\n'
+    )
+    dnsbl_server.zone("uri.example.com", ["domain"]).list("example.net")
+    ended = check(f"--config={config}", "Mail.Example.NET.", "--json", zones=())
+    assert ended.code == 1
+    assert [answer["outcome"] for answer in json.loads(ended.out)["answers"]] == ["listed", "skipped"]
+
+
+# ---- JSON ----
+
+
+def test_json_is_one_object_a_line_in_the_order_given(check: Check, dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99", codes=["127.0.0.10", "127.0.0.2", "127.0.0.2"])
+    dnsbl_server.zone(ZONE).fault(delay(0.2), times=1)
+    ended = check("--json", "192.0.2.99", "192.0.2.1", "::ffff:192.0.2.2")
+    verdicts = [json.loads(line) for line in ended.out.splitlines()]
+    assert [verdict["subject"] for verdict in verdicts] == ["192.0.2.99", "192.0.2.1", "192.0.2.2"]
+    assert [verdict["listed"] for verdict in verdicts] == [True, False, False]
+    assert verdicts[0]["answers"][0]["codes"] == ["127.0.0.2", "127.0.0.10"]  # A12
+    assert verdicts[0]["listings"] == [ZONE]
+    assert "rcode" not in verdicts[0]["answers"][0]
+
+
+# ---- --explain ----
+
+
+def test_explain_shows_how_the_answer_came_about(check: Check, dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99", codes=["127.0.0.4"], txt="seen in a trap", ttl=600)
+    zone = f"{ZONE}=127.0.0.[2..11]*3"
+    facts = explained(check("--explain", "192.0.2.99", zones=(zone,)).out)
+    assert float(facts.pop("ms")) >= 0
+    assert facts.pop("detail")
+    assert facts == {
+        "query": f"99.2.0.192.{ZONE}",
+        "rcode": "NOERROR",
+        "A": "127.0.0.4",
+        "TTL": "600 s",
+        "TXT": "seen in a trap",
+        "nameserver": dnsbl_server.nameserver,
+        "cached": "no",
+        "matched": "127.0.0.[2..11] +3",
+        "points": "+3",
+    }
+
+
+def test_explain_of_an_answer_that_never_came(check: Check, dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).fault(silence())
+    facts = explained(check("--explain", "--deadline=0.3", "192.0.2.1").out)
+    assert facts["query"] == f"1.2.0.192.{ZONE}"
+    assert {facts[name] for name in ("rcode", "A", "TTL", "TXT", "matched")} == {"-"}
+
+
+def test_explain_in_json(check: Check, dnsbl_server: DnsblServer) -> None:
+    (answer,) = json.loads(check("--explain", "--json", "192.0.2.1").out)["answers"]
+    assert answer["query_name"] == f"1.2.0.192.{ZONE}"
+    assert (answer["rcode"], answer["nameserver"]) == ("NXDOMAIN", dnsbl_server.nameserver)
+    assert answer["latency_ms"] >= 0
+    assert answer["matched"] == []
+    assert answer["cached"] is False
+
+
+def explained(out: str) -> dict[str, str]:
+    """The facts of the one zone in the output."""
+    column = out.splitlines()[1].index("evidence")
+    return dict(line[column:].split(": ", 1) for line in out.splitlines()[2:])
+
+
+# ---- hostile text ----
+
+
+@pytest.mark.parametrize("explain", [[], ["--explain"]])
+def test_a_reason_cannot_reach_the_terminal(
+    check: Check, dnsbl_server: DnsblServer, explain: list[str]
+) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99", txt="\x1b[2Jspam\r\n\x07\u202e\x9b31m")
+    ended = check(*explain, "192.0.2.99")
+    assert ended.code == 1
+    assert "spam" in ended.out
+    assert all(line.isprintable() for line in ended.out.split("\n"))

@@ -1,0 +1,176 @@
+"""How the command behaves as a process: on a terminal, cut short, out of room, at fault, and at its start."""
+
+from __future__ import annotations
+
+import os
+import pty
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import pytest
+
+from dnsbl.cli import main
+from dnsbl.testing import DnsblServer, silence
+
+ZONE = "bl.example.com"
+
+
+def command(server: DnsblServer, *args: str) -> list[str]:
+    return [sys.executable, "-m", "dnsbl", "check", "--nameserver", server.nameserver, f"-z{ZONE}", *args]
+
+
+@contextmanager
+def running(
+    args: Sequence[str], stdout: int | IO[bytes], **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    env = os.environ | {"DNSBL_CONFIG": ""}
+    process = subprocess.Popen(args, stdout=stdout, stderr=subprocess.PIPE, env=env, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# ---- a terminal ----
+
+
+def on_a_terminal(args: Sequence[str], **variables: str) -> tuple[int, str]:
+    """Exit code and output of a command whose stdout is a terminal of 100 columns."""
+    ours, theirs = pty.openpty()
+    env = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
+    env |= {"TERM": "xterm-256color", "COLUMNS": "100", **variables}
+    process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=theirs, env=env)
+    os.close(theirs)
+    out = b""
+    while piece := read_terminal(ours):
+        out += piece
+    os.close(ours)
+    return process.wait(timeout=10), out.decode()
+
+
+def read_terminal(fd: int) -> bytes:
+    try:
+        return os.read(fd, 65536)
+    except OSError:  # Linux says EIO where others say end of file
+        return b""
+
+
+def test_a_terminal_gets_a_table_in_colour(dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99", txt="seen in a trap")
+    code, out = on_a_terminal(command(dnsbl_server, "192.0.2.99"))
+    assert code == 1
+    assert "┃" in out
+    assert "\x1b[1;31mlisted" in out
+    assert "seen in a trap" in out
+
+
+def test_no_color_is_kept_to(dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99")
+    _, out = on_a_terminal(command(dnsbl_server, "192.0.2.99"), NO_COLOR="1")
+    assert "┃" in out
+    assert "\x1b[31m" not in out
+    assert ";31m" not in out
+
+
+@pytest.mark.parametrize("explain", [[], ["--explain"]])
+def test_a_reason_is_never_markup_nor_control(dnsbl_server: DnsblServer, explain: list[str]) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99", txt="[bold red]x[/] :smile: \x1b]0;title\x07\x1b[2J")
+    _, out = on_a_terminal(command(dnsbl_server, *explain, "192.0.2.99"), NO_COLOR="1")
+    assert "[bold red]x[/] :smile:" in out
+    assert "\x1b]" not in out
+    assert "\x1b[2J" not in out
+    assert "\x07" not in out
+
+
+# ---- cut short ----
+
+
+def test_a_closed_pipe_ends_it_quietly(dnsbl_server: DnsblServer) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    dnsbl_server.zone(ZONE)
+    with running(command(dnsbl_server, "192.0.2.1"), writer) as process:
+        os.close(writer)
+        _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (141, b"")
+
+
+def test_ctrl_c_ends_it_quietly(dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).fault(silence())
+    with running(command(dnsbl_server, "--deadline=60", "192.0.2.1"), subprocess.PIPE) as process:
+        give_up = time.monotonic() + 10
+        while not dnsbl_server.queries and time.monotonic() < give_up:
+            time.sleep(0.01)
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (130, b"", b"")
+    assert time.monotonic() - asked < 2
+
+
+def test_no_room_for_the_results_is_an_error(dnsbl_server: DnsblServer, tmp_path: Path) -> None:
+    """As on a full disk: neither "listed" nor "not listed" may be read from the exit code."""
+    dnsbl_server.zone(ZONE)
+    full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
+    with (
+        (tmp_path / "results").open("wb") as results,
+        running(command(dnsbl_server, "192.0.2.1"), results, **full) as process,
+    ):
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert err.startswith(b"dnsbl: ")
+    assert err.count(b"\n") == 1
+
+
+# ---- at fault ----
+
+
+def test_a_fault_of_the_program_is_not_read_as_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("dnsbl.cli.check.command", click.Command("check", callback=fail))
+    assert main(["check"]) == 70
+    assert "RuntimeError: a bug" in capsys.readouterr().err
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chekc"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("dnsbl: No such command 'chekc'")
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert {"check", "demo"} <= {line.split()[0] for line in out.split("Commands:")[1].splitlines() if line}
+    assert main(["check", "--help"]) == 0
+    assert "--nameserver HOST[:PORT]" in capsys.readouterr().out
+
+
+# ---- at its start ----
+
+
+def test_a_check_imports_nothing_slow_that_it_does_not_need(dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99")
+    code = "import sys; from dnsbl.cli import main; main(); print(*sys.modules, file=sys.stderr)"
+    args = [sys.executable, "-c", code, *command(dnsbl_server, "192.0.2.99")[3:]]
+    with running(args, subprocess.PIPE) as process:
+        out, err = process.communicate(timeout=10)
+    assert b"192.0.2.99: listed" in out
+    assert "pycares" in err.decode().split()
+    slow = {"asyncio", "rich", "publicsuffixlist", "dns", "importlib.metadata", "email", "http"}
+    assert slow & set(err.decode().split()) == set()

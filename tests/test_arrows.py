@@ -1,0 +1,186 @@
+"""Which part may import which: one way, from the command down to the values; and what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "dnsbl"
+
+# A room is a module or a package with all below it; the longest name that fits counts. To the right stand
+# the rooms it may import. `engine.names` is the engine's text side: addresses, query names, nameservers.
+VALUES = {"model", "errors"}
+TEXT = {"engine.names", "toml"}
+PARTS = {"cache", "breaker", "budget", "stats", "engine", "zones", "subject"} | VALUES | TEXT
+ARROWS: dict[str, set[str]] = {
+    "model": set(),
+    "errors": set(),
+    "toml": {"errors", "zones"},
+    "engine.names": {"errors"},
+    "engine": VALUES | {"engine.names"},
+    "subject": VALUES | {"engine.names"},
+    "zones": VALUES | {"engine.names"},
+    "cache": VALUES,
+    "breaker": VALUES,
+    "budget": VALUES | {"zones"},
+    "stats": VALUES | {"zones"},
+    "config": {"zones"} | VALUES | TEXT,
+    "policy.rules": {"zones", "subject"} | VALUES | TEXT,
+    "resolver": {"config"} | PARTS,
+    "policy": {"policy.rules", "resolver", "config"} | PARTS,
+    "testing": {"errors"},
+    "cli": {"testing", "policy", "policy.rules", "resolver", "config"} | PARTS,
+    "__main__": {"cli"},
+    "__init__": {"resolver", "zones"} | VALUES,
+}
+# Rooms of several modules that share no package.
+MEMBERS = {
+    "toml": {"toml_lines", "toml_table"},
+    "engine.names": {"engine._qname", "engine.nameservers"},
+    "resolver": {"resolver", "core", "lookup", "stream", "aio"},
+    "policy.rules": {f"policy.{name}" for name in ("rules", "actions", "conditions", "patterns", "protocol")},
+}
+
+# Parsing and deciding: text or values in, values out.
+NO_IO = {"model", "errors", "toml", "engine.names", "subject", "zones", "policy.rules"}
+MAY_READ_FILES = {"zones.catalogue"}  # it loads the shipped table and a newer one
+IO_MODULES = {"asyncio", "http", "pycares", "select", "selectors", "socket", "ssl", "subprocess", "threading"}
+IO_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "getenv", "print", "input"}
+
+# Packages of others that one room alone may use.
+HOMES = {
+    "pycares": "engine",
+    "click": "cli",
+    "rich": "cli",
+    "dns": "testing",
+    "cachetools": "cache",
+    "idna": "subject",
+    "publicsuffixlist": "subject",
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every source file, with its module's name below `dnsbl`."""
+    for path in sorted(PACKAGE.rglob("*.p*")):
+        if path.suffix in {".py", ".pyi", ".pyx", ".pxd"}:
+            parts = path.relative_to(PACKAGE).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
+
+
+MODULES = list(modules())
+KNOWN = {name for name, _ in MODULES}
+
+
+def imports(name: str, path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, by its full name."""
+    if path.suffix in {".pyx", ".pxd"}:
+        return set(cython_imports(path.read_text()))
+    found: set[str] = set()
+    package = ["dnsbl", *name.split(".")]
+    if path.name != "__init__.py":
+        package.pop()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {from_module(source, alias.name) for alias in node.names}
+    return found
+
+
+def from_module(source: str, name: str) -> str:
+    """What `from source import name` imports: the module of that name if there is one, else `source`."""
+    inner = f"{source}.{name}"
+    return inner if inner.removeprefix("dnsbl.") in KNOWN and inner.startswith("dnsbl.") else source
+
+
+def cython_imports(text: str) -> Iterator[str]:
+    for source, names in re.findall(r"^\s*from\s+([\w.]+)\s+c?import\s+([^#\n]+)", text, re.MULTILINE):
+        yield from (
+            from_module(source, name.split()[0]) for name in names.strip("() ").split(",") if name.strip()
+        )
+    for names in re.findall(r"^\s*c?import\s+([^#\n]+)", text, re.MULTILINE):
+        yield from (name.split()[0] for name in names.split(","))
+
+
+def room(name: str) -> str | None:
+    """The room of a module below `dnsbl`."""
+    for known, members in MEMBERS.items():
+        if name in members:
+            return known
+    fitting = [known for known in ARROWS if name == known or name.startswith(known + ".")]
+    return max(fitting, key=len, default=None)
+
+
+def test_every_module_has_a_room() -> None:
+    assert [name for name in KNOWN if room(name) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), MODULES, ids=[str(path.relative_to(PACKAGE)) for _, path in MODULES]
+)
+def test_imports_point_one_way(name: str, path: Path) -> None:
+    here = room(name)
+    assert here is not None
+    wrong = set()
+    for target in imports(name, path):
+        if target.split(".")[0] == "dnsbl":
+            there = room(target.removeprefix("dnsbl").removeprefix(".") or "__init__")
+            if there != here and there not in ARROWS[here]:
+                wrong.add(target)
+        elif HOMES.get(target.split(".")[0], here.split(".")[0]) != here.split(".")[0]:
+            wrong.add(target)
+    assert wrong == set(), f"{path.name} may not import these"
+
+
+def test_the_table_has_no_circle() -> None:
+    """Follow the arrows from each room; coming back to it would make the table itself no order."""
+    for start in ARROWS:
+        seen: set[str] = set()
+        todo = ARROWS[start] - {start}
+        while todo:
+            seen |= todo
+            todo = set().union(*(ARROWS[name] for name in todo)) - seen
+        assert start not in seen
+
+
+@pytest.mark.parametrize("name", sorted(name for name in KNOWN if room(name) in NO_IO))
+def test_parsing_and_deciding_do_no_io(name: str) -> None:
+    for path in [path for known, path in MODULES if known == name and path.suffix == ".py"]:
+        outside = {target.split(".")[0] for target in imports(name, path)}
+        assert outside & IO_MODULES == set()
+        calls = {
+            getattr(node.func, "id", getattr(node.func, "attr", ""))
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call)
+        }
+        assert name in MAY_READ_FILES or calls & IO_CALLS == set()
+
+
+def test_c_is_declared_in_the_gates_alone() -> None:
+    """What src_c offers is declared in capi.pxd; `_qname.pyx` stands alone, without the engine."""
+    gates = {path.name for _, path in MODULES if "cdef extern from" in path.read_text()}
+    assert gates == {"capi.pxd", "_qname.pyx"}
+
+
+@pytest.mark.parametrize(
+    ("module", "never"),
+    [
+        ("dnsbl", ["pycares", "asyncio", "click", "rich", "idna", "publicsuffixlist", "dns", "email"]),
+        ("dnsbl.cli", ["pycares", "asyncio", "rich", "importlib.metadata"]),
+        ("dnsbl.testing", ["dns", "pytest"]),
+    ],
+)
+def test_an_import_stays_cheap(module: str, never: list[str]) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert set(never) & set(loaded.stdout.split()) == set()
