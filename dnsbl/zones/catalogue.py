@@ -139,7 +139,7 @@ class Catalogue:
         row = self.row(zone.name)
         if row is not None and row.status == "retired" and not allowed & {zone.name, row.name}:
             raise ZoneError(
-                f"{zone.name} is retired since {row.since}: {row.why}; "
+                f"{zone.name} is retired{row.since and f' since {row.since}'}: {row.why}; "
                 f"{f'use {row.successor} instead' if row.successor else 'leave it out'}",
                 zone.name,
             )

@@ -47,9 +47,6 @@ class Filter:
                 self.reply.text,
             )
 
-    def __str__(self) -> str:
-        return f"{self.reply or 'any listing'} {self.weight:+g}"
-
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -111,7 +108,8 @@ class Probe:
 
     kind: which form is asked. An "ip6" subject is asked as 32 nibbles even where it is IPv4-mapped
     (`::ffff:127.0.0.2`). subject: an address, or for "domain" the name put before the zone (`TEST`).
-    listed: whether the list must have it.
+    listed: whether the list must have it: any code does, whatever it is worth (the entry of list.dnswl.org
+    is neutral, and 127.0.0.1 of hostkarma.junkemailfilter.com an allow code).
     """
 
     kind: Kind
@@ -151,7 +149,7 @@ class Zone:
     key_place: the name with `{key}` in the key's place; empty with a key: `{key}.` before the name.
     daily_limit: queries a day that are free; None: no limit.
     delist_url: where a listing is looked up or removed, `{subject}` in the address's or domain's place.
-    tests: the list's own test entries; empty: those of RFC 5782. `probes` gives what applies.
+    tests: the list's own test entries, where they are not those of RFC 5782; `probes` gives what applies.
 
     Raises ZoneError where a value cannot be used.
 
@@ -235,8 +233,10 @@ class Zone:
 
     @property
     def probes(self) -> tuple[Probe, ...]:
-        """The test entries that apply: the list's own, else those of RFC 5782, of the kinds it takes."""
-        return tuple(probe for probe in self.tests or RFC5782_PROBES if probe.kind in self.subjects)
+        """The test entries that apply: of each kind the zone takes the list's own, else those of RFC 5782."""
+        own = {probe.kind for probe in self.tests}
+        probes = self.tests + tuple(probe for probe in RFC5782_PROBES if probe.kind not in own)
+        return tuple(probe for probe in probes if probe.kind in self.subjects)
 
     def delist_link(self, subject: str) -> str | None:
         """The delist URL for `subject` (canonical text of an address or domain), or None."""
