@@ -6,7 +6,6 @@ guards everything here; it is never held while waiting. No asyncio here.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dnsbl.breaker import Breaker, Permit
 from dnsbl.budget import Budget
 from dnsbl.cache import AnswerCache, Held, HeldTexts, Key, TtlRules
-from dnsbl.engine.nameservers import parse_resolv_conf
-from dnsbl.errors import ClosedError, NameserverError
+from dnsbl.errors import ClosedError
 from dnsbl.model import Status, Wire
+from dnsbl.resolvconf import SystemNameservers
 from dnsbl.stats import Stats
 from dnsbl.zones.interpret import Reading, read
 from dnsbl.zones.zone import Kind, Zone
@@ -30,13 +29,9 @@ if TYPE_CHECKING:
     from dnsbl.aio import LoopWaiter
     from dnsbl.engine._engine import Answer, Engine, Fan, Plan, Ticket, Waiter
 
-RESOLV_CONF: Final = "/etc/resolv.conf"
-RESOLV_CONF_EVERY_S: Final = 5.0
 LISTEN_S: Final = 2.0
 """How long after its deadline a lookup's answers are still taken into the cache."""
 READINGS_MAX: Final = 4096
-
-log = logging.getLogger("dnsbl")
 
 TIMED_OUT: Final = Wire(Status.TIMEOUT, -1)
 
@@ -109,10 +104,8 @@ class Core:
         self._set_servers: dict[int, tuple[str, ...]] = {}
         self._nobody: Waiter | None = None
         self._readings: dict[tuple[int, Wire], Reading] = {}
-        self._given = nameservers
-        self._conf_stamp: tuple[int, int, int] | None = None
-        self._conf_looked_at = 0.0
-        self.nameservers = nameservers or self._from_resolv_conf()
+        self._system = SystemNameservers() if nameservers is None else None
+        self.nameservers = self._system.found if self._system is not None else nameservers or ()
         self.takes: dict[Kind, int] = {
             kind: mask_of(i for i, zone in enumerate(zones) if kind in zone.subjects)
             for kind in ("ip4", "ip6", "domain")
@@ -136,38 +129,6 @@ class Core:
 
     # ---- engine and nameservers ----
 
-    def _from_resolv_conf(self) -> tuple[str, ...]:
-        try:
-            stat = os.stat(RESOLV_CONF)
-            self._conf_stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            with open(RESOLV_CONF, "rb") as file:
-                found = parse_resolv_conf(file.read(65536).decode("utf-8", "replace")).nameservers
-        except OSError:
-            found = ()
-        if not found:
-            raise NameserverError(
-                f"no nameserver: {RESOLV_CONF} names none; give nameservers=[...] or a nameserver line there",
-                RESOLV_CONF,
-            )
-        return found
-
-    def _follow_resolv_conf(self, now: float) -> None:
-        if self._given is not None or now - self._conf_looked_at < RESOLV_CONF_EVERY_S:
-            return
-        self._conf_looked_at = now
-        try:
-            stat = os.stat(RESOLV_CONF)
-            if (stat.st_mtime_ns, stat.st_size, stat.st_ino) == self._conf_stamp:
-                return
-            found = self._from_resolv_conf()
-        except (OSError, NameserverError):
-            log.warning("%s names no nameserver; keeping %s", RESOLV_CONF, ", ".join(self.nameservers))
-            return
-        if found != self.nameservers:
-            log.info("nameservers are now %s", ", ".join(found))
-            self.nameservers = found
-            self._plan = None
-
     def running(self) -> Engine:
         """The engine, started by the first question. Under the lock."""
         if self.engine is None:
@@ -180,7 +141,9 @@ class Core:
 
     def plan(self, now: float) -> Plan:
         """Where each zone's questions go. Under the lock."""
-        self._follow_resolv_conf(now)
+        if self._system is not None and self._system.changed(now):
+            self.nameservers = self._system.found
+            self._plan = None
         if self._plan is None:
             from dnsbl.engine._engine import Plan
 
