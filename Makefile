@@ -15,7 +15,7 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 
 py := $(VENV)/bin/python
-pip := $(py) -m pip --disable-pip-version-check install --quiet
+comma := ,
 sources := setup.py $(wildcard dnsbl/engine/*.pyx dnsbl/engine/*.pxd src_c/*.c src_c/*.h)
 
 .PHONY: demo test lint asan bench clean needs FORCE
@@ -43,25 +43,28 @@ clean:
 	rm -f dnsbl/engine/*.so dnsbl/engine/*.c
 	find dnsbl tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-# The venv, and one stamp for each set of packages in it. A changed pyproject.toml installs again.
-install_failed = { echo "make: pip could not install what is needed; it asks the package index that" \
-  "'$(py) -m pip config list' shows" >&2; exit 1; }
+# The venv, and one stamp for each set of packages in it. A changed pyproject.toml installs again. The build
+# backend's warnings are about editable installs as such.
+install = @echo "make: installing into $(VENV): $(1)"; \
+  PYTHONWARNINGS=ignore $(py) -m pip --disable-pip-version-check install --quiet $(1) || { \
+  echo "make: pip could not install that; it asks the package index that '$(py) -m pip config list' shows" >&2; \
+  exit 1; }
 
 $(VENV)/.base: pyproject.toml
 	@$(MAKE) --no-print-directory needs
-	test -x $(py) || $(PYTHON) -m venv $(VENV)
-	$(pip) 'pip>=25.1' 'setuptools>=77' 'Cython>=3.1' || $(install_failed)
-	$(pip) --no-build-isolation --editable '.[testing,metrics]' || $(install_failed)
+	@test -x $(py) || $(PYTHON) -m venv $(VENV)
+	$(call install,'pip>=25.1' 'setuptools>=77' 'Cython>=3.1')
+	$(call install,--no-build-isolation --editable '.[testing$(comma)metrics]')
 	@touch $@
 
 $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.base
-	$(pip) --group $* || $(install_failed)
+	$(call install,--group $*)
 	@touch $@
 
 # pydnsbl asks for aiodns below 4, but runs on 4; with its own choice it could not share a venv with pycares 5.
 $(VENV)/.bench: $(VENV)/.base
-	$(pip) --group bench || $(install_failed)
-	$(pip) --no-deps pydnsbl==1.1.7 || $(install_failed)
+	$(call install,--group bench)
+	$(call install,--no-deps pydnsbl==1.1.7)
 	@touch $@
 
 # Built in place, again when a source changed or the built file is gone.
