@@ -33,4 +33,4 @@ def clean_text(value: bytes | str, limit: int = 500) -> str:
     text = text.strip()
     if len(text) <= limit:
         return text
-    return text[: limit - 3].rstrip() + "..." if limit > 3 else text[:limit]
+    return text[: limit - 3].rstrip() + "..." if limit > 3 else text[:limit].rstrip()
