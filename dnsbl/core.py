@@ -42,6 +42,8 @@ class Asked(NamedTuple):
     texts: bool
     """TXT records are asked for, not A records."""
     started: float
+    deadline: float
+    """Of the lookup that asked first; others share the questions until then."""
     timed_out: set[int]
     """The zones already counted as timed out."""
     expires: dict[int, float]
@@ -228,11 +230,11 @@ class Core:
         fans = self.in_flight.setdefault((key, texts), [])
         for fan in fans:
             covered = mask_of(fan.indices) & left
-            if covered:
+            if covered and now < fan.tag.deadline:
                 tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
                 left ^= covered
         if left:
-            fan = self._new_fan(key, bits(left), now, texts, Asked(texts, now, set(), {}))
+            fan = self._new_fan(key, bits(left), now, texts, Asked(texts, now, now + deadline_s, set(), {}))
             tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
             fans.append(fan)
         return tickets

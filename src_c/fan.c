@@ -37,7 +37,7 @@ char *dnsbl_fan_question(dnsbl_fan *fan, int index, int set, dnsbl_qtype type, u
     s->set = set;
     s->type = (uint16_t)type;
     s->timeout_ns = timeout_ns;
-    s->set_tries = tries > 0 && tries < DNSBL_FANOUT_MAX_TRIES ? (uint8_t)tries : DNSBL_FANOUT_MAX_TRIES;
+    s->set_tries = tries > 0 && tries < DNSBL_FANOUT_MAX_TRIES ? (uint16_t)tries : DNSBL_FANOUT_MAX_TRIES;
     s->error_rcode = -1;
     return s->name;
 }

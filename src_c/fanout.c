@@ -4,7 +4,7 @@
 #include "fanout_internal.h"
 
 #define UNREACHABLE_RETRY (250 * DNSBL_MS) /* after a refused connection: no spinning */
-#define MALFORMED_RETRY (20 * DNSBL_MS)    /* times 1..4, so that neighbours hit by it come apart */
+#define MALFORMED_RETRY (20 * DNSBL_MS)    /* once per place in the fan, so that neighbours come apart */
 
 enum { MALFORMED_MAX = 3 };
 
@@ -154,7 +154,7 @@ void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *reco
         if (++s->malformed >= MALFORMED_MAX)
             settle_without_answer(loop, fan, s, now);
         else
-            ask_again_at(loop, fan, s, now + MALFORMED_RETRY * (1 + (now / 1000 + q->slot) % 4));
+            ask_again_at(loop, fan, s, now + MALFORMED_RETRY * (1u + q->slot));
     } else {
         ask_again_at(loop, fan, s, another_server(loop, s) ? now : now + UNREACHABLE_RETRY);
     }
@@ -162,17 +162,23 @@ void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *reco
 
 /* ---- time ---- */
 
-static uint64_t earliest(const dnsbl_fan *fan)
+/* The next try of any question, if that is before `due`. */
+static uint64_t next_try_before(const dnsbl_fan *fan, uint64_t due)
 {
-    uint64_t due = fan->listen_until;
-    for (const dnsbl_ticket *t = fan->tickets; t != NULL; t = t->next)
-        due = t->deadline < due ? t->deadline : due;
     for (int i = 0; i < fan->count; i++) {
         const slot *s = &fan->slots[i];
         if (!s->answered && s->next_try < fan->ask_until && s->next_try < due)
             due = s->next_try;
     }
     return due;
+}
+
+static uint64_t earliest(const dnsbl_fan *fan)
+{
+    uint64_t due = fan->listen_until;
+    for (const dnsbl_ticket *t = fan->tickets; t != NULL; t = t->next)
+        due = t->deadline < due ? t->deadline : due;
+    return next_try_before(fan, due);
 }
 
 static void ask(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
@@ -283,6 +289,6 @@ void dnsbl_fanout_accept(dnsbl_loop *loop, dnsbl_ticket *ticket, uint64_t now)
         fan->listen_until = ticket->deadline + ticket->listen_ns;
     if (!fan->started)
         start_fan(loop, fan, now);
-    else
-        due_by(loop, fan, ticket->deadline);
+    else /* asked again at once if the asking had ended before this ticket came */
+        due_by(loop, fan, next_try_before(fan, ticket->deadline));
 }

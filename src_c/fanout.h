@@ -31,7 +31,7 @@ enum {
     DNSBL_FANOUT_MAX_NAME = 254,      /* a query name and its NUL */
     DNSBL_FANOUT_MAX_SET = 8,         /* nameservers in one set */
     DNSBL_FANOUT_MAX_SETS = 256,      /* distinct sets of nameservers */
-    DNSBL_FANOUT_MAX_TRIES = 16,      /* tries for one question, however long the deadline */
+    DNSBL_FANOUT_MAX_TRIES = 65535,   /* tries for one question, however long the deadline */
     DNSBL_FANOUT_MAX_IN_FLIGHT = 32768 /* tries in flight; beyond it new questions end as TIMEOUT */
 };
 

@@ -53,8 +53,8 @@ typedef struct {
 typedef struct {
     dnsbl_answer answer;
     atomic_bool answered; /* set with release after `answer` is whole; read by any thread */
-    uint8_t set_tries;    /* the limit; 0: none but DNSBL_FANOUT_MAX_TRIES */
-    uint8_t tries;
+    uint16_t set_tries; /* the limit */
+    uint16_t tries;
     uint8_t malformed;
     uint8_t last_server;
     uint8_t tried;   /* bit per server of the set: asked */
