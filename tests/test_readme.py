@@ -1,0 +1,53 @@
+"""What README.md shows runs as printed; where it would ask real lists, a server on loopback stands in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dnsbl.cli import main
+from dnsbl.config import parse
+from dnsbl.resolvconf import SystemNameservers
+from dnsbl.testing import DnsblServer
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_example_prints_what_it_says(
+    dnsbl_server: DnsblServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default lists as a server on loopback has them; it stands in for the system's nameservers."""
+    dnsbl_server.zone("zen.spamhaus.org").list("127.0.0.2", ["127.0.0.10", "127.0.0.2", "127.0.0.4"])
+    for zone in ("bl.spamcop.net", "psbl.surriel.com", "dbl.spamhaus.org"):
+        dnsbl_server.zone(zone)
+    monkeypatch.setattr(SystemNameservers, "_read", lambda self: (dnsbl_server.nameserver,))
+    exec(blocks("python")[0], {})
+    assert capsys.readouterr().out == blocks("text")[0]
+
+
+def test_the_pytest_example_passes(dnsbl_server: DnsblServer) -> None:
+    names: dict[str, object] = {}
+    exec(blocks("python")[1], names)
+    (test,) = [value for name, value in names.items() if name.startswith("test_")]
+    assert callable(test)
+    test(dnsbl_server)
+
+
+def test_the_configuration_is_one() -> None:
+    assert [zone.name for zone in parse(blocks("toml")[0]).zones] == ["zen.spamhaus.org", "uri.example.net"]
+
+
+def test_the_commands_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each option that the README shows is one the command has."""
+    shown = [line.split() for line in README.splitlines() if line.startswith("    dnsbl ")]
+    assert len(shown) >= 3
+    for _, command, *words in shown:
+        assert main([command, "--help"]) == 0
+        known = capsys.readouterr().out
+        assert [word for word in words if word.startswith("-") and word not in known] == []
