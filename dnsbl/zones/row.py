@@ -38,14 +38,14 @@ What the facts lead to (defaults, refusals, warnings) is in `catalogue`. The key
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, Final, Literal, get_args
 
 from ..errors import ZoneError
 from .replyfilter import parse_reply_filter
-from .zone import Code, Kind, Probe, Zone, check_name
+from .zone import KINDS, Code, Kind, Probe, Zone, check_name
 
 Status = Literal["alive", "retired", "charges", "unfit"]
 PublicResolvers = Literal["refused", "counted", "served", "unknown"]
@@ -126,26 +126,31 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 }
 
 
-def parse_row(table: Mapping[str, Any], file_date: date) -> Row:
+def parse_row(table: object, file_date: date) -> Row:
     """A row from its TOML table; raises ZoneError naming the row and the key that is wrong."""
+    if not isinstance(table, dict):
+        raise ZoneError("a catalogue row is a [[list]] table", repr(table)[:80])
     name = check_name(str(table.get("name", "")))
     for key, value in table.items():
         if key not in _TYPES:
             raise ZoneError(f"catalogue row {name}: nobody knows the key {key!r}", key)
-        if not isinstance(value, _TYPES[key]):
+        wanted = _TYPES[key]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise ZoneError(f"catalogue row {name}: {key} has a value of the wrong kind: {value!r}", key)
     plain = {f.name: table[f.name] for f in fields(Row) if f.name in table}
     for key in ("sources", "unverified"):
-        plain[key] = tuple(map(str, table.get(key, ())))
+        plain[key] = _texts(table.get(key, []), key)
     return Row(**plain | {"name": name, "date": table.get("date", file_date), "zone": _zone(name, table)})
 
 
-def parse_code(table: Mapping[str, Any]) -> Code:
+def parse_code(table: object) -> Code:
     """A line of a code table from `{ match | mask, outcome, meaning, weight }`; raises ZoneError.
 
     >>> parse_code({"mask": 2, "meaning": "known spam domain"}).outcome
     'listed'
     """
+    if not isinstance(table, Mapping):
+        raise ZoneError('a code is a table, as { match = "127.0.0.2", meaning = "..." }', repr(table)[:80])
     unknown = sorted(set(table) - {"match", "mask", "outcome", "meaning", "weight"})
     if unknown:
         raise ZoneError(
@@ -161,10 +166,10 @@ def parse_code(table: Mapping[str, Any]) -> Code:
 def _zone(name: str, table: Mapping[str, Any]) -> Zone:
     return Zone(
         name,
-        subjects=frozenset(table.get("subjects", ("ip4",))),
+        subjects=_kinds(table.get("subjects", ["ip4"])),
         domain=table.get("domain", "registrable"),
         weight=table.get("weight", 1),
-        codes=tuple(parse_code(code) for code in table.get("codes", ())),
+        codes=tuple(map(parse_code, table.get("codes", []))),
         key_place=table.get("key_place", ""),
         daily_limit=table.get("queries_per_day"),
         delist_url=table.get("delist_url"),
@@ -172,10 +177,24 @@ def _zone(name: str, table: Mapping[str, Any]) -> Zone:
     )
 
 
-def _probes(tests: Mapping[Kind, Mapping[str, list[str]]]) -> list[Probe]:
-    return [
-        Probe(kind, subject, listed)
-        for kind, entries in tests.items()
-        for word, listed in (("listed", True), ("unlisted", False))
-        for subject in entries.get(word, ())
-    ]
+def _probes(tests: Mapping[str, object]) -> Iterator[Probe]:
+    for kind in _kinds(list(tests)) if tests else ():
+        entries = tests[kind]
+        if not isinstance(entries, dict) or not entries.keys() <= {"listed", "unlisted"}:
+            raise ZoneError(f"tests.{kind} is a table of listed and unlisted subjects", repr(entries)[:80])
+        for word, subjects in entries.items():
+            for subject in _texts(subjects, f"tests.{kind}.{word}"):
+                yield Probe(kind, subject, word == "listed")
+
+
+def _kinds(values: object) -> frozenset[Kind]:
+    kinds = _texts(values, "subjects")
+    if not kinds or not KINDS.issuperset(kinds):
+        raise ZoneError(f"subjects are one or more of ip4, ip6 and domain, not {kinds!r}", repr(kinds))
+    return frozenset(kinds)  # type: ignore[arg-type]  # checked just above
+
+
+def _texts(values: object, key: str) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ZoneError(f"{key} is an array of texts, not {values!r}", key)
+    return tuple(values)
