@@ -186,7 +186,8 @@ def _judge(zone: Zone, addresses: list[int]) -> Reading:
     if weighed:
         weights = [weight for _, weight in weighed]
         matched = tuple(f"{what} {weight:+g}" for what, weight in weighed)
-        return Reading(Outcome.LISTED, codes, meanings, sum(weights), "", matched, max(weights) > 0)
+        score = round(sum(weights), 6)  # so that 0.5 + 0.2 is 0.7, as written
+        return Reading(Outcome.LISTED, codes, meanings, score, "", matched, max(weights) > 0)
     neutral = tuple(f"{code} neutral" for code in lines if code.outcome == "neutral")
     detail = f"{', '.join(codes[:4])}: {_why_not(zone, lines)}"
     return Reading(Outcome.NOT_LISTED, codes, meanings, 0.0, detail, neutral)
