@@ -175,8 +175,8 @@ class AnswerCache:
     never goes back.
 
     `get(key) -> bytes | None` is TLRUCache's own `[]`, bound, so that it costs no second call. It marks
-    the entry as used, and gives None up to a second after the last of it expired; single parts may expire
-    before.
+    the entry as used. Parts of the entry, and for up to a second all of it, may have expired.
+
     A caller that wants to know whether zones `wanted` (a bit mask) all said a plain no:
 
         soonest, _, present, notable = HEADER.unpack_from(entry)
@@ -214,6 +214,16 @@ class AnswerCache:
             answers = old.answers | dict(answers)
             texts = old.texts | dict(texts or {})
         self._store(key, pack(answers, texts or {}, now))
+
+    def fill(self, key: Key, entry: bytes) -> None:
+        """Hold an entry of earlier, packed as `items` gives it. What the cache holds already stays."""
+        now = self._timer()
+        held = self.get(key)
+        answers, texts = unpack(entry, now)
+        if held is not None:
+            present = unpack(held, now)
+            answers, texts = answers | present.answers, texts | present.texts
+        self.put(key, answers, texts)
 
     def _store(self, key: Key, entry: bytes | None) -> None:
         if entry is None:

@@ -1,0 +1,341 @@
+"""The cache on disk: what comes back, and that no file, however bad, does harm."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zlib import crc32
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dnsbl.cache import (
+    MAX_ADDRESSES,
+    MAX_TEXT_BYTES,
+    MAX_TEXTS,
+    AnswerCache,
+    Entry,
+    Held,
+    HeldTexts,
+    Key,
+    pack,
+    unpack,
+)
+from dnsbl.cachefile import _START, MAGIC, MAX_FILE_BYTES, load_cache, save_cache
+from dnsbl.model import Status, Wire
+
+ZONES = ("bl.example.com", "allow.example.com", "dbl.example.com")
+NOW, WALL = 5_000.0, 1_764_000_000.0
+LISTED = Wire(Status.OK, 0, (0x7F000002, 0x7F000004))
+CLEAN = Wire(Status.NXDOMAIN, 3)
+V4, V6, DOMAIN = b"\xc0\x00\x02\x63", bytes.fromhex("20010db8" + "00" * 11 + "01"), "example.com"
+
+
+def packed(entry: Entry) -> bytes:
+    found = pack(entry.answers, entry.texts, NOW)
+    assert found is not None
+    return found
+
+
+def sample() -> list[tuple[Key, bytes]]:
+    texts = {0: HeldTexts((b"caf\xe9", b""), NOW + 90)}
+    return [
+        (V4, packed(Entry({0: Held(LISTED, NOW + 60), 1: Held(CLEAN, NOW + 300)}, texts))),
+        (V6, packed(Entry({1: Held(CLEAN, NOW + 300)}, {}))),
+        (DOMAIN, packed(Entry({2: Held(Wire(Status.RCODE, 2), NOW + 5)}, {}))),
+    ]
+
+
+def load(
+    path: Path, zones: tuple[str, ...] = ZONES, after_s: float = 0.0, **bounds: float
+) -> dict[Key, Entry]:
+    """Read by a process whose timer began elsewhere, `after_s` later."""
+    found = load_cache(
+        path,
+        zones,
+        now=77.0,
+        wall_now=WALL + after_s,
+        max_entries=int(bounds.pop("max_entries", 100)),
+        **bounds,
+    )
+    return {key: unpack(entry, 77.0) for key, entry in found}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "answers.cache"
+    assert save_cache(path, sample(), ZONES, now=NOW, wall_now=WALL) == 3
+    return path
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """The warnings of `dnsbl.cache`, filled as they come."""
+    lines: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.WARNING:
+                lines.append(record.getMessage())
+
+    collect = Collect()
+    logging.getLogger("dnsbl.cache").addHandler(collect)
+    yield lines
+    logging.getLogger("dnsbl.cache").removeHandler(collect)
+
+
+def test_everything_comes_back(path: Path) -> None:
+    found = load(path)
+    assert list(found) == [V4, V6, DOMAIN]
+    assert found[V4].answers == {0: Held(LISTED, 77 + 60), 1: Held(CLEAN, 77 + 300)}
+    assert found[V4].texts == {0: HeldTexts((b"caf\xe9", b""), 77 + 90)}
+    assert found[DOMAIN].answers == {2: Held(Wire(Status.RCODE, 2), 77 + 5)}
+
+
+def test_expiry_is_by_wall_clock(path: Path) -> None:
+    found = load(path, after_s=61)
+    assert list(found) == [V4, V6]
+    assert found[V4].answers == {1: Held(CLEAN, 77 + 239)}
+    assert found[V4].texts == {0: HeldTexts((b"caf\xe9", b""), 77 + 29)}
+    assert load(path, after_s=300) == {}
+
+
+def test_clock_set_back_lengthens_nothing(path: Path) -> None:
+    assert load(path, after_s=-10 * 365 * 86_400) == load(path)
+
+
+def test_nothing_is_valid_beyond_the_ceiling(path: Path) -> None:
+    for entry in load(path, max_ttl_s=10).values():
+        for held in (*entry.answers.values(), *entry.texts.values()):
+            assert held.expires <= 77 + 10
+
+
+def test_zones_are_found_by_their_ids(path: Path) -> None:
+    found = load(path, zones=("new.example.com", "dbl.example.com", "bl.example.com"))
+    assert list(found) == [V4, DOMAIN]
+    assert found[V4].answers == {2: Held(LISTED, 77 + 60)}
+    assert found[V4].texts.keys() == {2}
+    assert found[DOMAIN].answers.keys() == {1}
+
+
+def test_no_more_entries_than_fit_and_the_newest_stay(path: Path) -> None:
+    assert list(load(path, max_entries=2)) == [V6, DOMAIN]
+    assert load(path, max_entries=0) == {}
+
+
+def test_a_cache_goes_through_the_file(tmp_path: Path) -> None:
+    before = AnswerCache(100, lambda: NOW)
+    for n in range(50):
+        before.put(bytes([192, 0, 2, n]), {0: Held(LISTED, NOW + n), 1: Held(CLEAN, NOW + 50)})
+    save_cache(tmp_path / "c", before.items(), ZONES, now=NOW, wall_now=WALL)
+    after = AnswerCache(100, lambda: 77.0)
+    after.put(bytes([192, 0, 2, 7]), {0: Held(CLEAN, 77.0 + 1)})
+    for key, entry in load_cache(tmp_path / "c", ZONES, now=77.0, wall_now=WALL + 10, max_entries=100):
+        after.fill(key, entry)
+    assert after.info().currsize == 50
+    held = after.get(bytes([192, 0, 2, 7]))
+    assert held is not None
+    assert unpack(held, 77.0).answers == {0: Held(CLEAN, 78.0), 1: Held(CLEAN, 117.0)}
+    held = after.get(bytes([192, 0, 2, 30]))
+    assert held is not None
+    assert unpack(held, 77.0).answers == {0: Held(LISTED, 97.0), 1: Held(CLEAN, 117.0)}
+
+
+def test_written_for_the_owner_only_and_nothing_left_beside_it(path: Path) -> None:
+    path.chmod(0o644)
+    old = os.umask(0)
+    try:
+        save_cache(path, sample(), ZONES, now=NOW, wall_now=WALL)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(path: Path) -> None:
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (32, limits[1]))  # as if the disk were full
+    try:
+        with pytest.raises(OSError, match="too large"):
+            save_cache(path, sample()[:1], ZONES, now=NOW, wall_now=WALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_directory_that_is_not_there_is_an_error_when_saving(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        save_cache(tmp_path / "no" / "cache", sample(), ZONES, now=NOW, wall_now=WALL)
+
+
+def test_missing_file_is_no_warning(tmp_path: Path, warnings: list[str]) -> None:
+    assert load(tmp_path / "none") == {}
+    assert warnings == []
+
+
+def resealed(body: bytes, version: int = 1) -> bytes:
+    return _START.pack(MAGIC, version, crc32(body)) + body
+
+
+BAD = {
+    "empty": lambda data: b"",
+    "text": lambda data: b"127.0.0.2 listed\n",
+    "pickle": lambda data: b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}\x94.",
+    "only the magic": lambda data: data[:8],
+    "cut short": lambda data: data[:-1],
+    "cut short, checksum right": lambda data: resealed(data[_START.size : -1]),
+    "too long": lambda data: data + b"\0",
+    "too long, checksum right": lambda data: resealed(data[_START.size :] + b"\0"),
+    "one bit": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    "of the future": lambda data: resealed(data[_START.size :], 2),
+    "of the past": lambda data: resealed(data[_START.size :], 0),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_file_gives_nothing_and_one_warning(path: Path, kind: str, warnings: list[str]) -> None:
+    path.write_bytes(BAD[kind](path.read_bytes()))
+    assert load(path) == {}
+    assert len(warnings) == 1
+    assert str(path) in warnings[0]
+    assert "\n" not in warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "huge"])
+def test_what_is_no_file_of_ours_gives_nothing_and_one_warning(
+    tmp_path: Path, kind: str, warnings: list[str]
+) -> None:
+    path = tmp_path / "odd"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        with open(path, "wb") as file:
+            file.write(MAGIC)
+            file.truncate(MAX_FILE_BYTES + 1)
+    before = len(os.listdir("/dev/fd"))
+    assert load(path) == {}
+    assert len(warnings) == 1
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def within_bounds(found: list[tuple[Key, bytes]], max_entries: int) -> None:
+    assert len(found) <= max_entries
+    for key, entry in found:
+        assert (len(key) in (4, 16)) if isinstance(key, bytes) else (0 < len(key) <= 253 and key.isascii())
+        answers, texts = unpack(entry, 77.0)
+        for zone, (wire, expires) in answers.items():
+            assert 0 <= zone < len(ZONES)
+            Status(wire.status)
+            assert -1 <= wire.rcode <= 4095
+            assert len(wire.addresses) <= MAX_ADDRESSES
+            assert list(wire.addresses) == sorted(set(wire.addresses))
+            assert 77 < expires <= 77 + 86_400
+        for zone, held in texts.items():
+            assert 0 <= zone < len(ZONES)
+            assert len(held.texts) <= MAX_TEXTS
+            assert all(len(text) <= MAX_TEXT_BYTES for text in held.texts)
+            assert 77 < held.expires <= 77 + 86_400
+
+
+QUIET = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def load_bytes(data: bytes, max_entries: int = 2) -> list[tuple[Key, bytes]]:
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "c")
+        path.write_bytes(data)
+        return load_cache(path, ZONES, now=77.0, wall_now=WALL, max_entries=max_entries)
+
+
+@QUIET
+@given(st.binary(max_size=300), st.sampled_from(["bare", "magic", "sealed"]))
+def test_arbitrary_bytes_never_raise(data: bytes, kind: str) -> None:
+    whole = {"bare": data, "magic": MAGIC + data, "sealed": resealed(data)}[kind]
+    within_bounds(load_bytes(whole), 2)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """The body of a good file with bytes set, cut out or put in, behind a checksum that is right again."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "c")
+        save_cache(path, sample(), ZONES, now=NOW, wall_now=WALL)
+        body = bytearray(path.read_bytes()[_START.size :])
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(body) - 1))
+        body[at : at + draw(st.integers(0, 8))] = draw(st.binary(max_size=8))
+        body = body or bytearray(1)
+    return resealed(bytes(body))
+
+
+@QUIET
+@given(mutated())
+def test_mutated_files_never_raise_and_stay_within_bounds(data: bytes) -> None:
+    within_bounds(load_bytes(data, 3), 3)
+
+
+WIRES = st.builds(
+    Wire,
+    st.sampled_from([int(status) for status in Status]),
+    st.integers(-1, 4095),
+    st.lists(st.integers(0, 2**32 - 1), max_size=MAX_ADDRESSES, unique=True).map(
+        lambda found: tuple(sorted(found))
+    ),
+)
+TENTHS = st.integers(1, 864_000).map(lambda tenths: tenths / 10)
+KEYS = st.one_of(
+    st.binary(min_size=4, max_size=4),
+    st.binary(min_size=16, max_size=16),
+    st.from_regex(r"[a-z0-9-]{1,60}(\.[a-z0-9-]{1,60}){0,3}", fullmatch=True),
+)
+
+
+@QUIET
+@given(
+    st.dictionaries(
+        KEYS,
+        st.tuples(
+            st.dictionaries(st.integers(0, 2), st.tuples(WIRES, TENTHS), min_size=1),
+            st.dictionaries(
+                st.integers(0, 2),
+                st.tuples(st.lists(st.binary(max_size=512), max_size=4), TENTHS),
+                max_size=2,
+            ),
+        ),
+        max_size=5,
+    )
+)
+def test_any_entries_come_back_not_longer_lived(
+    wanted: dict[Key, tuple[dict[int, tuple[Wire, float]], dict[int, tuple[list[bytes], float]]]],
+) -> None:
+    """Exact but for the rounding of the expiry, which is down by less than 0.2 s."""
+    entries: list[tuple[Key, bytes]] = []
+    for key, (answers, texts) in wanted.items():
+        held = {zone: Held(wire, ttl_s) for zone, (wire, ttl_s) in answers.items()}
+        held_texts = {zone: HeldTexts(tuple(found), ttl_s) for zone, (found, ttl_s) in texts.items()}
+        entry = pack(held, held_texts, 0.0)
+        assert entry is not None
+        entries.append((key, entry))
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "c")
+        save_cache(path, entries, ZONES, now=0.0, wall_now=WALL)
+        found = dict(load_cache(path, ZONES, now=0.0, wall_now=WALL, max_entries=100))
+    for key, entry in entries:
+        before = unpack(entry, 0.2)
+        after = unpack(found[key], 0.0) if key in found else Entry({}, {})
+        for zone, was in before.answers.items():
+            assert after.answers[zone].wire == was.wire
+            assert was.expires - 0.2 < after.answers[zone].expires <= was.expires
+        for zone, was_texts in before.texts.items():
+            assert after.texts[zone].texts == was_texts.texts
+            assert was_texts.expires - 0.2 < after.texts[zone].expires <= was_texts.expires
