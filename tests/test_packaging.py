@@ -1,4 +1,4 @@
-"""What is shipped: an sdist that builds, a wheel that runs, and a Makefile that names what a machine lacks."""
+"""What is shipped: an sdist that builds, a wheel that runs, a Makefile that names what a machine lacks."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
     run([sys.executable, "-c", make, "build_sdist", work], work / "tree")
     (sdist,) = work.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(work, filter="data")
+    run(["tar", "xzf", sdist], work)
     # Unoptimised: what is asked here is whether it builds.
     run([sys.executable, "-c", make, "build_wheel", work], work / sdist.name[: -len(".tar.gz")], CFLAGS="-O0")
     return work
@@ -45,13 +44,14 @@ def test_the_sdist_carries_what_it_takes_to_build_and_to_test(built: Path) -> No
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    tracked = {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "setup.py", ".ci/run"}
+    wanted = {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "setup.py", ".ci/run"}
     for folder in ("dnsbl", "src_c", "tests", "benchmarks"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in {".py", ".pyx", ".pxd", ".pyi", ".toml", ".h"} or path.parent.name == "src_c":
-                tracked.add(path.relative_to(ROOT).as_posix())
-    assert tracked - names == set()
-    assert [name for name in names if name.endswith((".so", ".o", ".pyc", "_engine.c", "_qname.c"))] == []
+                wanted.add(path.relative_to(ROOT).as_posix())
+    assert wanted - names == set()
+    generated = {name for name in names if name.endswith((".so", ".o", ".pyc"))}
+    assert generated | (names & {"dnsbl/engine/_engine.c", "dnsbl/engine/_qname.c"}) == set()
 
 
 def test_the_wheel_carries_what_it_takes_to_run_and_no_more(built: Path) -> None:
