@@ -22,9 +22,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import ConfigError, ZoneError
-from .row import Row, parse_row
-from .zone import Code, Filter, Zone, check_name, parse_zone
+from dnsbl.errors import ConfigError, ZoneError
+from dnsbl.zones.row import Row, parse_row
+from dnsbl.zones.zone import Code, Filter, Zone, check_name, parse_zone
 
 DISK_PATH: Final = Path("/var/lib/dnsbl/catalogue.toml")
 """Read where it exists and no other path is given."""

@@ -27,8 +27,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ..model import ERRORS, Outcome, Status, Wire
-from .zone import Code, Filter, Zone
+from dnsbl.model import ERRORS, Outcome, Status, Wire
+from dnsbl.zones.zone import Code, Filter, Zone
 
 LOCALHOST: Final = 0x7F000001
 _ERROR_BLOCK: Final = 0x7FFFFF

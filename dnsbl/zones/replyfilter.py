@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from ..errors import ZoneError
-from .secret import mask_keys
+from dnsbl.errors import ZoneError
+from dnsbl.zones.secret import mask_keys
 
 MAX_TEXT: Final = 1000
 """Longest filter or zone text taken, in characters."""

@@ -43,9 +43,9 @@ from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, Final, Literal, get_args
 
-from ..errors import ZoneError
-from .replyfilter import parse_reply_filter
-from .zone import KINDS, Code, Kind, Probe, Zone, check_name
+from dnsbl.errors import ZoneError
+from dnsbl.zones.replyfilter import parse_reply_filter
+from dnsbl.zones.zone import KINDS, Code, Kind, Probe, Zone, check_name
 
 Status = Literal["alive", "retired", "charges", "unfit"]
 PublicResolvers = Literal["refused", "counted", "served", "unknown"]

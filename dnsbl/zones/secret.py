@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..errors import ZoneError
+from dnsbl.errors import ZoneError
 
 MASK: Final = "***"
 

@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from ..errors import ZoneError
-from .replyfilter import MAX_TEXT, ReplyFilter, mark, parse_reply_filter
-from .secret import MASK, Secret, mask_keys, split_key
+from dnsbl.errors import ZoneError
+from dnsbl.zones.replyfilter import MAX_TEXT, ReplyFilter, mark, parse_reply_filter
+from dnsbl.zones.secret import MASK, Secret, mask_keys, split_key
 
 Kind = Literal["ip4", "ip6", "domain"]
 CodeOutcome = Literal["listed", "neutral", "blocked"]
