@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from servers import NOT_RUN, needs
 
 if importlib.util.find_spec("dnsbl") is None:  # run from a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).parents[1]))
+
+__all__ = ["needs"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -18,3 +21,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if not config.pluginmanager.is_registered(plugin):
         config.pluginmanager.register(plugin, plugin.__name__)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what did not run and which Debian packages it takes."""
+    missing: set[str] = set()
+    count = 0
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        _, mark, what = reason.partition(NOT_RUN)
+        if mark:
+            count += 1
+            missing.update(what.split(", "))
+    if count:
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.section("NOT RUN", sep="=")
+        terminalreporter.write_line(f"{tests} did not run; missing: {', '.join(sorted(missing))}")
