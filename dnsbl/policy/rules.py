@@ -137,6 +137,11 @@ class Policy:
             return Decision(_dry_run_header(request, action), rule, action)
         return Decision(action, rule)
 
+    def wants_text(self, candidates: Sequence[Rule], verdict: Verdict) -> bool:
+        """The rule that decides says in its text what only a full verdict holds: the list's reason."""
+        rule = _first(candidates, verdict)
+        return rule is not None and "reason" in rule.action.parts[1::2] and bool(verdict.listings)
+
     def failed(self, request: Attributes) -> Decision:
         """The decision where no verdict could be had: `on_error`."""
         action = _render(self.on_error, request, None)

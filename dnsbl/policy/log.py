@@ -1,0 +1,212 @@
+r"""The daemon's log: one line per decision, and what an operator must know, as text or as JSON.
+
+A line never holds a control character, whatever Postfix or a list sent, and a value never looks like two
+(`instance=1 score=0` as an instance is written `instance=1?score=0`). Writing never stops the daemon: a
+reader that does not read costs lines, which are counted, and not mail. Lines are written together, at most
+`DELAY_S` after they came about.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import select
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from dnsbl.policy.protocol import clean_text
+
+DELAY_S: Final = 0.05
+MAX_WAITING_BYTES: Final = 1 << 20
+"""What is kept for a reader that does not read; later lines are dropped."""
+
+_PIECE_BYTES: Final = 4_096
+"""POSIX: where poll() says that a pipe takes data, it takes PIPE_BUF bytes without blocking; Linux: 4096."""
+_FIELD_CHARS: Final = 80
+_NOT_PLAIN: Final = re.compile(r"[^!-<>-~]")  # anything but printable ASCII; and no "="
+
+Write = Callable[[bytes], int]
+"""Takes whole lines; gives how many earlier ones were lost, once, when that can be said."""
+
+
+class Record(NamedTuple):
+    """What is logged of one decision. score: None without a verdict. ms: from request to reply.
+
+    source: where the verdict is from: `cache`, `dns`, `message` (an earlier recipient), or `none`.
+    """
+
+    instance: str
+    client: str
+    action: str
+    rule: int
+    score: float | None
+    zones: Sequence[str]
+    complete: bool
+    ms: float
+    source: str
+    would: str = ""
+    error: str = ""
+
+
+class Log:
+    """Writes lines with `write`, all that are waiting at once. `later(delay_s, flush)` is how to wait.
+
+    Without `later` every line is written at once.
+    """
+
+    def __init__(self, write: Write, *, as_json: bool = False, with_time: bool = True) -> None:
+        self._write = write
+        self._as_json = as_json
+        self._with_time = with_time
+        self._waiting: list[str] = []
+        self._second = -1
+        self._stamp = ""
+        self.later: Callable[[float, Callable[[], None]], object] | None = None
+
+    def decision(self, record: Record) -> None:
+        """Log one decision."""
+        self._add(self._json_decision(record) if self._as_json else self._text_decision(record))
+
+    def info(self, message: str) -> None:
+        self._event("info", message)
+
+    def warning(self, message: str) -> None:
+        self._event("warning", message)
+
+    def error(self, message: str) -> None:
+        self._event("error", message)
+
+    def flush(self) -> None:
+        """Write what is waiting, as far as that does not block."""
+        if self._waiting:
+            lines, self._waiting = self._waiting, []
+            if lost := self._write("".join(lines).encode("ascii", "backslashreplace")):
+                self.warning(f"{lost} lines of this log were lost: its reader did not keep up")
+
+    def _event(self, level: str, message: str) -> None:
+        message = clean_text(message, 1_000)
+        if self._as_json:
+            self._add(json.dumps({"time": self._time(), "event": level, "message": message}))
+        else:
+            self._add(f"{self._time()}{level}: {message}")
+
+    def _text_decision(self, record: Record) -> str:
+        score = "-" if record.score is None else f"{record.score:g}"
+        line = (
+            f"{self._time()}decision instance={plain(record.instance)} client={plain(record.client)} "
+            f"action={record.action} rule={record.rule} score={score} zones={','.join(record.zones) or '-'} "
+            f"complete={'yes' if record.complete else 'no'} ms={record.ms:.3f} source={record.source}"
+        )
+        if record.would:
+            line += f' would="{clean_text(record.would, 512)}"'
+        if record.error:
+            line += f' error="{clean_text(record.error, 300)}"'
+        return line
+
+    def _json_decision(self, record: Record) -> str:
+        out: dict[str, Any] = {"time": self._time(), "event": "decision"} | record._asdict()
+        out["instance"], out["client"] = plain(record.instance), plain(record.client)
+        out["ms"] = round(record.ms, 3)
+        out["zones"] = list(record.zones)
+        for name in ("would", "error"):
+            if not out[name]:
+                del out[name]
+        return json.dumps(out)
+
+    def _time(self) -> str:
+        """UTC, to the second; made once a second. JSON always has it, text where nothing else adds it."""
+        if not (self._with_time or self._as_json):
+            return ""
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+            self._stamp = stamp if self._as_json else stamp + " "
+        return self._stamp
+
+    def _add(self, line: str) -> None:
+        self._waiting.append(line + "\n")
+        if self.later is None or len(self._waiting) >= 200:
+            self.flush()
+        elif len(self._waiting) == 1:
+            self.later(DELAY_S, self.flush)
+
+
+def plain(value: str) -> str:
+    """A value of a request as one word of printable ASCII, `-` where there is none."""
+    return _NOT_PLAIN.sub("?", value[:_FIELD_CHARS]) or "-"
+
+
+class FdWriter:
+    """Writes to a descriptor and never blocks on it: what its reader does not take is kept, then dropped."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._kept = bytearray()
+        self._lost = 0
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+
+    def __call__(self, data: bytes) -> int:
+        if len(self._kept) + len(data) > MAX_WAITING_BYTES:
+            self._lost += data.count(b"\n")
+        else:
+            self._kept += data
+        try:
+            while self._kept and self._poll.poll(0):
+                done = os.write(self._fd, self._kept[:_PIECE_BYTES])
+                del self._kept[:done]
+        except OSError:  # the reader has gone; the log is not worth a lost decision
+            self._lost += self._kept.count(b"\n")
+            self._kept.clear()
+            return 0
+        if self._kept:
+            return 0
+        lost, self._lost = self._lost, 0
+        return lost
+
+
+class SyslogWriter:
+    """Writes lines to syslog, facility mail: for a process whose stderr is Postfix's socket (spawn(8))."""
+
+    def __init__(self) -> None:
+        import syslog
+
+        syslog.openlog("dnsbl-policyd", syslog.LOG_PID, syslog.LOG_MAIL)
+        self._syslog = syslog.syslog
+
+    def __call__(self, data: bytes) -> int:
+        for line in data.decode("ascii").splitlines():
+            self._syslog(line)
+        return 0
+
+
+class LogHandler(logging.Handler):
+    """Takes what the library and asyncio log by `logging` into the daemon's log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.INFO)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = f"{record.name}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[1]:
+            message += f": {describe(record.exc_info[1])}"
+        if record.levelno >= logging.ERROR:
+            self._log.error(message)
+        elif record.levelno >= logging.WARNING:
+            self._log.warning(message)
+        else:
+            self._log.info(message)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its type, its message, and where it was raised."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}: {error}{place}"

@@ -1,0 +1,107 @@
+"""The daemon's counts for Prometheus, by the prometheus-client library, on an address of their own.
+
+Collected when they are asked for; nothing is counted twice, and nothing in the way of a request. Served by
+the library's own thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from dnsbl.errors import DnsblError
+from dnsbl.policy.addresses import TcpAddress
+from dnsbl.policy.listeners import ListenError, check_loopback
+from dnsbl.policy.stats import BUCKETS_S, Stats
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+ZoneStats = Callable[[], dict[str, Any]]
+"""`Resolver.stats` of the resolver in use."""
+
+
+class MetricsServer:
+    """Serves the counts over HTTP until `close`. Raises ListenError, and DnsblError without the library."""
+
+    def __init__(
+        self, address: TcpAddress, stats: Stats, zone_stats: ZoneStats, *, allow_remote: bool = False
+    ) -> None:
+        try:
+            from prometheus_client import CollectorRegistry, start_http_server
+        except ImportError:
+            raise DnsblError(
+                "metrics need the package prometheus-client; pip install 'dnsbl-resolver[metrics]'"
+            ) from None
+        check_loopback(address.host, f"metrics on {address}", allow_remote)
+        registry = CollectorRegistry()
+        registry.register(Collector(stats, zone_stats))
+        try:
+            self._server, self._thread = start_http_server(address.port, address.host, registry)
+        except OSError as error:
+            raise ListenError(f"cannot serve metrics on {address}: {error.strerror or error}") from None
+        self.address = TcpAddress(address.host, self._server.server_port)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class Collector:
+    """Makes metrics of the counts, each time they are asked for."""
+
+    def __init__(self, stats: Stats, zone_stats: ZoneStats) -> None:
+        self._stats = stats
+        self._zone_stats = zone_stats
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _daemon(self._stats)
+        yield from _zones(self._zone_stats())
+
+
+def _daemon(stats: Stats) -> Iterator[Metric]:
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    decisions = CounterMetricFamily(
+        "dnsbl_policy_decisions", "Requests answered, by action.", labels=["action", "source"]
+    )
+    for (action, source), count in stats.decisions.copy().items():
+        decisions.add_metric([action, source], count)
+    yield decisions
+    for name, text, count in (
+        ("failures", "Requests answered with on_error.", stats.failures),
+        ("dry_run", "Requests whose action a dry run held back.", stats.dry_run),
+        ("incomplete", "Requests decided while a zone was missing.", stats.incomplete),
+        ("connections_accepted", "Connections taken.", stats.accepted),
+        ("connections_refused", "Connections over the cap.", stats.refused),
+        ("connections_broken", "Connections closed for what they sent or did not.", stats.broken),
+        ("reloads", "Configurations read again and taken.", stats.reloads),
+        ("reloads_failed", "Configurations read again and refused.", stats.failed_reloads),
+    ):
+        yield CounterMetricFamily(f"dnsbl_policy_{name}", text, value=count)
+    yield GaugeMetricFamily("dnsbl_policy_connections", "Connections open now.", value=stats.connections)
+    bounds = [*(str(bound) for bound in BUCKETS_S), "+Inf"]
+    yield HistogramMetricFamily(
+        "dnsbl_policy_request_seconds",
+        "From a request to its reply.",
+        buckets=list(zip(bounds, accumulate(stats.latency), strict=True)),
+        sum_value=stats.latency_sum_s,
+    )
+
+
+def _zones(stats: dict[str, Any]) -> Iterator[Metric]:
+    from prometheus_client.metrics_core import CounterMetricFamily
+
+    queries = CounterMetricFamily("dnsbl_zone_queries", "Queries sent, TXT among them.", labels=["zone"])
+    hits = CounterMetricFamily("dnsbl_zone_cache_hits", "Answers the cache had.", labels=["zone"])
+    answers = CounterMetricFamily(
+        "dnsbl_zone_answers", "Queries ended, by outcome.", labels=["zone", "outcome"]
+    )
+    for zone, counts in stats["zones"].items():
+        queries.add_metric([zone], counts["queries"])
+        hits.add_metric([zone], counts["cache_hits"])
+        for outcome, count in counts["outcomes"].items():
+            answers.add_metric([zone, outcome], count)
+    yield from (queries, hits, answers)

@@ -1,0 +1,267 @@
+"""The daemon: listens, serves connections, reloads on SIGHUP, ends on SIGTERM with all answered.
+
+What a connection does is in `connection`, what is answered in `service`. A fault in one connection closes
+that connection; a fault in the configuration at a reload keeps the one in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from dnsbl.errors import DnsblError
+from dnsbl.policy.backend import asks_alike, make_backend, make_resolver
+from dnsbl.policy.connection import Connection
+from dnsbl.policy.listeners import BACKLOG, Listener, open_listener, passed_listeners
+from dnsbl.policy.log import Log, describe
+from dnsbl.policy.notify import Notifier
+from dnsbl.policy.service import GRACE_S, TEXT_WAIT_S, Service
+from dnsbl.policy.settings import Options, Settings, load_settings
+from dnsbl.policy.stats import Stats
+
+if TYPE_CHECKING:
+    from dnsbl.policy.metrics import MetricsServer
+    from dnsbl.resolver import Resolver
+
+END_AFTER_S: Final = 0.05
+"""At the end, connections are given this long to bring what was on its way when the signal came."""
+SPARE_DESCRIPTORS: Final = 200
+_MOST_SWEEP_S: Final = 5.0
+
+
+class Server:
+    """One daemon in one event loop. See `serve`."""
+
+    def __init__(self, settings: Settings, options: Options, log: Log, notifier: Notifier) -> None:
+        self.log = log
+        self.stats = Stats()
+        self._settings = settings
+        self._options = options
+        self._notifier = notifier
+        self._resolver = make_resolver(settings, options)
+        self.service = Service(make_backend(settings, options, self._resolver), log, self.stats)
+        self._loop = asyncio.get_running_loop()
+        self._connections: set[Connection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._metrics: MetricsServer | None = None
+        self._stop = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._reload_wanted = asyncio.Event()
+        self._reloads: asyncio.Task[None] | None = None
+        self._retired: set[Resolver] = set()
+        self._refusal_logged_s = 0.0
+
+    # What connections call
+
+    def opened(self, connection: Connection) -> bool:
+        if len(self._connections) >= self._settings.max_connections:
+            self._refuse()
+            return False
+        self._connections.add(connection)
+        self.stats.accepted += 1
+        self.stats.connections = len(self._connections)
+        return True
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self.stats.connections = len(self._connections)
+        if not self._connections:
+            self._empty.set()
+
+    def _refuse(self) -> None:
+        """Closed at once, so that Postfix goes on with its default_action rather than wait."""
+        self.stats.refused += 1
+        now = self._loop.time()
+        if now - self._refusal_logged_s >= 1.0:
+            self._refusal_logged_s = now
+            self.log.warning(
+                f"more than {self._settings.max_connections} connections (max_connections): "
+                "the newest are closed"
+            )
+
+    # The course of the daemon
+
+    async def run(self, listeners: list[Listener]) -> None:
+        """Serve until SIGTERM or SIGINT, then answer what is in flight."""
+        try:
+            await self._start(listeners)
+            await self._stop.wait()
+            self.log.info("ending: answering what is in flight")
+        finally:
+            self._notifier.stopping()
+            await self._end()
+
+    async def _start(self, listeners: list[Listener]) -> None:
+        for listener in listeners:
+            self._servers.append(
+                await self._loop.create_server(lambda: Connection(self), sock=listener.sock, backlog=BACKLOG)
+            )
+            self.log.info(f"listening on {listener.name}")
+        if self._settings.metrics is not None:
+            self._start_metrics()
+        self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        self._loop.add_signal_handler(signal.SIGINT, self._stop.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        self._sweep()
+        self._feed_watchdog()
+        self._reloads = self._loop.create_task(self._reload_on_demand())
+        gc.collect()
+        gc.freeze()  # what lives as long as the daemon is not looked at again at every collection
+        self._notifier.ready()
+
+    async def _end(self) -> None:
+        if self._reloads is not None:
+            self._reloads.cancel()
+        for server in self._servers:
+            server.close()
+        if self._metrics is not None:
+            await asyncio.to_thread(self._metrics.close)
+        await asyncio.sleep(END_AFTER_S)
+        for connection in list(self._connections):
+            connection.end()
+        if self._connections:
+            self._empty.clear()
+            try:
+                longest_s = self.service.backend.deadline_s + 2 * TEXT_WAIT_S + 2 * GRACE_S
+                async with asyncio.timeout(longest_s):
+                    await self._empty.wait()
+            except TimeoutError:
+                self.log.warning(f"{len(self._connections)} connections did not end, and are closed")
+                for connection in list(self._connections):
+                    connection.abort()
+                await asyncio.sleep(0)
+        for resolver in (self._resolver, *self._retired):
+            await resolver.aclose()
+
+    def _start_metrics(self) -> None:
+        from dnsbl.policy.metrics import MetricsServer
+
+        assert self._settings.metrics is not None
+        self._metrics = MetricsServer(
+            self._settings.metrics,
+            self.stats,
+            lambda: self._resolver.stats(),
+            allow_remote=self._options.allow_remote,
+        )
+        self.log.info(f"metrics on http://{self._metrics.address}/metrics")
+
+    def _sweep(self) -> None:
+        """Look again and again for connections that do not go on."""
+        idle_s, read_s = self._settings.idle_timeout_s, self._settings.read_timeout_s
+        now = self._loop.time()
+        for connection in list(self._connections):
+            connection.check_time(now, idle_s, read_s)
+        self._loop.call_later(min(_MOST_SWEEP_S, idle_s / 4, read_s / 4), self._sweep)
+
+    def _feed_watchdog(self) -> None:
+        """From the event loop, so that systemd hears of it when the loop stands still."""
+        if self._notifier.watchdog_s:
+            self._notifier.watchdog()
+            self._loop.call_later(self._notifier.watchdog_s / 3, self._feed_watchdog)
+
+    # Reload
+
+    async def _reload_on_demand(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            self._notifier.reloading()
+            try:
+                await self._reload()
+                self.stats.reloads += 1
+            except Exception as error:
+                self.stats.failed_reloads += 1
+                reason = str(error) if isinstance(error, DnsblError | OSError) else describe(error)
+                self.log.error(f"reload failed, the configuration in use is kept: {reason}")
+            finally:
+                self._notifier.ready()
+
+    async def _reload(self) -> None:
+        """Read the configuration again; all of it is good before any of it is used."""
+        settings = await asyncio.to_thread(load_settings, self._options)
+        old = self._resolver
+        resolver = old
+        if not asks_alike(settings, self._settings):
+            resolver = await asyncio.to_thread(make_resolver, settings, self._options)
+        self.service.backend = make_backend(settings, self._options, resolver)
+        self._resolver = resolver
+        self._warn_of_restart(settings)
+        self._settings = settings
+        log_warnings(settings, self.log)
+        self.log.info(f"reloaded {settings.config.source.name}: {summary(settings)}")
+        if resolver is not old:
+            self._retire(old)
+
+    def _warn_of_restart(self, new: Settings) -> None:
+        for name in ("listen", "socket_mode", "socket_group", "metrics"):
+            if getattr(new, name) != getattr(self._settings, name):
+                self.log.warning(f"{name} changed; that takes a restart")
+
+    def _retire(self, resolver: Resolver) -> None:
+        """Close a resolver once the lookups it has are over."""
+        self._retired.add(resolver)
+
+        def close() -> None:
+            self._retired.discard(resolver)
+            resolver.close()
+
+        self._loop.call_later(self.service.backend.deadline_s + 2 * TEXT_WAIT_S + 2 * GRACE_S, close)
+
+
+async def serve(options: Options, log: Log) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Raises DnsblError, before anything is answered, where the configuration or a socket cannot be used.
+    """
+    settings = load_settings(options)
+    loop = asyncio.get_running_loop()
+    log.later = loop.call_later
+    log_warnings(settings, log)
+    raise_descriptor_limit(settings.max_connections + SPARE_DESCRIPTORS, log)
+    notifier = Notifier(os.environ)
+    with ExitStack() as stack:
+        listeners = list(passed_listeners(os.environ, allow_remote=options.allow_remote))
+        for listener in listeners:
+            stack.callback(listener.close)
+        for address in () if listeners else settings.listen:
+            listener = open_listener(
+                address,
+                allow_remote=options.allow_remote,
+                mode=settings.socket_mode,
+                group=settings.socket_group,
+            )
+            listeners.append(listener)
+            stack.callback(listener.close)
+        server = Server(settings, options, log, notifier)
+        log.info(f"{settings.config.source.name}: {summary(settings)}")
+        await server.run(listeners)
+    log.info("ended")
+
+
+def log_warnings(settings: Settings, log: Log) -> None:
+    for warning in settings.config.warnings:
+        log.warning(warning)
+
+
+def summary(settings: Settings) -> str:
+    """What is in use, in a few words."""
+    rules, zones = len(settings.policy.rules), len(settings.zones)
+    kind = "rules" if "rule" in settings.config.policy else "built-in rules"
+    dry = "all" if settings.policy.dry_run else ", ".join(sorted(settings.policy.dry_zones))
+    return f"{rules} {kind}, {zones} zones" + (f", dry run of {dry}" if dry else "")
+
+
+def raise_descriptor_limit(wanted: int, log: Log) -> None:
+    """A connection is a descriptor; many systems allow 1,024 until asked for more."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            log.warning(f"only {allowed} descriptors are allowed, {wanted} would be needed (LimitNOFILE=)")

@@ -1,0 +1,135 @@
+"""Everything the daemon runs by, checked: the [policy] table's own keys, the rules, and the command line's.
+
+    [policy]
+    listen = ["127.0.0.1:10040", "unix:/run/dnsbl/policy.sock"]
+    socket_mode = "0660"            # of UNIX sockets; never writable for everybody
+    socket_group = "postfix"
+    idle_timeout_s = 600            # Postfix itself closes after 300 (smtpd_policy_service_max_idle)
+    read_timeout_s = 30             # from a request's first byte to its last
+    max_connections = 1000
+    metrics = "127.0.0.1:9140"
+
+Reads the configuration file, and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dnsbl.config import Config, load
+from dnsbl.errors import ConfigError
+from dnsbl.policy.addresses import TcpAddress, UnixAddress, parse_listen, parse_tcp
+from dnsbl.policy.rules import POLICY_KEYS, Policy, compile_rules
+from dnsbl.toml_table import Table
+from dnsbl.zones.zone import Zone
+
+SERVER_KEYS: Final = (
+    "listen", "socket_mode", "socket_group", "idle_timeout_s", "read_timeout_s", "max_connections", "metrics",
+)  # fmt: skip
+
+DEFAULT_LISTEN: Final = "127.0.0.1:10040"
+DEFAULT_MODE: Final = 0o660
+IDLE_TIMEOUT_S: Final = 600.0
+READ_TIMEOUT_S: Final = 30.0
+MAX_CONNECTIONS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; it wins over the file. Empty or None: what the file says holds."""
+
+    config_path: Path | None = None
+    zones: tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    deadline_s: float | None = None
+    listen: tuple[str, ...] = ()
+    metrics: str | None = None
+    dry_run: bool = False
+    allow_remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the daemon runs by. Make one with `load_settings`."""
+
+    config: Config = field(repr=False)
+    policy: Policy
+    zones: tuple[Zone, ...]
+    listen: tuple[TcpAddress | UnixAddress, ...]
+    socket_mode: int
+    socket_group: str
+    idle_timeout_s: float
+    read_timeout_s: float
+    max_connections: int
+    metrics: TcpAddress | None
+
+
+def load_settings(options: Options) -> Settings:
+    """Read and check all of it. Raises ConfigError and ZoneError, one line with place and remedy."""
+    config = load(options.config_path)
+    table = Table(config.policy, ("policy",), config.source)
+    table.check_keys((*POLICY_KEYS, *SERVER_KEYS))
+    zones = config.zones or config.catalogue.default()
+    if options.zones:
+        zones, _ = config.catalogue.build(options.zones)
+    rules = dict(config.policy) | ({"dry_run": True} if options.dry_run else {})
+    listen = options.listen or table.texts("listen") or (DEFAULT_LISTEN,)
+    metrics = options.metrics or table.text("metrics")
+    return Settings(
+        config=config,
+        policy=compile_rules(rules, config.source, [zone.name for zone in zones]),
+        zones=zones,
+        listen=tuple(_listen(table, text) for text in listen),
+        socket_mode=_mode(table),
+        socket_group=table.text("socket_group") or "",
+        idle_timeout_s=_seconds(table, "idle_timeout_s", IDLE_TIMEOUT_S),
+        read_timeout_s=_seconds(table, "read_timeout_s", READ_TIMEOUT_S),
+        max_connections=table.integer("max_connections", 1, 100_000) or MAX_CONNECTIONS,
+        metrics=_metrics(table, metrics) if metrics else None,
+    )
+
+
+def _seconds(table: Table, key: str, default: float) -> float:
+    value = table.number(key, 0.1, 86_400)
+    return default if value is None else value
+
+
+def _listen(table: Table, text: str) -> TcpAddress | UnixAddress:
+    try:
+        return parse_listen(text)
+    except ValueError as error:
+        raise _error(table, "listen", error, text) from None
+
+
+def _metrics(table: Table, text: str) -> TcpAddress:
+    try:
+        return parse_tcp(text)
+    except ValueError as error:
+        raise _error(table, "metrics", error, text) from None
+
+
+def _error(table: Table, key: str, error: ValueError, text: str) -> ConfigError:
+    """Blames the file only for what is in it: the text may be the command line's."""
+    value = table.values.get(key, ())
+    if text == value or text in value:
+        return table.error(key, str(error), text)
+    return ConfigError(f"--{key}: {error}", text)
+
+
+def _mode(table: Table) -> int:
+    text = table.text("socket_mode")
+    if text is None:
+        return DEFAULT_MODE
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise table.error("socket_mode", f'{text!r} is no mode; write it in octal, as in "0660"', text)
+    if mode & 0o002:
+        raise table.error(
+            "socket_mode", f'{text!r} lets everybody write; write "0660" and a socket_group', text
+        )
+    return mode
