@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "dnsbl"
 # the rooms it may import. `engine.names` is the engine's text side: addresses, query names, nameservers.
 VALUES = {"model", "errors"}
 TEXT = {"engine.names", "toml"}
-PARTS = {"cache", "breaker", "budget", "stats", "engine", "zones", "subject"} | VALUES | TEXT
+PARTS = {"cache", "resolvconf", "breaker", "budget", "stats", "engine", "zones", "subject"} | VALUES | TEXT
 ARROWS: dict[str, set[str]] = {
     "model": set(),
     "errors": set(),
@@ -27,6 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "subject": VALUES | {"engine.names"},
     "zones": VALUES | {"engine.names"},
     "cache": VALUES,
+    "resolvconf": {"errors", "engine.names"},
     "breaker": VALUES,
     "budget": VALUES | {"zones"},
     "stats": VALUES | {"zones"},
@@ -43,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
 MEMBERS = {
     "toml": {"toml_lines", "toml_table"},
     "engine.names": {"engine._qname", "engine.nameservers"},
+    "cache": {"cache", "cachefile"},
     "resolver": {"resolver", "core", "lookup", "stream", "aio"},
     "policy.rules": {f"policy.{name}" for name in ("rules", "actions", "conditions", "patterns", "protocol")},
 }
@@ -59,6 +61,7 @@ HOMES = {
     "click": "cli",
     "rich": "cli",
     "dns": "testing",
+    "prometheus_client": "policy",
     "cachetools": "cache",
     "idna": "subject",
     "publicsuffixlist": "subject",
