@@ -59,6 +59,8 @@ def evidence(answer: ZoneAnswer) -> str:
         "cached": "yes" if answer.cached else "no",
         "matched": ", ".join(seen.matched),
         "points": f"{answer.score:+g}",
+        "meaning": "; ".join(answer.meanings),
+        "delist": answer.delist_url,
         "detail": answer.detail,
     }
     return "\n".join(f"{name}: {printable(value or '-')}" for name, value in facts.items())
@@ -87,7 +89,8 @@ def _draw_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
+    several_lines = any("\n" in cell for row in rows for cell in row)
+    table = Table(title=Text(title), title_justify="left", show_lines=several_lines)
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from dnsbl.cli import main
-from dnsbl.testing import DnsblServer, delay, parked, rcode, silence, stripped
+from dnsbl.testing import DnsblServer, Handler, delay, parked, rcode, silence, stripped
 
 ZONE = "bl.example.com"
 
@@ -283,6 +283,8 @@ def test_explain_shows_how_the_answer_came_about(check: Check, dnsbl_server: Dns
         "cached": "no",
         "matched": "127.0.0.[2..11] +3",
         "points": "+3",
+        "meaning": "-",
+        "delist": "-",
     }
 
 
@@ -306,6 +308,30 @@ def explained(out: str) -> dict[str, str]:
     """The facts of the one zone in the output."""
     column = out.splitlines()[1].index("evidence")
     return dict(line[column:].split(": ", 1) for line in out.splitlines()[2:])
+
+
+@pytest.mark.parametrize("fault", [None, rcode("REFUSED"), parked()])
+@pytest.mark.parametrize("options", [[], ["--json"], ["--explain"], ["--explain", "--json"]])
+def test_a_key_is_never_shown(
+    check: Check,
+    dnsbl_server: DnsblServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    options: list[str],
+    fault: Handler | None,
+) -> None:
+    key = "k3yk3yk3yk3yk3yk3yk3yk3yk3"
+    monkeypatch.setenv("LIST_KEY", key)
+    config = tmp_path / "dnsbl.toml"
+    config.write_text('[[zone]]\nname = "zen.dq.spamhaus.net"\nkey_env = "LIST_KEY"\n')
+    zone = dnsbl_server.zone(f"{key}.zen.dq.spamhaus.net")
+    zone.list("192.0.2.99", txt="seen in a trap")
+    if fault:
+        zone.fault(fault)
+    ended = check(f"--config={config}", *options, "192.0.2.99", "192.0.2.999", zones=())
+    assert dnsbl_server.count(zone=zone.name) > 0
+    assert "zen.dq.spamhaus.net" in ended.out
+    assert key not in ended.out + ended.err
 
 
 # ---- hostile text ----
