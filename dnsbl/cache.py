@@ -182,6 +182,10 @@ class AnswerCache:
         soonest, _, present, notable = HEADER.unpack_from(entry)
         clean = now < soonest and present & wanted == wanted and not notable & wanted
 
+    A clean subject of six zones takes 350 to 420 bytes in a cache just filled; in use up to 560 where
+    `maxsize` is a little below a power of two divided by three (87,381, 174,762), up to 650 where it is a
+    little above, because dicts grow there.
+
     `hits` and `misses` are counted by the caller, who alone knows whether an entry was enough.
 
     Expiry costs about 2 us an entry and is done by the next `put` or `info`: after a quiet hour that one
