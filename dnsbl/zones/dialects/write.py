@@ -1,0 +1,106 @@
+"""What was imported, as the text of a dnsbl.toml. Pure: values in, text out.
+
+Dead lists are written as comments, with what to use instead; notes are for the caller to show.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+from dnsbl.zones.dialects.imported import CodeLine, Entry, Imported
+
+_KINDS = ("ip4", "ip6", "domain")
+
+
+def format_config(imported: Imported, origin: str) -> str:
+    """The text of a dnsbl.toml with one [[zone]] table per entry, in order.
+
+    origin: where it comes from, one line, for the comment at the top ("main.cf", "Exim's configuration").
+
+    >>> print(format_config(Imported((Entry(1, "bl.example.com", reply="127.0.0.2", weight=2),)), "main.cf"))
+    # Made from main.cf by `dnsbl zones import`.
+    <BLANKLINE>
+    [[zone]]
+    name = "bl.example.com"
+    reply = "127.0.0.2"
+    weight = 2
+    <BLANKLINE>
+    """
+    blocks = [f"# Made from {origin} by `dnsbl zones import`."]
+    if any(entry.reply == "any" for entry in imported.entries):
+        blocks[0] += '\n# reply = "any": any listing counts, once.'
+    blocks += map(_format_zone, imported.entries)
+    if imported.policy:
+        blocks.append(_format_table("[policy]", imported.policy))
+    blocks += (_format_table("[[policy.rule]]", rule) for rule in imported.rules)
+    if imported.postfix:
+        header = "# Where main.cf names these zones; read by `dnsbl zones export postfix` alone.\n[postfix]"
+        blocks.append(_format_table(header, imported.postfix))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _format_zone(entry: Entry) -> str:
+    table: dict[str, object] = {"name": entry.name}
+    if entry.subjects is not None:
+        table["subjects"] = [kind for kind in _KINDS if kind in entry.subjects]
+    for key in ("domain", "reply", "weight", "on_error"):
+        if getattr(entry, key) is not None:
+            table[key] = getattr(entry, key)
+    if entry.key_env:
+        table["key_env"] = entry.key_env
+    if entry.codes:
+        table["codes"] = [_code_table(code) for code in entry.codes]
+    text = _format_table("[[zone]]", table)
+    if not entry.retired:
+        return text
+    return "\n".join(f"# {line}" for line in [" ".join(entry.retired.split()), *text.split("\n")])
+
+
+def _code_table(code: CodeLine) -> dict[str, object]:
+    table: dict[str, object] = {"match": code.match} if code.match is not None else {"mask": code.mask}
+    if code.outcome != "listed":
+        table["outcome"] = code.outcome
+    if code.weight is not None:
+        table["weight"] = code.weight
+    if code.meaning:
+        table["meaning"] = code.meaning
+    return table
+
+
+def _format_table(header: str, table: Mapping[str, object]) -> str:
+    lines = (f"{_format_key(key)} = {_format_value(value)}" for key, value in table.items())
+    return "\n".join([header, *lines])
+
+
+def _format_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else format_text(key)
+
+
+def _format_value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:.0f}" if value == int(value) else repr(value)
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_format_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return _format_array([_format_value(item) for item in value])
+    return format_text(str(value))
+
+
+def _format_array(items: list[str]) -> str:
+    line = f"[{', '.join(items)}]"
+    return line if len(line) <= 80 else "[\n" + "".join(f"  {item},\n" for item in items) + "]"
+
+
+def format_text(text: str) -> str:
+    """A TOML basic string. JSON's escapes are TOML's too, but for DEL, which JSON leaves as it is, and for
+    surrogates, which TOML does not have.
+
+    >>> format_text('a"b')
+    '"a\\\\"b"'
+    """
+    clean = text.encode("utf-8", "replace").decode()
+    return json.dumps(clean, ensure_ascii=False).replace("\x7f", "\\u007f")
