@@ -26,6 +26,7 @@ from dnsbl.zones.zone import Zone, check_name
 if TYPE_CHECKING:
     from dnsbl.config import Config
     from dnsbl.engine._engine import Waiter
+    from dnsbl.zones.health import ZoneHealth
 
 DEADLINE_S: Final = 3.0
 TIMEOUT_S: Final = 1.0
@@ -281,6 +282,31 @@ class Resolver:
         with self._core.lock:
             self._core.drain()
             return self._core.snapshot()
+
+    # ---- health ----
+
+    def health(
+        self, zones: Iterable[str] | None = None, *, deadline_s: float = 5.0
+    ) -> tuple[ZoneHealth, ...]:
+        """Ask each zone's test entries (RFC 5782 section 5) once; set broken zones aside until they pass.
+
+        zones: names; None: all zones. deadline_s: seconds it may take. Not for every message: a zone gets
+        2 queries for each kind of subject it takes.
+
+        Raises ZoneError for a zone not asked here, ClosedError after `close`.
+        """
+        from dnsbl.healthcheck import check_health
+
+        indices = range(len(self.zones)) if zones is None else [self._zone_index(name) for name in zones]
+        return check_health(self._core, indices, _number("deadline_s", deadline_s, 0.001, 300.0))
+
+    async def health_async(
+        self, zones: Iterable[str] | None = None, *, deadline_s: float = 5.0
+    ) -> tuple[ZoneHealth, ...]:
+        """As `health`, in a thread of its own, so that the event loop goes on."""
+        import asyncio
+
+        return await asyncio.to_thread(self.health, zones, deadline_s=deadline_s)
 
     def close(self) -> None:
         """Stop the engine. Lookups under way end with what they have; later ones raise ClosedError."""

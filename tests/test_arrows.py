@@ -36,7 +36,8 @@ ARROWS: dict[str, set[str]] = {
     "resolver": {"config"} | PARTS,
     "policy": {"policy.rules", "resolver", "config"} | PARTS,
     "testing": {"errors"},
-    "cli": {"testing", "policy", "policy.rules", "resolver", "config"} | PARTS,
+    "doctor": {"policy.rules", "resolver", "config"} | PARTS,
+    "cli": {"testing", "doctor", "policy", "policy.rules", "resolver", "config"} | PARTS,
     "__main__": {"cli"},
     "__init__": {"resolver", "zones"} | VALUES,
 }
@@ -45,7 +46,8 @@ MEMBERS = {
     "toml": {"toml_lines", "toml_table"},
     "engine.names": {"engine._qname", "engine.nameservers"},
     "cache": {"cache", "cachefile"},
-    "resolver": {"resolver", "core", "lookup", "stream", "aio"},
+    "resolver": {"resolver", "core", "lookup", "stream", "aio", "healthcheck"},
+    "doctor": {"doctor", "public_resolvers"},
     "policy.rules": {f"policy.{name}" for name in ("rules", "actions", "conditions", "patterns", "protocol")},
 }
 
