@@ -189,7 +189,8 @@ static void ask(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
         return;
     }
     s->next_try = now + s->timeout_ns;
-    dnsbl_transport_try(loop, fan, index, now);
+    if (s->waiting == 0)
+        dnsbl_transport_try(loop, fan, index, now);
 }
 
 static void ask_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
@@ -204,7 +205,8 @@ static void ask_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
             settle_without_answer(loop, fan, s, now);
             continue;
         }
-        dnsbl_transport_unanswered(loop, s, now);
+        if (s->waiting == 0)
+            dnsbl_transport_unanswered(loop, s, now);
         ask(loop, fan, i, now);
     }
     dnsbl_fan_release(fan);

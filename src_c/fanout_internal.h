@@ -22,7 +22,8 @@ enum {
     CHANNELS_MAX = 8,             /* channels of one nameserver, the newest takes the queries */
     CHANNEL_IN_FLIGHT_MAX = 8192, /* far from the 65,536 ids, so that c-ares finds a free one quickly */
     CHANNEL_QUERIES_MAX = 65536,  /* then a new one, so that used-up sockets are closed */
-    SERVER_FAILURES_DOWN = 3      /* unanswered tries in a row, with no answer to anybody between */
+    SERVER_FAILURES_DOWN = 3,     /* unanswered tries in a row, with no answer to anybody between */
+    FRESH_MAX = 160               /* fewer than the 256 small datagrams in a default socket buffer of Linux */
 };
 
 /* One channel of one nameserver. Queries that are never answered stay in c-ares until their channel is
@@ -37,12 +38,20 @@ typedef struct channel {
     uint64_t needed_until; /* nobody listens to any of its tries after this */
 } channel;
 
+/* Queries in the order they were made. */
+typedef struct {
+    struct query *first, *last;
+    int count;
+} query_list;
+
 typedef struct server {
     char *csv;
     bool loopback;
-    int failures;        /* tries in a row without an answer, since the last answer to anybody */
-    uint64_t probe_at;   /* when down: the next time it is asked again */
-    channel *channels;   /* newest first */
+    int failures;       /* tries in a row without an answer, since the last answer to anybody */
+    uint64_t probe_at;  /* when down: the next time it is asked again */
+    channel *channels;  /* newest first */
+    query_list fresh;   /* on their way for less than FRESH_NS */
+    query_list waiting; /* for room among the fresh */
 } server;
 
 typedef struct {
@@ -55,6 +64,7 @@ typedef struct {
     atomic_bool answered; /* set with release after `answer` is whole; read by any thread */
     uint16_t set_tries; /* the limit */
     uint16_t tries;
+    uint16_t waiting; /* tries made that wait for their server to have room */
     uint8_t malformed;
     uint8_t last_server;
     uint8_t tried;   /* bit per server of the set: asked */
@@ -99,11 +109,14 @@ struct dnsbl_fan {
     slot slots[];
 };
 
-/* One query given to c-ares. It holds a reference to its fan until its callback fires. */
-typedef struct {
+/* One try. It holds a reference to its fan until its callback fires, or it is dropped before it was sent. */
+typedef struct query {
     dnsbl_loop *loop;
     dnsbl_fan *fan;
     channel *channel;
+    uint64_t sent;
+    struct query *before, *after; /* on one of its server's lists */
+    query_list *on;
     uint8_t slot;
     uint8_t server; /* index into the slot's set */
 } query;
@@ -138,15 +151,24 @@ struct dnsbl_loop {
     dnsbl_waiter *to_wake[64]; /* waiters with something new since the last flush */
     int to_wake_count;
     uint64_t next_sweep;
+    uint64_t next_pump; /* when a waiting try may get room without an answer; UINT64_MAX: none waits */
 };
+
+/* servers.c */
+int dnsbl_servers_count(dnsbl_loop *loop); /* any thread */
+void dnsbl_servers_free(dnsbl_loop *loop); /* after the loop thread's end */
+
+/* channel.c */
+channel *dnsbl_channel_of(dnsbl_loop *loop, server *srv, uint64_t now); /* NULL: no memory or descriptor */
+void dnsbl_channel_ready(dnsbl_loop *loop); /* handle what poll found */
+void dnsbl_channel_sweep(dnsbl_loop *loop, uint64_t now);
+void dnsbl_channel_close_all(dnsbl_loop *loop);
 
 /* transport.c */
 bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
-void dnsbl_transport_ready(dnsbl_loop *loop);
-void dnsbl_transport_sweep(dnsbl_loop *loop, uint64_t now);
-void dnsbl_transport_close(dnsbl_loop *loop);
-void dnsbl_transport_free_servers(dnsbl_loop *loop);
+uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now); /* when to call again; UINT64_MAX: no need */
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now);
+void dnsbl_transport_close(dnsbl_loop *loop);
 
 /* answer.c: read a c-ares record into an answer; false when memory for its texts is short. */
 bool dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, dnsbl_qtype type, const void *record);

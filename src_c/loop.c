@@ -77,6 +77,8 @@ static int poll_timeout_ms(const dnsbl_loop *loop, uint64_t now)
     uint64_t until = loop->heap_count > 0 ? loop->heap[0]->due : UINT64_MAX;
     if (loop->in_flight > 0 && loop->next_sweep < until)
         until = loop->next_sweep;
+    if (loop->next_pump < until)
+        until = loop->next_pump;
     if (until == UINT64_MAX)
         return -1;
     if (until <= now)
@@ -99,7 +101,7 @@ static void sleep_until_something(dnsbl_loop *loop)
         while (read(loop->wake[0], bytes, sizeof bytes) > 0)
             ;
     }
-    dnsbl_transport_ready(loop);
+    dnsbl_channel_ready(loop);
 }
 
 static void end_everything(dnsbl_loop *loop)
@@ -123,7 +125,9 @@ static void *run(void *arg)
             ticket = next;
         }
         dnsbl_fanout_run_due(loop, now);
-        dnsbl_transport_sweep(loop, now);
+        if (loop->next_pump != UINT64_MAX)
+            loop->next_pump = dnsbl_transport_pump(loop, now);
+        dnsbl_channel_sweep(loop, now);
         dnsbl_fanout_flush_wakes(loop);
         if (!stopping)
             sleep_until_something(loop);
@@ -140,6 +144,7 @@ dnsbl_loop *dnsbl_fanout_new(void)
     if (loop == NULL)
         return NULL;
     loop->inbox_end = &loop->inbox;
+    loop->next_pump = UINT64_MAX;
     loop->wake[0] = loop->wake[1] = -1;
     loop->polled = calloc(FIRST_SIZE, sizeof *loop->polled);
     loop->polled_channel = calloc(FIRST_SIZE, sizeof *loop->polled_channel);
@@ -200,7 +205,7 @@ void dnsbl_fanout_free(dnsbl_loop *loop)
     uint64_t token;
     while (dnsbl_fanout_retired(loop, &token))
         ;
-    dnsbl_transport_free_servers(loop);
+    dnsbl_servers_free(loop);
     pthread_mutex_destroy(&loop->lock);
     close(loop->wake[0]);
     close(loop->wake[1]);

@@ -48,6 +48,7 @@ _OPT_FLAGS = 1 << 0
 _OPT_TRIES = 1 << 2
 _OPT_LOOKUPS = 1 << 8
 _OPT_SOCK_STATE_CB = 1 << 9
+_OPT_SOCK_RCVBUF = 1 << 12
 _OPT_TIMEOUTMS = 1 << 13
 _OPT_NOROTATE = 1 << 16
 _OPT_RESOLVCONF = 1 << 17
@@ -56,6 +57,9 @@ _OPT_QUERY_CACHE = 1 << 21
 
 _QUERIES_PER_PORT = 256
 """Queries from one source port before it changes (RFC 5452 section 9.2), except towards loopback."""
+
+_RECEIVE_BUFFER_BYTES = 212_992
+"""Linux' default; asked for, the kernel doubles it, so that a burst of answers finds room."""
 
 
 def check() -> None:
@@ -109,13 +113,14 @@ class Options:
         options.timeout = 5000  # used only where ares_process_fds is missing
         options.lookups = only_dns
         options.resolvconf_path = nowhere
+        options.socket_receive_buffer_size = _RECEIVE_BUFFER_BYTES
         options.sock_state_cb = _FFI.cast("ares_sock_state_cb", callback)
         options.sock_state_cb_data = _FFI.cast("void *", data)
         # c-ares' own cache has no size limit and keeps answers that RFC 2308 says not to keep.
         options.qcache_max_ttl = 0
         optmask = (
             _OPT_FLAGS | _OPT_TRIES | _OPT_TIMEOUTMS | _OPT_LOOKUPS | _OPT_SOCK_STATE_CB | _OPT_NOROTATE
-            | _OPT_RESOLVCONF | _OPT_QUERY_CACHE
+            | _OPT_RESOLVCONF | _OPT_QUERY_CACHE | _OPT_SOCK_RCVBUF
         )  # fmt: skip
         if queries_per_port:
             options.udp_max_queries = queries_per_port
