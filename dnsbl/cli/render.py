@@ -52,7 +52,7 @@ def evidence(answer: ZoneAnswer) -> str:
         "query": answer.query_name,
         "rcode": seen.rcode,
         "A": " ".join(answer.codes),
-        "TTL": None if answer.ttl_s is None else f"{answer.ttl_s:g} s",
+        "TTL": None if answer.ttl_s is None else f"{answer.ttl_s:.0f} s",
         "TXT": answer.reason,
         "nameserver": seen.nameserver,
         "ms": None if seen.latency_ms is None else f"{seen.latency_ms:.1f}",
