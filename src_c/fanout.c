@@ -162,10 +162,11 @@ void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *reco
 
 /* ---- time ---- */
 
-/* The next try of any question, if that is before `due`. */
-static uint64_t next_try_before(const dnsbl_fan *fan, uint64_t due)
+/* The next try of any question, if that is before `due`. An overdue one that the time for asking has
+ * overtaken is none: it would be due for ever. */
+static uint64_t next_try_before(const dnsbl_fan *fan, uint64_t due, uint64_t now)
 {
-    for (int i = 0; i < fan->count; i++) {
+    for (int i = 0; i < fan->count && now < fan->ask_until; i++) {
         const slot *s = &fan->slots[i];
         if (!s->answered && s->next_try < fan->ask_until && s->next_try < due)
             due = s->next_try;
@@ -173,12 +174,12 @@ static uint64_t next_try_before(const dnsbl_fan *fan, uint64_t due)
     return due;
 }
 
-static uint64_t earliest(const dnsbl_fan *fan)
+static uint64_t earliest(const dnsbl_fan *fan, uint64_t now)
 {
     uint64_t due = fan->listen_until;
     for (const dnsbl_ticket *t = fan->tickets; t != NULL; t = t->next)
         due = t->deadline < due ? t->deadline : due;
-    return next_try_before(fan, due);
+    return next_try_before(fan, due, now);
 }
 
 static void ask(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
@@ -245,7 +246,7 @@ void dnsbl_fanout_run_due(dnsbl_loop *loop, uint64_t now)
         else
             ask_overdue(loop, fan, now);
         if (fan->heap_index >= 0) {
-            fan->due = earliest(fan);
+            fan->due = earliest(fan, now);
             dnsbl_heap_fix(loop, fan->heap_index);
         }
         dnsbl_fan_release(fan);
@@ -270,7 +271,7 @@ static void start_fan(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
     for (int i = 0; i < fan->count; i++)
         ask(loop, fan, i, now);
     if (fan->heap_index >= 0) {
-        fan->due = earliest(fan);
+        fan->due = earliest(fan, now);
         dnsbl_heap_fix(loop, fan->heap_index);
     }
     dnsbl_fan_release(fan);
@@ -292,5 +293,5 @@ void dnsbl_fanout_accept(dnsbl_loop *loop, dnsbl_ticket *ticket, uint64_t now)
     if (!fan->started)
         start_fan(loop, fan, now);
     else /* asked again at once if the asking had ended before this ticket came */
-        due_by(loop, fan, next_try_before(fan, ticket->deadline));
+        due_by(loop, fan, next_try_before(fan, ticket->deadline, now));
 }

@@ -23,7 +23,7 @@ enum {
     CHANNEL_IN_FLIGHT_MAX = 8192, /* far from the 65,536 ids, so that c-ares finds a free one quickly */
     CHANNEL_QUERIES_MAX = 65536,  /* then a new one, so that used-up sockets are closed */
     SERVER_FAILURES_DOWN = 3,     /* unanswered tries in a row, with no answer to anybody between */
-    FRESH_MAX = 160               /* fewer than the 256 small datagrams in a default socket buffer of Linux */
+    FRESH_MAX = 100               /* rbldnsd's socket buffer holds 157 small datagrams, Linux' default 256 */
 };
 
 /* One channel of one nameserver. Queries that are never answered stay in c-ares until their channel is
