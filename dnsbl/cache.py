@@ -1,4 +1,4 @@
-"""The answer cache: what the zones said of one asked name, packed into one cachetools entry.
+"""The answer cache: one cachetools entry per asked name holds the answers of all zones.
 
 Holds answers, never verdicts, so that a weight or a code table may change while answers stay. Every
 zone's A answer and TXT answer has its own expiry: one expired zone costs one query, not all of them.
@@ -6,9 +6,6 @@ zone's A answer and TXT answer has its own expiry: one expired zone costs one qu
 Does no I/O (`dnsbl.cachefile` reads and writes files), asks no questions, and has no lock: the
 resolver calls it under its own. Zones are small numbers, 0 to 63: the index in the resolver's tuple
 of zones. All times are seconds on the timer given to `AnswerCache`, `time.monotonic` by default.
-
-One entry is one `bytes`: `HEADER`, then for each answer `_PART` and what it counts: addresses (32 bits
-each), or texts (16 bits of length, then the bytes).
 """
 
 from __future__ import annotations
@@ -17,26 +14,30 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
-from struct import Struct, unpack_from
-from struct import pack as struct_pack
+from math import ceil, floor
 from typing import NamedTuple, TypeAlias
 
 from cachetools import Cache, TLRUCache
 
+from dnsbl.entry import HEADER, Entry, Held, HeldTexts, pack, unpack
 from dnsbl.errors import ConfigError
-from dnsbl.model import Outcome, Status, Wire
+from dnsbl.model import Outcome, Status
+
+__all__ = [
+    "HEADER",
+    "AnswerCache",
+    "CacheInfo",
+    "Entry",
+    "Held",
+    "HeldTexts",
+    "Key",
+    "TtlRules",
+    "pack",
+    "unpack",
+]
 
 Key: TypeAlias = bytes | str
 """The name asked: 4 or 16 bytes for an address, text for a domain (its A-label form, lower case)."""
-
-MAX_ZONES = 64
-MAX_ADDRESSES = 16
-"""As many as the engine takes from one answer. More are not held: cutting them could change a verdict."""
-MAX_TEXTS = 4
-MAX_TEXT_BYTES = 512
-"""Of one zone's TXT answer, the first 4 texts are held, of each the first 512 bytes."""
-ALL_ZONES = (1 << MAX_ZONES) - 1
 
 FAILURE_HOLD_S = 5.0
 """How long SERVFAIL and TIMEOUT are held: RFC 2308 section 7 allows five minutes, but this only has to
@@ -44,41 +45,10 @@ keep a burst of connections away from a struggling list."""
 REFUSAL_MIN_HOLD_S = 60.0
 REFUSAL_MAX_HOLD_S = 300.0
 
-HEADER = Struct("=ddQQ")
-"""What each entry starts with: the soonest expiry of its A answers, the latest expiry of anything in it,
-the bit mask of zones whose A answer is in it, and of those the ones that said anything but a plain
-negative (NXDOMAIN, or NOERROR without an address). Bit n is zone n."""
-
-_PART = Struct("=BBhBd")
-"""Zone, status, rcode, how many addresses or texts follow, expiry."""
-_TEXTS = 255
-"""In the place of a status: this part is a TXT answer."""
-_LENGTH = Struct("=H")
-_NEGATIVE = frozenset({Status.OK.value, Status.NXDOMAIN.value})
-
-
-class Held(NamedTuple):
-    """A zone's A answer and when it expires."""
-
-    wire: Wire
-    expires: float
-
-
-class HeldTexts(NamedTuple):
-    """A zone's TXT answer, one `bytes` per record as it came (strings joined), and when it expires.
-
-    Empty: there is no TXT record, or asking for it failed; not to be asked again before `expires`.
-    """
-
-    texts: tuple[bytes, ...]
-    expires: float
-
-
-class Entry(NamedTuple):
-    """One unpacked entry: answers by zone index."""
-
-    answers: dict[int, Held]
-    texts: dict[int, HeldTexts]
+MAX_TTL_S = 604_800
+"""The highest ceiling: RFC 8767 section 4 advises to cap TTLs at seven days."""
+SWEEP_ENTRIES = 500
+"""About how many expired entries one call clears away, at some 4 us each."""
 
 
 class CacheInfo(NamedTuple):
@@ -95,18 +65,16 @@ class TtlRules:
     """How long an answer may be held. `min_s` and `max_s`, in seconds: floor and ceiling of every TTL.
 
     The floor lifts TTLs that an answer has; it does not make one for an answer that has none. Raises
-    `ConfigError` unless 0 <= min_s <= max_s.
+    `ConfigError` unless 0 <= min_s <= max_s <= a week.
     """
 
     min_s: float = 0.0
     max_s: float = 86_400.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_s <= self.max_s < float("inf"):
-            raise ConfigError(
-                f"ttl_min_s {self.min_s:g}, ttl_max_s {self.max_s:g}: give 0 <= ttl_min_s <= ttl_max_s",
-                f"{self.min_s:g}",
-            )
+        if not 0 <= self.min_s <= self.max_s <= MAX_TTL_S:
+            found = f"ttl_min_s {self.min_s:g}, ttl_max_s {self.max_s:g}"
+            raise ConfigError(f"{found}: give 0 <= ttl_min_s <= ttl_max_s <= {MAX_TTL_S}", found)
 
     def hold_s(
         self,
@@ -163,9 +131,40 @@ _shared_second = lru_cache(maxsize=4096)(float)
 TLRUCache keeps of an entry replaced or evicted (up to one per entry)."""
 
 
-def _latest(key: Key, entry: bytes | None, now: float) -> float:
-    """When TLRUCache may drop an entry: at the first whole second at which nothing in it is valid."""
-    return now if entry is None else _shared_second(ceil(HEADER.unpack_from(entry)[1]))
+class _Sweep:
+    """The clock that TLRUCache sees, in whole seconds. It lags where very many entries expired at once.
+
+    TLRUCache clears away all that has expired in one go: 0.45 s for 100,000 entries after a quiet hour,
+    while every lookup waits. So its clock stops at the second by which `SWEEP_ENTRIES` or so have expired,
+    and goes on at the next call. Callers see no difference: each part of an entry has its own expiry.
+    """
+
+    __slots__ = ("_due", "_reached")
+
+    def __init__(self, now: float) -> None:
+        self._reached = float(floor(now))
+        self._due: dict[float, int] = {}
+        """How many entries were put to expire at a second yet to come."""
+
+    def __call__(self) -> float:
+        return self._reached
+
+    def until(self, key: Key, entry: bytes | None, now: float) -> float:
+        """When TLRUCache may drop an entry: the first whole second at which nothing in it is valid."""
+        if entry is None:
+            return now
+        second = _shared_second(ceil(HEADER.unpack_from(entry)[1]))
+        self._due[second] = self._due.get(second, 0) + 1
+        return second
+
+    def advance(self, now: float) -> None:
+        left = float(SWEEP_ENTRIES)
+        while self._reached + 1 <= now and left > 0:
+            self._reached += 1
+            left -= self._due.pop(self._reached, 0) + 0.01  # a second has its cost too
+
+    def forget(self) -> None:
+        self._due.clear()
 
 
 class AnswerCache:
@@ -175,7 +174,7 @@ class AnswerCache:
     never goes back.
 
     `get(key) -> bytes | None` is TLRUCache's own `[]`, bound, so that it costs no second call. It marks
-    the entry as used. Parts of the entry, and for up to a second all of it, may have expired.
+    the entry as used. Parts of the entry, even all of it, may have expired.
 
     A caller that wants to know whether zones `wanted` (a bit mask) all said a plain no:
 
@@ -183,23 +182,21 @@ class AnswerCache:
         clean = now < soonest and present & wanted == wanted and not notable & wanted
 
     A clean subject of six zones takes 350 to 420 bytes in a cache just filled; in use up to 560 where
-    `maxsize` is a little below a power of two divided by three (87,381, 174,762), up to 650 where it is a
+    `maxsize` is a little below a power of two divided by three (87,381, 174,762), up to 690 where it is a
     little above, because dicts grow there.
 
     `hits` and `misses` are counted by the caller, who alone knows whether an entry was enough.
-
-    Expiry costs about 2 us an entry and is done by the next `put` or `info`: after a quiet hour that one
-    call clears all that expired meanwhile (100,000 entries: 0.2 s). Calling `info` now and then avoids it.
     """
 
-    __slots__ = ("_entries", "_timer", "get", "hits", "maxsize", "misses")
+    __slots__ = ("_entries", "_sweep", "_timer", "get", "hits", "maxsize", "misses")
 
     def __init__(self, maxsize: int, timer: Callable[[], float] = time.monotonic) -> None:
         self.maxsize = maxsize
         self.hits = 0
         self.misses = 0
         self._timer = timer
-        self._entries = _Entries(maxsize, _latest, timer)
+        self._sweep = _Sweep(timer())
+        self._entries = _Entries(maxsize, self._sweep.until, self._sweep)
         self.get: Callable[[Key], bytes | None] = self._entries.__getitem__
 
     def put(
@@ -212,6 +209,7 @@ class AnswerCache:
         if self.maxsize < 1:
             return
         now = self._timer()
+        self._sweep.advance(now)
         held = self.get(key)
         if held is not None:
             old = unpack(held, now)
@@ -233,7 +231,7 @@ class AnswerCache:
         if entry is None:
             self._entries.pop(key, None)
         else:
-            self._entries[key] = entry
+            self._entries[key] = entry  # drops what the sweep has reached
 
     def flush(self, key: Key | None = None, zone: int | None = None) -> None:
         """Forget the entry of `key`, or what it holds of `zone`; without `key`, do so for every entry.
@@ -244,6 +242,7 @@ class AnswerCache:
         if key is None:
             if zone is None:
                 self._entries.clear()
+                self._sweep.forget()
             else:
                 for each, entry in self.items():
                     self._without(zone, each, entry)
@@ -263,90 +262,11 @@ class AnswerCache:
             self._store(key, pack(old.answers, old.texts, now))
 
     def items(self) -> list[tuple[Key, bytes]]:
-        """All valid entries, packed, as they are now: a list that later changes do not touch."""
+        """All entries, packed, as they are now (some may have expired): a list of its own."""
         held = ((key, Cache.__getitem__(self._entries, key)) for key in self._entries)  # not counted as use
         return [(key, entry) for key, entry in held if entry is not None]
 
     def info(self) -> CacheInfo:
-        """Hits, misses, the bound and the present size, both in entries."""
+        """Hits, misses, the bound and the present size; what expired last may still be counted."""
+        self._sweep.advance(self._timer())
         return CacheInfo(self.hits, self.misses, self.maxsize, int(self._entries.currsize))
-
-
-def pack(answers: Mapping[int, Held], texts: Mapping[int, HeldTexts], now: float) -> bytes | None:
-    """One entry from what is valid at `now`; None if nothing is. See the module's docstring for the form.
-
-    Texts come first, then answers that are more than a plain negative, then the others, so that a reader
-    interested in listings can stop early.
-    """
-    soonest, latest = float("inf"), now
-    present = notable = 0
-    first: list[bytes] = [_pack_texts(zone, held) for zone, held in texts.items() if held.expires > now]
-    if first:
-        latest = max(held.expires for held in texts.values())
-    last: list[bytes] = []
-    for zone, ((status, rcode, addresses), expires) in answers.items():
-        count = len(addresses)
-        if expires <= now or count > MAX_ADDRESSES:
-            continue
-        present |= 1 << zone
-        if expires < soonest:
-            soonest = expires
-        if expires > latest:
-            latest = expires
-        part = _PART.pack(zone, status, rcode, count, expires)
-        if count or status not in _NEGATIVE:
-            notable |= 1 << zone
-            first.append(part + struct_pack(f"={count}I", *addresses))
-        else:
-            last.append(part)
-    if not first and not last:
-        return None
-    return b"".join((HEADER.pack(soonest, latest, present, notable), *first, *last))
-
-
-def _pack_texts(zone: int, held: HeldTexts) -> bytes:
-    texts = [text[:MAX_TEXT_BYTES] for text in held.texts[:MAX_TEXTS]]
-    head = _PART.pack(zone, _TEXTS, 0, len(texts), held.expires)
-    return head + b"".join(_LENGTH.pack(len(text)) + text for text in texts)
-
-
-def unpack(entry: bytes, now: float, zones: int = ALL_ZONES) -> Entry:
-    """What of a packed entry is valid at `now`, of the zones in the bit mask `zones`.
-
-    >>> held = Held(Wire(Status.OK, 0, (0x7F000002,)), expires=60.0)
-    >>> entry = pack({3: held}, {3: HeldTexts((b"see https://example.com/",), 60.0)}, now=0.0)
-    >>> unpack(entry, 59.9).answers == {3: held}, unpack(entry, 60.0)
-    (True, Entry(answers={}, texts={}))
-    """
-    answers: dict[int, Held] = {}
-    texts: dict[int, HeldTexts] = {}
-    at, end = HEADER.size, len(entry)
-    _, _, left, _ = HEADER.unpack_from(entry)
-    left &= zones
-    while at < end:
-        zone, status, rcode, count, expires = _PART.unpack_from(entry, at)
-        at += _PART.size
-        if status == _TEXTS:
-            found, at = _unpack_texts(entry, at, count)
-            if now < expires and zones >> zone & 1:
-                texts[zone] = HeldTexts(found, expires)
-            continue
-        if not left:
-            break
-        if left >> zone & 1:
-            left ^= 1 << zone
-            if now < expires:
-                addresses = unpack_from(f"={count}I", entry, at) if count else ()
-                answers[zone] = Held(Wire(status, rcode, addresses), expires)
-        at += 4 * count
-    return Entry(answers, texts)
-
-
-def _unpack_texts(entry: bytes, at: int, count: int) -> tuple[tuple[bytes, ...], int]:
-    texts = []
-    for _ in range(count):
-        (length,) = _LENGTH.unpack_from(entry, at)
-        at += _LENGTH.size
-        texts.append(entry[at : at + length])
-        at += length
-    return tuple(texts), at

@@ -25,7 +25,8 @@ from struct import pack as struct_pack
 from typing import Any
 from zlib import crc32
 
-from dnsbl.cache import (
+from dnsbl.cache import Key
+from dnsbl.entry import (
     MAX_ADDRESSES,
     MAX_TEXT_BYTES,
     MAX_TEXTS,
@@ -33,7 +34,6 @@ from dnsbl.cache import (
     Entry,
     Held,
     HeldTexts,
-    Key,
     pack,
     unpack,
 )

@@ -1,29 +1,24 @@
-"""The answer cache: TTL rules, packing, merging, expiry, eviction and its size in memory."""
+"""The answer cache: TTL rules, merging, expiry, eviction and its size in memory."""
 
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 import tracemalloc
 
 import pytest
 from cachetools import TLRUCache
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from dnsbl.cache import (
+from dnsbl.cache import SWEEP_ENTRIES, AnswerCache, CacheInfo, Key, TtlRules
+from dnsbl.entry import (
     HEADER,
-    MAX_ADDRESSES,
-    MAX_TEXT_BYTES,
-    MAX_TEXTS,
-    AnswerCache,
-    CacheInfo,
     Entry,
     Held,
     HeldTexts,
-    Key,
-    TtlRules,
     pack,
     unpack,
 )
@@ -116,71 +111,12 @@ def test_floor_and_ceiling() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(-1, 10), (11, 10), (0, float("inf")), (float("nan"), 10), (0, float("nan"))]
+    ("low", "high"),
+    [(-1, 10), (11, 10), (0, float("inf")), (0, 604_801), (float("nan"), 10), (0, float("nan"))],
 )
 def test_impossible_bounds_are_refused(low: float, high: float) -> None:
     with pytest.raises(ConfigError, match="ttl_min_s"):
         TtlRules(low, high)
-
-
-# ---- one entry ----
-
-WIRES = st.builds(
-    Wire,
-    st.sampled_from([int(status) for status in Status]),
-    st.integers(-1, 4095),
-    st.lists(st.integers(0, 2**32 - 1), max_size=MAX_ADDRESSES).map(tuple),
-)
-ZONES = st.integers(0, 63)
-EXPIRES = st.floats(0, 1e9)
-ANSWERS = st.dictionaries(ZONES, st.builds(Held, WIRES, EXPIRES), max_size=64)
-TEXTS = st.dictionaries(
-    ZONES,
-    st.builds(
-        HeldTexts, st.lists(st.binary(max_size=MAX_TEXT_BYTES), max_size=MAX_TEXTS).map(tuple), EXPIRES
-    ),
-    max_size=5,
-)
-
-
-def plain(wire: Wire) -> bool:
-    return not wire.addresses and wire.status in (Status.OK, Status.NXDOMAIN)
-
-
-@settings(deadline=None)
-@given(ANSWERS, TEXTS, EXPIRES, EXPIRES, st.integers(0, 2**64 - 1))
-def test_unpack_gives_what_was_packed_and_is_valid(
-    answers: dict[int, Held], texts: dict[int, HeldTexts], packed_at: float, later: float, wanted: int
-) -> None:
-    entry = pack(answers, texts, packed_at)
-    valid = {zone: of for zone, of in answers.items() if of.expires > packed_at}
-    valid_texts = {zone: of for zone, of in texts.items() if of.expires > packed_at}
-    if entry is None:
-        assert not valid
-        assert not valid_texts
-        return
-    soonest, latest, present, notable = HEADER.unpack_from(entry)
-    assert present == sum(1 << zone for zone in valid)
-    assert notable == sum(1 << zone for zone, of in valid.items() if not plain(of.wire))
-    assert soonest == min((of.expires for of in valid.values()), default=float("inf"))
-    assert latest == max(of.expires for of in (*valid.values(), *valid_texts.values()))
-    at = max(packed_at, later)
-    found = unpack(entry, at, wanted)
-    assert found.answers == {z: of for z, of in valid.items() if of.expires > at and wanted >> z & 1}
-    assert found.texts == {z: of for z, of in valid_texts.items() if of.expires > at and wanted >> z & 1}
-
-
-def test_texts_are_bounded() -> None:
-    texts = tuple(bytes([65 + n]) * 65_000 for n in range(20))
-    entry = pack({}, {0: HeldTexts(texts, 10)}, 0)
-    assert entry is not None
-    assert unpack(entry, 0).texts[0].texts == tuple(text[:MAX_TEXT_BYTES] for text in texts[:MAX_TEXTS])
-    assert len(entry) < MAX_TEXTS * (MAX_TEXT_BYTES + 2) + 64
-
-
-def test_answer_with_too_many_addresses_is_not_held_rather_than_cut() -> None:
-    many = Wire(Status.OK, 0, tuple(range(MAX_ADDRESSES + 1)))
-    assert pack({0: Held(many, 10)}, {}, 0) is None
 
 
 # ---- the cache ----
@@ -213,8 +149,7 @@ def test_texts_live_and_die_on_their_own(clock: Clock) -> None:
     )
     clock.now = 1015
     assert held(cache, A, 1015) == ({}, {0: HeldTexts((b"see https://example.com/",), 1020)})
-    clock.now = 1021
-    assert cache.get(A) is None
+    assert held(cache, A, 1020) == ({}, {})
 
 
 def test_what_is_not_held_is_not_kept(clock: Clock) -> None:
@@ -245,6 +180,35 @@ def test_entry_expires_with_the_last_of_its_answers_not_the_first(clock: Clock) 
     clock.now = 1050
     cache.put(C, {0: Held(CLEAN, 1100)})
     assert [key for key, _ in cache.items()] == [A, C]
+
+
+def test_a_quiet_hour_is_swept_up_in_small_steps(clock: Clock) -> None:
+    """One call clears away a bounded number, and expired entries still go before valid ones."""
+    size = 20 * SWEEP_ENTRIES
+    cache = AnswerCache(size, clock)
+    cache.put(A, {0: Held(CLEAN, 1_000_000)})
+    for n in range(size - 1):
+        cache.put(n.to_bytes(4, "big"), {0: Held(CLEAN, 1001 + n * 3600 / size)})
+    clock.now = 5000
+    sizes = [size]
+    while sizes[-1] > 2:
+        cache.put(B, {0: Held(CLEAN, 1_000_000)})
+        sizes.append(len(cache.items()))
+        assert cache.get(bytes(4)) is None
+        assert len(sizes) < 100
+    cleared = [before - after for before, after in itertools.pairwise(sizes)]
+    assert max(cleared) < 2 * SWEEP_ENTRIES
+    assert [key for key, _ in cache.items()] == [A, B]
+
+
+def test_months_of_nothing_are_caught_up_with(clock: Clock) -> None:
+    cache = AnswerCache(10, clock)
+    cache.put(A, {0: Held(CLEAN, 1001)})
+    clock.now += 90 * 86_400
+    for _ in range(200):
+        cache.put(B, {0: Held(CLEAN, clock.now + 2)})
+    clock.now += 3
+    assert cache.info().currsize == 0
 
 
 def test_least_recently_used_goes_when_none_has_expired(clock: Clock) -> None:

@@ -15,19 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dnsbl.cache import (
-    MAX_ADDRESSES,
-    MAX_TEXT_BYTES,
-    MAX_TEXTS,
-    AnswerCache,
-    Entry,
-    Held,
-    HeldTexts,
-    Key,
-    pack,
-    unpack,
-)
+from dnsbl.cache import AnswerCache, Key
 from dnsbl.cachefile import _START, MAGIC, MAX_FILE_BYTES, load_cache, save_cache
+from dnsbl.entry import MAX_ADDRESSES, MAX_TEXT_BYTES, MAX_TEXTS, Entry, Held, HeldTexts, pack, unpack
 from dnsbl.model import Status, Wire
 
 ZONES = ("bl.example.com", "allow.example.com", "dbl.example.com")

@@ -1,0 +1,66 @@
+"""One cache entry: what is packed comes back, as long as it is valid, and no larger than it may be."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsbl.entry import HEADER, MAX_ADDRESSES, MAX_TEXT_BYTES, MAX_TEXTS, Held, HeldTexts, pack, unpack
+from dnsbl.model import Status, Wire
+
+WIRES = st.builds(
+    Wire,
+    st.sampled_from([int(status) for status in Status]),
+    st.integers(-1, 4095),
+    st.lists(st.integers(0, 2**32 - 1), max_size=MAX_ADDRESSES).map(tuple),
+)
+ZONES = st.integers(0, 63)
+EXPIRES = st.floats(0, 1e9)
+ANSWERS = st.dictionaries(ZONES, st.builds(Held, WIRES, EXPIRES), max_size=64)
+TEXTS = st.dictionaries(
+    ZONES,
+    st.builds(
+        HeldTexts, st.lists(st.binary(max_size=MAX_TEXT_BYTES), max_size=MAX_TEXTS).map(tuple), EXPIRES
+    ),
+    max_size=5,
+)
+
+
+def plain(wire: Wire) -> bool:
+    return not wire.addresses and wire.status in (Status.OK, Status.NXDOMAIN)
+
+
+@settings(deadline=None)
+@given(ANSWERS, TEXTS, EXPIRES, EXPIRES, st.integers(0, 2**64 - 1))
+def test_unpack_gives_what_was_packed_and_is_valid(
+    answers: dict[int, Held], texts: dict[int, HeldTexts], packed_at: float, later: float, wanted: int
+) -> None:
+    entry = pack(answers, texts, packed_at)
+    valid = {zone: of for zone, of in answers.items() if of.expires > packed_at}
+    valid_texts = {zone: of for zone, of in texts.items() if of.expires > packed_at}
+    if entry is None:
+        assert not valid
+        assert not valid_texts
+        return
+    soonest, latest, present, notable = HEADER.unpack_from(entry)
+    assert present == sum(1 << zone for zone in valid)
+    assert notable == sum(1 << zone for zone, of in valid.items() if not plain(of.wire))
+    assert soonest == min((of.expires for of in valid.values()), default=float("inf"))
+    assert latest == max(of.expires for of in (*valid.values(), *valid_texts.values()))
+    at = max(packed_at, later)
+    found = unpack(entry, at, wanted)
+    assert found.answers == {z: of for z, of in valid.items() if of.expires > at and wanted >> z & 1}
+    assert found.texts == {z: of for z, of in valid_texts.items() if of.expires > at and wanted >> z & 1}
+
+
+def test_texts_are_bounded() -> None:
+    texts = tuple(bytes([65 + n]) * 65_000 for n in range(20))
+    entry = pack({}, {0: HeldTexts(texts, 10)}, 0)
+    assert entry is not None
+    assert unpack(entry, 0).texts[0].texts == tuple(text[:MAX_TEXT_BYTES] for text in texts[:MAX_TEXTS])
+    assert len(entry) < MAX_TEXTS * (MAX_TEXT_BYTES + 2) + 64
+
+
+def test_answer_with_too_many_addresses_is_not_held_rather_than_cut() -> None:
+    many = Wire(Status.OK, 0, tuple(range(MAX_ADDRESSES + 1)))
+    assert pack({0: Held(many, 10)}, {}, 0) is None
