@@ -104,9 +104,12 @@ class Config:
         return self.source.where(path)
 
 
-def load(path: Path | str | None = None, env: Mapping[str, str] = os.environ) -> Config:
+def load(
+    path: Path | str | None = None, env: Mapping[str, str] = os.environ, *, retired: bool = False
+) -> Config:
     """Read the configuration: `path`, else the file `$DNSBL_CONFIG` names, else /etc/dnsbl.toml, else none.
 
+    retired: take retired zones too, for who tells of them.
     Raises ConfigError, one line with file and line number, where a file that was named is not there or
     cannot be used. A missing /etc/dnsbl.toml gives the curated default.
     """
@@ -119,7 +122,7 @@ def load(path: Path | str | None = None, env: Mapping[str, str] = os.environ) ->
             return parse("", name="default", env=env)
         hint = f", which ${VARIABLE} names" if named and not path else ""
         raise ConfigError(f"{target}{hint}: cannot be read: {error.strerror}", str(target)) from None
-    return parse(text, name=str(target), path=target, env=env)
+    return parse(text, name=str(target), path=target, env=env, retired=retired)
 
 
 def _read(path: Path, limit_bytes: int) -> str:
@@ -135,9 +138,15 @@ def _read(path: Path, limit_bytes: int) -> str:
 
 
 def parse(
-    text: str, *, name: str = "dnsbl.toml", path: Path | None = None, env: Mapping[str, str] = os.environ
+    text: str,
+    *,
+    name: str = "dnsbl.toml",
+    path: Path | None = None,
+    env: Mapping[str, str] = os.environ,
+    retired: bool = False,
 ) -> Config:
     """Make a Config from the text of a dnsbl.toml. `name` is how errors call it; `path` places `key_file`s.
+    `retired` as for `load`.
 
     Reads the files that `key_file` and `catalogue` name, and no other. Raises ConfigError.
 
@@ -152,7 +161,8 @@ def parse(
     tables = top.tables("zone")
     keys = _Keys(path.parent if path else Path(), env)
     zones = [_zone(table, catalogue, keys) for table in tables]
-    built, warnings = _build(catalogue, zones, tables, resolver.allow)
+    dead = [row.name for row in catalogue if row.status == "retired"] if retired else []
+    built, warnings = _build(catalogue, zones, tables, (*resolver.allow, *dead))
     policy, postfix = top.table("policy"), top.table("postfix")
     return Config(
         path=path,

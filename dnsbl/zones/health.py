@@ -232,7 +232,7 @@ def _refusal(zone: Zone, points: Sequence[_Point]) -> _Finding | None:
 def _outside(must: Sequence[_Point], must_not: Sequence[_Point]) -> _Finding | None:
     for point in _with(must_not, _Seen.OUTSIDE):
         if _with(must, _Seen.CODE, _Seen.NO_RECORD):
-            detail = f"for {point.probe.subject}, which it does not list, comes {point.codes}"
+            detail = f"for {point.probe.subject} comes {point.codes}: the nameserver rewrites NXDOMAIN"
             return State.HIJACKED, detail, _HIJACKED_HINT
     for point in _with((*must, *must_not), _Seen.OUTSIDE):
         detail = f"for {point.probe.subject} comes {point.codes}, outside 127.0.0.0/8"
@@ -258,7 +258,7 @@ def _stripped(must: Sequence[_Point]) -> _Finding | None:
     if _with(must, _Seen.CODE):
         return None
     for point in _with(must, _Seen.NO_RECORD):
-        detail = f"the name of {point.probe.subject}, which it must list, exists, but its records are gone"
+        detail = f"{point.probe.subject} comes without a record: rebinding protection takes 127.0.0.0/8 away"
         return State.STRIPPED, detail, _STRIPPED_HINT
     return None
 
@@ -304,11 +304,11 @@ _PARKED_HINT: Final = (
     "the list's domain was let go: take the zone out; if all zones answer so, it is the nameserver: "
     f"{_OWN_RESOLVER}"
 )
-_HIJACKED_HINT: Final = f"the nameserver puts an address in the place of NXDOMAIN: {_OWN_RESOLVER}"
+_HIJACKED_HINT: Final = f"turn that off in the nameserver, or {_OWN_RESOLVER}"
 # unbound.conf(5), private-address and private-domain; dnsmasq(8), --rebind-localhost-ok.
 _STRIPPED_HINT: Final = (
-    "the nameserver's rebinding protection takes 127.0.0.0/8 out of answers: except the zone from it "
-    "(unbound: private-domain; dnsmasq: rebind-localhost-ok)"
+    "except the zone from it in the nameserver (unbound: private-domain; dnsmasq: rebind-localhost-ok), or "
+    f"{_OWN_RESOLVER}"
 )
 _REFUSED_HINT: Final = f"{_OWN_RESOLVER}, or use the operator's keyed zone"
 _LOCALHOST_HINT: Final = (

@@ -1,0 +1,142 @@
+"""`dnsbl doctor`: look the nameservers, the zones and the configuration over, and say what to do."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dnsbl.cli import render
+from dnsbl.cli.options import lookup_options
+from dnsbl.cli.text import printable
+from dnsbl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dnsbl.config import Config
+    from dnsbl.doctor import Finding, Patient, Report
+    from dnsbl.policy.rules import Policy
+
+EXIT_HEALTHY = 0
+EXIT_FINDINGS = 1
+
+
+@click.command("doctor")
+@lookup_options
+def command(
+    zones: tuple[str, ...],
+    nameservers: tuple[str, ...],
+    deadline_s: float | None,
+    config_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Examine nameservers, zones and configuration.
+
+    Asks the zones in use for their test entries (RFC 5782 section 5), each once, and nothing else. The budget
+    shown is that of this run; a running policy daemon counts its own.
+
+    Exit code: 0 healthy; 1 something was found; 2 bad usage.
+    """
+    logging.getLogger("dnsbl").addHandler(logging.NullHandler())  # what it would say is among the findings
+    report = _examine(zones, nameservers, deadline_s, config_path)
+    if as_json:
+        click.echo(json.dumps(report.to_dict()))
+    else:
+        _show(report)
+    return EXIT_FINDINGS if report.findings else EXIT_HEALTHY
+
+
+def _examine(
+    zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float | None, config_path: Path | None
+) -> Report:
+    from dnsbl import config
+    from dnsbl.doctor import Finding, Report, findings_of, split_remedy, split_retired
+    from dnsbl.zones.zone import parse_zone
+
+    try:
+        settings = config.load(config_path, retired=True)
+    except ConfigError as error:
+        if config_path is not None and not config_path.is_file():
+            raise
+        return Report((), (Finding("configuration", str(error), "correct it and run this again"),))
+    wanted = list(map(parse_zone, zones)) or settings.zones or settings.catalogue.default()
+    alive, findings = split_retired(wanted, settings.catalogue, settings.resolver.allow)
+    warnings = settings.warnings
+    if zones:
+        alive, warnings = settings.catalogue.build(alive, allow=settings.resolver.allow)
+    policy = None
+    if not zones and not findings:
+        policy, mistakes = _policy(config_path)
+        findings += mistakes
+    findings += tuple(split_remedy(warning, "configuration") for warning in warnings)
+    patients = _ask(replace(settings, zones=alive), nameservers, deadline_s) if alive else ()
+    return Report(patients, (*findings, *findings_of(patients, settings.catalogue, policy)))
+
+
+def _policy(config_path: Path | None) -> tuple[Policy | None, tuple[Finding, ...]]:
+    """The daemon's rules, or what is wrong with its part of the configuration."""
+    from dnsbl.doctor import Finding
+    from dnsbl.policy.settings import Options, load_settings
+
+    try:
+        return load_settings(Options(config_path)).policy, ()
+    except ConfigError as error:
+        return None, (Finding("configuration", str(error), "correct it: the policy daemon does not start"),)
+
+
+def _ask(settings: Config, nameservers: tuple[str, ...], deadline_s: float | None) -> tuple[Patient, ...]:
+    from dnsbl.doctor import Patient
+    from dnsbl.resolver import Resolver
+
+    with Resolver(nameservers=nameservers or None, config=settings) as resolver:
+        healths = resolver.health() if deadline_s is None else resolver.health(deadline_s=deadline_s)
+        stats = resolver.stats()["zones"]
+        return tuple(
+            Patient(
+                zone=zone,
+                row=settings.catalogue.row(zone.name),
+                health=health,
+                nameservers=zone.nameservers or resolver.nameservers,
+                budget=stats[zone.name]["budget"],
+            )
+            for zone, health in zip(resolver.zones, healths, strict=True)
+        )
+
+
+# ---- what is shown ----
+
+
+def _show(report: Report) -> None:
+    for server, operator in report.nameservers.items():
+        click.echo(f"nameserver {printable(server)}" + (f", public: {operator}" if operator else ""))
+    if report.patients:
+        headers = ["zone", "health", "ms", "budget", "terms"]
+        render.show_table("zones", headers, [_row(patient) for patient in report.patients])
+    if not report.findings:
+        click.echo("healthy")
+        return
+    click.echo("findings")
+    for finding in report.findings:
+        click.echo(f"  {printable(finding.about)}: {printable(finding.problem)}")
+        click.echo(f"    do: {printable(finding.remedy)}")
+
+
+def _row(patient: Patient) -> list[str]:
+    latency_ms, limit = patient.health.latency_ms, patient.budget["daily_limit"]
+    return [
+        printable(patient.zone.name),
+        patient.health.state.replace("_", " "),
+        "" if latency_ms is None else f"{latency_ms:.1f}",
+        "none known" if limit is None else f"{patient.budget['queries_today']:,} of {limit:,} a day",
+        printable(_terms(patient)),
+    ]
+
+
+def _terms(patient: Patient) -> str:
+    if patient.row is None:
+        return "not in the catalogue: its operator's page says"
+    registration = f"to do first: {patient.row.registration}" if patient.row.registration else ""
+    return "; ".join(filter(None, (patient.row.terms, registration))) or "not known"
