@@ -45,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
 MEMBERS = {
     "toml": {"toml_lines", "toml_table"},
     "engine.names": {"engine._qname", "engine.nameservers"},
-    "cache": {"cache", "cachefile"},
+    "cache": {"cache", "cachefile", "entry"},
     "resolver": {"resolver", "core", "lookup", "stream", "aio", "healthcheck"},
     "doctor": {"doctor", "public_resolvers"},
     "policy.rules": {f"policy.{name}" for name in ("rules", "actions", "conditions", "patterns", "protocol")},
