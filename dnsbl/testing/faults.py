@@ -22,6 +22,7 @@ from dnsbl.testing.wire import (
     Reply,
     Transport,
     as_reply,
+    as_tuple,
     build_reply,
     rcode_number,
     record,
@@ -42,13 +43,13 @@ class FaultChain:
         handler: Handler,
         *,
         times: int | None = None,
-        types: Iterable[str] | None = None,
+        types: str | Iterable[str] | None = None,
         transport: Transport | None = None,
     ) -> None:
         """Let `handler` answer from now on; see `dnsbl.testing` for ready ones.
 
         times: only the next so many queries; None: until `heal()`.
-        types: only queries for these record types, such as ("TXT",). transport: only "udp" or "tcp".
+        types: only queries for these record types, such as "TXT". transport: only "udp" or "tcp".
         The latest fault is asked first and may call for the answer of the one before, so a delay and an
         rcode can be in force together.
 
@@ -56,7 +57,7 @@ class FaultChain:
         """
         if times is not None and times < 1:
             raise ValueError(f"times is {times}; give 1 or more, or None for every query")
-        kinds = None if types is None else frozenset(name.upper() for name in types)
+        kinds = None if types is None else frozenset(name.upper() for name in as_tuple(types))
         with self._lock:
             self._faults = (_Fault(handler, times, kinds, transport), *self._faults)
 

@@ -26,6 +26,7 @@ _BATCH_DATAGRAMS = 64  # read at one go, so that TCP and waiting replies get the
 _MAX_WAITING = 100_000
 _MAX_CONNECTIONS = 500
 _MAX_UNSENT_BYTES = 1 << 20
+_MAX_READY = 1000
 _JOIN_S = 10.0
 
 
@@ -174,6 +175,11 @@ class _Connection:
 
     def _reply(self, reply: Reply) -> None:
         self._ready.append(reply)
+        if len(self._ready) > _MAX_READY:
+            self.close()
+        self._send_ready()
+
+    def _send_ready(self) -> None:
         while self._ready and not (self._in_pieces or self._closing or self._closed):
             reply = self._ready.popleft()
             data = b"" if reply.wire is None else len(reply.wire).to_bytes(2, "big") + reply.wire
@@ -198,8 +204,7 @@ class _Connection:
         if self._closed:
             return
         self._write(rest, reply)
-        if not self._in_pieces and self._ready:
-            self._reply(self._ready.popleft())
+        self._send_ready()
 
     def _flush(self) -> None:
         try:

@@ -15,16 +15,19 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
+from dnsbl.errors import NameserverError
 from dnsbl.testing.faults import FaultChain
 from dnsbl.testing.loop import Loop
 from dnsbl.testing.wire import (
     HEADER_BYTES,
     MAX_MESSAGE_BYTES,
+    MAX_UDP_BYTES,
     MAX_UDP_PLAIN_BYTES,
     ParsedQuestion,
     Query,
     Reply,
     Transport,
+    as_tuple,
     build_reply,
     error_reply,
     find_opt,
@@ -46,7 +49,7 @@ class DnsblServer(FaultChain):
     """A DNS blocklist server on loopback, for tests.
 
     zones: names of zones to have from the start, each as `zone(name)` makes it.
-    host: 127.0.0.1, another address of 127.0.0.0/8, or ::1; anything else is a ValueError.
+    host: 127.0.0.1, another address of 127.0.0.0/8, or ::1; anything else is a NameserverError.
     port: UDP and TCP; 0 finds a free one. It stays the same over `stop()` and `start()`.
 
     A context manager: started on entry, stopped on exit, no thread or socket left. A name in no zone is
@@ -58,10 +61,12 @@ class DnsblServer(FaultChain):
     '127.0.0.1:20853'
     """
 
-    def __init__(self, zones: Iterable[str] = (), *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, zones: str | Iterable[str] = (), *, host: str = "127.0.0.1", port: int = 0) -> None:
         super().__init__()
-        if not ipaddress.ip_address(host).is_loopback:
-            raise ValueError(f"{host!r} is not loopback; the test server listens on 127.0.0.1 or ::1 only")
+        if not _is_loopback(host):
+            raise NameserverError(
+                f"no loopback address: {host!r}; the test server listens on those only", host
+            )
         self._host = host
         self._port = port
         self._zones: dict[str, Zone] = {}
@@ -71,11 +76,11 @@ class DnsblServer(FaultChain):
         self._log_lock = threading.Lock()
         self._loop: Loop | None = None
         self._error: Exception | None = None
-        for name in zones:
+        for name in as_tuple(zones):
             self.zone(name)
 
     def zone(
-        self, name: str, subjects: Iterable[Kind] | None = None, *, test_points: bool | None = None
+        self, name: str, subjects: Kind | Iterable[Kind] | None = None, *, test_points: bool | None = None
     ) -> Zone:
         """The zone of that name, made if it is not there yet.
 
@@ -85,7 +90,7 @@ class DnsblServer(FaultChain):
 
         Raises ZoneError for an unusable name, ValueError if options are given for a zone that is there.
 
-        >>> server.zone("uri.example", subjects=["domain"]).list("example.com")      # doctest: +SKIP
+        >>> server.zone("uri.example", subjects="domain").list("example.com")      # doctest: +SKIP
         """
         key = zone_name(name)
         if key in self._zones:
@@ -185,7 +190,9 @@ class DnsblServer(FaultChain):
             return Reply(error_reply(wire, _FORMERR))
         zone, below = self._find_zone(question.labels)
         payload = find_opt(wire, question.end)
-        limit = max(MAX_UDP_PLAIN_BYTES, payload or 0) if transport == "udp" else MAX_MESSAGE_BYTES
+        limit = MAX_MESSAGE_BYTES
+        if transport == "udp":
+            limit = max(MAX_UDP_PLAIN_BYTES, min(payload or 0, MAX_UDP_BYTES))
         query = Query(
             question.name,
             question.type,
@@ -223,6 +230,13 @@ def _answer(zone: Zone | None, below: Sequence[str], question: ParsedQuestion, q
     if zone is None or question.class_number != _IN:
         return Reply(build_reply(query, _REFUSED))
     return zone.respond(query, lambda: zone.answer(query, below))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:

@@ -29,8 +29,10 @@ Transport = Literal["udp", "tcp"]
 HEADER_BYTES = 12
 _HEADER = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHHIH")  # the owner as a pointer, type, class, TTL, length of the data
+RECORD_BYTES = _RECORD.size
 _QUESTION_POINTER = 0xC000 | HEADER_BYTES
-_OPT = b"\0" + struct.pack("!HHIH", 41, 1232, 0, 0)
+MAX_UDP_BYTES = 1232  # what fits into one packet on any network, whatever the client would take
+_OPT = b"\0" + struct.pack("!HHIH", 41, MAX_UDP_BYTES, 0, 0)
 _PLAIN_NAME = re.compile(rb"[0-9A-Za-z_.-]*")
 _TYPE_NAMES = {1: "A", 6: "SOA", 16: "TXT", 28: "AAAA"}
 MAX_MESSAGE_BYTES = 65_535  # the length field of DNS over TCP, RFC 1035 section 4.2.2
@@ -195,6 +197,11 @@ def rcode_number(rcode: str | int) -> int:
     if not 0 <= number <= 15:
         raise ValueError(f"no rcode of a DNS header: {rcode!r}; give a name (SERVFAIL) or a number 0 to 15")
     return number
+
+
+def as_tuple(values: str | Iterable[str]) -> tuple[str, ...]:
+    """One text or several as a tuple: a text is never taken for a sequence of letters."""
+    return (values,) if isinstance(values, str) else tuple(values)
 
 
 def as_reply(value: Reply | bytes | dns.message.Message | None) -> Reply:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from dnsbl.errors import SubjectError, ZoneError
 from dnsbl.testing.faults import FaultChain
-from dnsbl.testing.wire import Query, Reply, build_reply, rcode_number, record
+from dnsbl.testing.wire import RECORD_BYTES, Query, Reply, as_tuple, build_reply, rcode_number, record
 
 Kind: TypeAlias = Literal["ip4", "ip6", "domain"]
 Text: TypeAlias = str | bytes
@@ -27,24 +27,23 @@ _MAX_ENTRY_BYTES = 60_000  # what certainly fits into one DNS message
 
 _NAME = re.compile(r"[0-9a-z_-]{1,63}(\.[0-9a-z_-]{1,63})*")
 
-# RFC 5782 section 5: listed, not listed. The IPv6 pair is asked in its own 32 nibbles.
-TEST_POINTS: dict[Kind, tuple[str, str]] = {
-    "ip4": ("127.0.0.2", "127.0.0.1"),
-    "ip6": ("::ffff:127.0.0.2", "::ffff:127.0.0.1"),
-    "domain": ("test", "invalid"),
-}
+# What RFC 5782 section 5 wants listed; its other half (127.0.0.1, ::ffff:127.0.0.1, INVALID) must not be.
+_TEST_POINTS = {"ip4": "127.0.0.2", "ip6": "::ffff:127.0.0.2", "domain": "test"}
 
 
 class _Entry:
     __slots__ = ("a", "txt")
 
-    def __init__(self, codes: Iterable[str], txt: Txt | None, ttl_s: int) -> None:
-        packed = [ipaddress.IPv4Address(code).packed for code in codes]
+    def __init__(self, codes: str | Iterable[str], txt: Txt | None, ttl_s: int) -> None:
         texts = [] if txt is None else [txt] if isinstance(txt, (str, bytes)) else txt
-        self.a = tuple(record(_A, ttl_s, data) for data in packed)
-        self.txt = tuple(record(_TXT, ttl_s, _txt_data(text)) for text in texts)
-        if sum(map(len, self.a)) > _MAX_ENTRY_BYTES or sum(map(len, self.txt)) > _MAX_ENTRY_BYTES:
-            raise ValueError(f"the records of one type come to more than {_MAX_ENTRY_BYTES} bytes")
+        self.a = _records(_A, ttl_s, [ipaddress.IPv4Address(code).packed for code in as_tuple(codes)])
+        self.txt = _records(_TXT, ttl_s, [_txt_data(text) for text in texts])
+
+
+def _records(type_number: int, ttl_s: int, datas: Sequence[bytes]) -> tuple[bytes, ...]:
+    if sum(len(data) + RECORD_BYTES for data in datas) > _MAX_ENTRY_BYTES:
+        raise ValueError(f"the records of one type come to more than {_MAX_ENTRY_BYTES} bytes")
+    return tuple(record(type_number, ttl_s, data) for data in datas)
 
 
 def _txt_data(text: Text | Sequence[Text]) -> bytes:
@@ -74,7 +73,7 @@ class Zone(FaultChain):
     """
 
     def __init__(
-        self, name: str, subjects: Iterable[Kind] = ("ip4", "ip6"), *, test_points: bool = True
+        self, name: str, subjects: Kind | Iterable[Kind] = ("ip4", "ip6"), *, test_points: bool = True
     ) -> None:
         super().__init__()
         self.name = zone_name(name)
@@ -84,18 +83,25 @@ class Zone(FaultChain):
         self._soa: tuple[bytes, ...] = ()
         self.negative()
         if test_points:
-            for kind in subjects:
-                self.list(TEST_POINTS[kind][0], txt=f"{self.name} test entry")
+            for kind in as_tuple(subjects):
+                if kind not in _TEST_POINTS:
+                    raise ZoneError(f"no kind of subject: {kind!r}; any of {', '.join(_TEST_POINTS)}", kind)
+                self.list(_TEST_POINTS[kind], txt=f"{self.name} test entry")
 
     def list(
-        self, subject: str, codes: Iterable[str] = ("127.0.0.2",), txt: Txt | None = None, ttl: int = 300
+        self,
+        subject: str,
+        codes: str | Iterable[str] = "127.0.0.2",
+        txt: Txt | None = None,
+        ttl: int = 300,
     ) -> None:
         """List an address, a network or a domain, in place of an entry it may have had.
 
         subject: 192.0.2.99, 2001:db8::1, 192.0.2.0/24, 2001:db8::/32 or example.com. An address beats the
             networks it is in, a longer prefix a shorter one; a domain stands for itself only. An IPv4-mapped
             IPv6 address is asked, and so listed, in its 32 nibbles.
-        codes: A records, sent in this order, duplicates too; any IPv4 addresses. None at all: NODATA.
+        codes: A records, one or several, sent in this order, duplicates too; any IPv4 addresses. An empty
+            sequence: NODATA.
         txt: one text, or several records; several strings of one record are a sequence within:
             `"text"`, `["record", "record"]`, `[("string", "string"), "record"]`. Text goes as UTF-8.
         ttl: seconds, of every record here.
@@ -183,6 +189,8 @@ def zone_name(name: str) -> str:
 def parse_entry(subject: str) -> str | Network:
     """The name asked for an address or domain, without the zone, or a network."""
     try:
+        if "%" in subject:  # a scope id is never part of what is asked
+            raise ValueError
         network = ipaddress.ip_network(subject)
     except ValueError:
         return _parse_domain(subject)
