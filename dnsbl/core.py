@@ -31,14 +31,28 @@ if TYPE_CHECKING:
 
 LISTEN_S: Final = 2.0
 """How long after its deadline a lookup's answers are still taken into the cache."""
-READINGS_MAX: Final = 4096
+READINGS_MAX: Final = 512
 
 TIMED_OUT: Final = Wire(Status.TIMEOUT, -1)
+
+
+class Found(NamedTuple):
+    """One zone's answer to an A question, as read. `latency_us` is None, `server` empty from the cache."""
+
+    wire: Wire
+    reading: Reading
+    expires: float
+    key: Key
+    cached: bool
+    latency_us: int | None = None
+    server: str = ""
 
 
 class Asked(NamedTuple):
     """What a fan carries."""
 
+    zones: int
+    """A bit mask."""
     texts: bool
     """TXT records are asked for, not A records."""
     started: float
@@ -46,8 +60,8 @@ class Asked(NamedTuple):
     """Of the lookup that asked first; others share the questions until then."""
     timed_out: set[int]
     """The zones already counted as timed out."""
-    expires: dict[int, float]
-    """Until when each answer is held in the cache."""
+    found: dict[int, Found]
+    """The answers taken in so far, by zone; of A questions only."""
 
 
 class Settings(NamedTuple):
@@ -105,13 +119,14 @@ class Core:
         self._plan: Plan | None = None
         self._set_servers: dict[int, tuple[str, ...]] = {}
         self._nobody: Waiter | None = None
-        self._readings: dict[tuple[int, Wire], Reading] = {}
+        self._readings: list[dict[Wire, Reading]] = [{} for _ in zones]
         self._system = SystemNameservers() if nameservers is None else None
         self.nameservers = self._system.found if self._system is not None else nameservers or ()
         self.takes: dict[Kind, int] = {
             kind: mask_of(i for i, zone in enumerate(zones) if kind in zone.subjects)
             for kind in ("ip4", "ip6", "domain")
         }
+        self._limited = mask_of(i for i, zone in enumerate(zones) if zone.daily_limit is not None)
         self.registrable = mask_of(i for i, zone in enumerate(zones) if zone.domain == "registrable")
         _CORES.add(self)
 
@@ -189,21 +204,31 @@ class Core:
 
     # ---- asking; under the lock ----
 
-    def admit(self, zones: Sequence[int], now: float) -> tuple[list[int], list[int], dict[int, str]]:
-        """Of `zones`: which to ask, which only to probe beside the lookup, and why others are left out."""
-        ask, probe, skipped = [], [], {}
-        for zone in zones:
-            if self.budget.spent(zone, time()):
+    def admit(self, zones: int, now: float) -> tuple[int, int, dict[int, str]]:
+        """Of `zones` (a bit mask): which to ask, which only to probe beside it, why others are left out."""
+        if not zones & (self._limited | self.breaker.open_mask | self.breaker.unhealthy_mask):
+            return zones, 0, {}
+        ask = probe = 0
+        skipped: dict[int, str] = {}
+        wall = time()
+        for zone in bits(zones):
+            if self.budget.spent(zone, wall):
                 skipped[zone] = "today's free queries are used up; asked again from 00:00 UTC"
                 continue
             permit = self.breaker.allows(zone, now)
             if permit is Permit.ALLOW:
-                ask.append(zone)
+                ask |= 1 << zone
                 continue
             if permit is Permit.PROBE:
-                probe.append(zone)
+                probe |= 1 << zone
             skipped[zone] = self.why_set_aside(zone, now)
         return ask, probe, skipped
+
+    def askable_for_texts(self, zones: int) -> int:
+        """Of `zones`, those that may be asked for TXT records: a probe is never spent on one."""
+        zones &= ~(self.breaker.open_mask | self.breaker.unhealthy_mask)
+        wall = time()
+        return zones & ~mask_of(zone for zone in bits(zones & self._limited) if self.budget.spent(zone, wall))
 
     def why_set_aside(self, zone: int, now: float) -> str:
         state = self.breaker.state(zone, now)
@@ -214,7 +239,7 @@ class Core:
     def ask(
         self,
         key: Key,
-        zones: Sequence[int],
+        zones: int,
         waiter: Waiter,
         deadline_s: float,
         now: float,
@@ -223,18 +248,18 @@ class Core:
         each: bool = False,
         owner: object = None,
     ) -> list[Ticket]:
-        """Tickets for these questions, each asked once however many lookups want it."""
+        """Tickets for the questions of `zones` (a bit mask), each asked once however many lookups want it."""
         tickets = []
-        left = mask_of(zones)
         engine = self.running()
         fans = self.in_flight.setdefault((key, texts), [])
         for fan in fans:
-            covered = mask_of(fan.indices) & left
-            if covered and now < fan.tag.deadline:
+            asked: Asked = fan.tag
+            if asked.zones & zones and now < asked.deadline:
                 tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
-                left ^= covered
-        if left:
-            fan = self._new_fan(key, bits(left), now, texts, Asked(texts, now, now + deadline_s, set(), {}))
+                zones &= ~asked.zones
+        if zones:
+            tag = Asked(zones, texts, now, now + deadline_s, set(), {})
+            fan = self._new_fan(key, bits(zones), now, texts, tag)
             tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
             fans.append(fan)
         return tickets
@@ -244,13 +269,13 @@ class Core:
 
         record_type = TYPE_TXT if texts else TYPE_A
         fan = self.running().fan(self.plan(now), key, zones, record_type, self.settings.tries, tag)
-        wall = time()
         for zone in zones:
-            self.budget.count(zone, 1, wall)
             self.stats.queried(zone)
+            if self._limited >> zone & 1:
+                self.budget.count(zone, 1, time())
         return fan
 
-    def ask_aside(self, key: Key, zones: Sequence[int], now: float, *, texts: bool = False) -> None:
+    def ask_aside(self, key: Key, zones: int, now: float, *, texts: bool = False) -> None:
         """Ask without anybody waiting; the answers go into the cache and the breaker."""
         if not zones:
             return
@@ -293,36 +318,48 @@ class Core:
         """Take a fan's new answers into cache, breaker and stats, each once."""
         asked: Asked = fan.tag
         now = monotonic()
-        answers: dict[int, Held] = {}
-        texts: dict[int, HeldTexts] = {}
-        for zone, answer in fan.take():
-            if asked.texts:
-                texts[zone] = HeldTexts(answer[8], now + self._hold_texts_s(answer))
-            else:
-                self._absorb_answer(zone, answer, asked, now, answers)
-        if answers or texts:
-            self.cache.put(fan.key, answers, texts)
+        if asked.texts:
+            texts = {
+                zone: HeldTexts(answer[8], now + self._hold_texts_s(answer)) for zone, answer in fan.take()
+            }
+            if texts:
+                self.cache.put(fan.key, {}, texts)
+        elif answers := fan.take():
+            self.cache.put(fan.key, self._absorb_answers(fan, answers, asked, now))
         if fan.finished:
             self._forget(fan)
 
-    def _absorb_answer(
-        self, zone: int, answer: Answer, asked: Asked, now: float, answers: dict[int, Held]
-    ) -> None:
-        status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, _, _ = answer
-        wire = Wire(status, rcode, addresses)
-        outcome = self.reading(zone, wire).outcome
-        self.stats.answered(zone, outcome, latency_us / 1e6 if status != Status.TIMEOUT else None)
-        if status == Status.TIMEOUT:
-            self.count_timeout(zone, asked, now, answers)
-            return
-        self.breaker.record(zone, self._set_of(zone), asked.started, now, status)
-        negative_s = None if soa_ttl_s is None or soa_minimum_s is None else min(soa_ttl_s, soa_minimum_s)
-        at_fault = status == Status.RCODE and self._nameserver_at_fault(zone, asked)
-        hold_s = self.ttl_rules.hold_s(
-            status, bool(addresses), ttl_s, negative_s, outcome=outcome, nameserver_at_fault=at_fault
-        )
-        asked.expires[zone] = now + hold_s
-        answers[zone] = Held(wire, now + hold_s)
+    def _absorb_answers(
+        self, fan: Fan, answers: list[tuple[int, Answer]], asked: Asked, now: float
+    ) -> dict[int, Held]:
+        held: dict[int, Held] = {}
+        for zone, answer in answers:
+            status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, _ = answer
+            wire = Wire(status, rcode, addresses)
+            reading = self.reading(zone, wire)
+            if status == Status.TIMEOUT:
+                self.stats.answered(zone, reading.outcome, None)
+                self.count_timeout(zone, asked, now, held)
+                asked.found[zone] = Found(wire, reading, 0.0, fan.key, False)
+                continue
+            self.stats.answered(zone, reading.outcome, latency_us / 1e6)
+            self.breaker.record(zone, self._set_of(zone), asked.started, now, status)
+            negative_s = None
+            if soa_ttl_s is not None and soa_minimum_s is not None:
+                negative_s = min(soa_ttl_s, soa_minimum_s)
+            expires = now + self.ttl_rules.hold_s(
+                status,
+                bool(addresses),
+                ttl_s,
+                negative_s,
+                outcome=reading.outcome,
+                nameserver_at_fault=status == Status.RCODE and self._nameserver_at_fault(zone, asked),
+            )
+            held[zone] = Held(wire, expires)
+            asked.found[zone] = Found(
+                wire, reading, expires, fan.key, False, latency_us, self.server_name(zone, server)
+            )
+        return held
 
     def count_timeout(self, zone: int, asked: Asked, now: float, answers: dict[int, Held]) -> None:
         """A zone had not answered when its lookup's deadline came: once per question."""
@@ -357,11 +394,12 @@ class Core:
 
     def reading(self, zone: int, wire: Wire) -> Reading:
         """How the zone reads this answer; remembered, because most answers of a zone are alike."""
-        found = self._readings.get((zone, wire))
+        readings = self._readings[zone]
+        found = readings.get(wire)
         if found is None:
-            if len(self._readings) >= READINGS_MAX:
-                self._readings.clear()
-            found = self._readings[zone, wire] = read(self.zones[zone], wire)
+            if len(readings) >= READINGS_MAX:
+                readings.clear()
+            found = readings[wire] = read(self.zones[zone], wire)
         return found
 
 

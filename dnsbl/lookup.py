@@ -12,12 +12,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dnsbl.cache import Held, Key, unpack
-from dnsbl.core import TIMED_OUT, Asked, Core, bits
+from dnsbl.core import TIMED_OUT, Asked, Core, Found, bits
 from dnsbl.engine._qname import join_name, reverse_name
 from dnsbl.errors import ClosedError, SubjectError
-from dnsbl.model import ERRORS, Evidence, Outcome, Verdict, Wire, ZoneAnswer
+from dnsbl.model import ERRORS, Evidence, Outcome, Verdict, ZoneAnswer
 from dnsbl.subject import Subject
-from dnsbl.zones.interpret import Reading
 from dnsbl.zones.reason import clean_text
 from dnsbl.zones.zone import Zone
 
@@ -30,17 +29,6 @@ MAX_NAME: Final = 253
 _RCODES: Final = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 
 Decide = Mapping[str, float]
-
-
-class Found(NamedTuple):
-    """One zone's answer in this lookup. `latency_us` and `server` are None and empty from the cache."""
-
-    wire: Wire
-    expires: float
-    key: Key
-    cached: bool
-    latency_us: int | None = None
-    server: str = ""
 
 
 class Part(NamedTuple):
@@ -129,23 +117,25 @@ class Lookup:
         for index, zone in enumerate(core.zones):
             if not asked >> index & 1:
                 self._skipped[index] = why or f"{zone.name} takes no {self.subject.kind}"
-        return self._next()
+        if not self._tickets:
+            return self._next(waiting=False)
+        return self._decide is not None and self.advance()
 
     def _begin(self, part: Part) -> bool:
         core, now = self._core, self._started
         broken = part.zones & core.breaker.unhealthy_mask
         self._leave_out({index: core.why_set_aside(index, now) for index in bits(broken)})
         wanted = part.zones & ~broken
+        missing = wanted
         entry = core.cache.get(part.key)
-        held = unpack(entry, now, wanted) if entry is not None else None
-        missing = bits(wanted)
-        if held is not None:
+        if entry is not None:
+            held = unpack(entry, now, wanted)
             for index, (wire, expires) in held.answers.items():
-                self._found[index] = Found(wire, expires, part.key, True)
+                self._found[index] = Found(wire, core.reading(index, wire), expires, part.key, True)
                 core.stats.cache_hit(index)
+                missing &= ~(1 << index)
             for index, texts in held.texts.items():
                 self._texts[index] = texts.texts
-            missing = [index for index in missing if index not in held.answers]
         if not missing:
             core.cache.hits += 1
             return True
@@ -164,7 +154,7 @@ class Lookup:
             self._skipped |= skipped
             self._set_aside = True
 
-    def _submit(self, key: Key, zones: list[int], *, texts: bool, deadline: float) -> None:
+    def _submit(self, key: Key, zones: int, *, texts: bool, deadline: float) -> None:
         now = monotonic()
         assert self._waiter is not None
         tickets = self._core.ask(
@@ -177,21 +167,22 @@ class Lookup:
             each=self._decide is not None,
             owner=self,
         )
-        wanted = 0
-        for zone in zones:
-            wanted |= 1 << zone
         self._tickets += tickets
-        self._fans += [(ticket.fan, wanted) for ticket in tickets]
+        self._fans += [(ticket.fan, zones) for ticket in tickets]
 
     def advance(self) -> bool:
         """Take in what its tickets have. True: the verdict is there."""
+        # Looked at first: what is done now is taken in whole.
+        waiting = self._waiting()
         with self._core.lock:
             for fan, _ in self._fans:
                 self._core.absorb(fan)
-        return self._next()
+        return self._next(waiting)
 
-    def _next(self) -> bool:
-        waiting = not all(ticket.done for ticket in self._tickets)
+    def _waiting(self) -> bool:
+        return not all(ticket.done for ticket in self._tickets)
+
+    def _next(self, waiting: bool) -> bool:
         if waiting and not (self._decide is not None and not self._reasoning and self._decided()):
             return False
         if self._reasoning:
@@ -218,16 +209,12 @@ class Lookup:
         """Move the fans' answers to `_found`; what is open is pending when decided, else timed out."""
         pending: list[int] = []
         for fan, wanted in self._fans:
-            answers = fan.answers()
-            expires = fan.tag.expires
+            answers = fan.tag.found
             for zone in fan.indices:
                 if not wanted >> zone & 1:
                     continue
-                answer = answers.get(zone)
-                if answer is not None:
-                    wire = Wire(answer[0], answer[1], answer[2])
-                    server = self._core.server_name(zone, answer[7])
-                    self._found[zone] = Found(wire, expires.get(zone, 0.0), fan.key, False, answer[6], server)
+                if zone in answers:
+                    self._found[zone] = answers[zone]
                 elif decided:
                     pending.append(zone)
                 else:
@@ -243,26 +230,22 @@ class Lookup:
             self._core.count_timeout(zone, asked, monotonic(), answers)
             if answers:
                 self._core.cache.put(fan.key, answers)
-        self._found[zone] = Found(TIMED_OUT, 0.0, fan.key, False)
-
-    def _reading(self, zone: int) -> Reading:
-        return self._core.reading(zone, self._found[zone].wire)
+        self._found[zone] = Found(TIMED_OUT, self._core.reading(zone, TIMED_OUT), 0.0, fan.key, False)
 
     # ---- early answer ----
 
     def _decided(self) -> bool:
         """No outstanding zone can change on which side of each threshold the score lies."""
         assert self._decide is not None
-        low = high = sum(self._reading(zone).score for zone in self._found)
+        low = high = sum(found.reading.score for found in self._found.values())
         for fan, wanted in self._fans:
-            answers = fan.answers()
+            answers = fan.tag.found
             for zone in fan.indices:
                 if not wanted >> zone & 1:
                     continue
                 if zone in answers:
-                    score = self._core.reading(zone, Wire(*answers[zone][:3])).score
-                    low += score
-                    high += score
+                    low += answers[zone].reading.score
+                    high += answers[zone].reading.score
                 else:
                     least, most = score_bounds(self._core.zones[zone])
                     low += least
@@ -278,19 +261,20 @@ class Lookup:
             return False
         now = monotonic()
         deadline = min(self._deadline, now + settings.reason_timeout_s)
-        wanted: dict[Key, list[int]] = {}
+        wanted: dict[Key, int] = {}
         for zone, found in self._found.items():
-            if zone not in self._texts and self._reading(zone).outcome is Outcome.LISTED:
-                wanted.setdefault(found.key, []).append(zone)
+            if found.reading.outcome is Outcome.LISTED and zone not in self._texts:
+                wanted[found.key] = wanted.get(found.key, 0) | 1 << zone
         if not wanted or deadline <= now:
             return False
         with self._core.lock:
             for key, zones in wanted.items():
+                zones = self._core.askable_for_texts(zones)
                 if self._decide is not None:
                     self._core.ask_aside(key, zones, now, texts=True)
-                else:
+                elif zones:
                     self._submit(key, zones, texts=True, deadline=deadline)
-        self._reasoning = self._decide is None
+        self._reasoning = bool(self._tickets)
         return self._reasoning
 
     def _collect_texts(self) -> None:
@@ -306,12 +290,11 @@ class Lookup:
         core = self._core
         score, listed, complete = 0.0, False, not pending
         expires = float("inf")
-        for zone, found in self._found.items():
-            reading = self._reading(zone)
+        for _, reading, until, *_ in self._found.values():
             score += reading.score
             listed = listed or reading.positive
             complete = complete and reading.outcome not in ERRORS
-            expires = min(expires, found.expires)
+            expires = min(expires, until)
         now = monotonic()
         self.verdict = Verdict(
             self.subject.text,
@@ -359,7 +342,7 @@ class Answers:
         if found is None:
             why = self._skipped.get(index, "not waited for: it could not change the decision")
             return ZoneAnswer(zone.name, Outcome.SKIPPED, detail=why)
-        reading = self._core.reading(index, found.wire)
+        reading = found.reading
         listed = reading.outcome is Outcome.LISTED
         ttl_s = found.expires - self._now
         return ZoneAnswer(
@@ -374,7 +357,7 @@ class Answers:
             ttl_s=round(ttl_s, 3) if ttl_s > 0 else None,
             query_name=query_name(found.key, zone.masked_name),
             cached=found.cached,
-            evidence=evidence(found, reading),
+            evidence=evidence(found),
         )
 
 
@@ -392,7 +375,10 @@ class CachedAnswers:
 
     def __call__(self) -> tuple[ZoneAnswer, ...]:
         held = unpack(self._entry, self._now).answers
-        found = {zone: Found(wire, expires, self._key, True) for zone, (wire, expires) in held.items()}
+        found = {
+            zone: Found(wire, self._core.reading(zone, wire), expires, self._key, True)
+            for zone, (wire, expires) in held.items()
+        }
         kind = "ip4" if len(self._key) == 4 else "ip6"
         skipped = {
             index: f"{zone.name} takes no {kind}"
@@ -402,12 +388,12 @@ class CachedAnswers:
         return Answers(self._core, self._text, found, {}, skipped, (), self._now)()
 
 
-def evidence(found: Found, reading: Reading) -> Evidence:
+def evidence(found: Found) -> Evidence:
     wire = found.wire
     answered = wire.rcode >= 0
     latency_ms = None if found.latency_us is None or not answered else found.latency_us / 1000
     rcode = _RCODES.get(wire.rcode, f"rcode {wire.rcode}") if answered else ""
-    return Evidence(rcode, found.server, latency_ms, reading.matched)
+    return Evidence(rcode, found.server, latency_ms, found.reading.matched)
 
 
 def query_name(key: Key, zone: str) -> str:
