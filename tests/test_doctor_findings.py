@@ -14,7 +14,7 @@ from dnsbl.model import Status, Wire
 from dnsbl.policy.rules import compile_rules
 from dnsbl.public_resolvers import _ADDRESSES, public_operator
 from dnsbl.zones.catalogue import load
-from dnsbl.zones.health import ProbeAnswer, ZoneHealth, judge, untested
+from dnsbl.zones.health import ProbeAnswer, State, ZoneHealth, judge, untested
 from dnsbl.zones.zone import Zone
 
 CATALOGUE = load()
@@ -146,6 +146,18 @@ def test_the_curated_default_has_no_finding_of_its_own() -> None:
 def test_an_untested_zone_is_no_finding() -> None:
     zone = Zone("bl.example.com")
     assert findings([patient(zone, health=untested(zone, "no test entries are known for it"))]) == ()
+
+
+@pytest.mark.parametrize(("name", "told"), [("zen.spamhaus.org", False), ("bl.example.com", True)])
+def test_a_missing_test_entry_counts_where_it_is_sure_to_be_one(name: str, told: bool) -> None:
+    zone = CATALOGUE.zone(name)
+    answers = [
+        ProbeAnswer(probe, LISTED if probe.subject == "127.0.0.2" else UNLISTED) for probe in zone.probes
+    ]
+    health = judge(zone, answers)
+    assert health.state is State.UNPROVEN  # the IPv6 entry is missing
+    found = findings([patient(zone, health=health)])
+    assert [finding.remedy for finding in found] == ([health.hint] if told else [])
 
 
 def test_a_warning_is_split_into_problem_and_remedy() -> None:
