@@ -6,7 +6,9 @@ the parts it belongs to, and their `InputError` is what the user reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,6 +53,13 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
+class _Complaints(logging.Handler):
+    """Shows what the library logs as the command's own complaints."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
+
+
 def lookup_options(function: F) -> F:
     """All of them: for a command that looks something up."""
     for option in (json_option, config_option, deadline_option, nameserver_option, zone_option):
@@ -58,17 +67,24 @@ def lookup_options(function: F) -> F:
     return function
 
 
+@contextmanager
 def open_resolver(
     zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float | None, config_path: Path | None
-) -> Resolver:
+) -> Iterator[Resolver]:
     """The resolver that these options ask for; what is not given comes from the configuration.
 
-    Raises InputError for what cannot be used. Warnings of the configuration go to stderr.
+    Raises InputError for what cannot be used. What the library warns of meanwhile goes to stderr.
     """
     from dnsbl import config
     from dnsbl.resolver import Resolver
 
-    settings = config.load(config_path)
-    for warning in settings.warnings:
-        complain(warning)
-    return Resolver(zones or None, nameservers or None, deadline_s, config=settings)
+    log, complaints = logging.getLogger("dnsbl"), _Complaints(logging.WARNING)
+    log.addHandler(complaints)
+    try:
+        settings = config.load(config_path)
+        for warning in settings.warnings:
+            complain(warning)
+        with Resolver(zones or None, nameservers or None, deadline_s, config=settings) as resolver:
+            yield resolver
+    finally:
+        log.removeHandler(complaints)

@@ -214,6 +214,18 @@ def assert_one_line(text: str) -> None:
     assert text[:-1].isprintable()
 
 
+def test_a_warning_goes_to_stderr(check: Check, dnsbl_server: DnsblServer) -> None:
+    """More than six zones are more than most sites need; said once, and no error."""
+    names = tuple(f"bl{number}.example.com" for number in range(7))
+    for name in names:
+        dnsbl_server.zone(name)
+    for _ in range(2):
+        ended = check("192.0.2.1", zones=names)
+        assert ended.code == 0
+        assert_one_line(ended.err)
+        assert "7 zones" in ended.err
+
+
 # ---- what is looked up ----
 
 
