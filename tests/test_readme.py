@@ -9,6 +9,7 @@ import pytest
 
 from dnsbl.cli import main
 from dnsbl.config import parse
+from dnsbl.policy.settings import Options, load_settings
 from dnsbl.resolvconf import SystemNameservers
 from dnsbl.testing import DnsblServer
 
@@ -41,6 +42,13 @@ def test_the_pytest_example_passes(dnsbl_server: DnsblServer) -> None:
 
 def test_the_configuration_is_one() -> None:
     assert [zone.name for zone in parse(blocks("toml")[0]).zones] == ["zen.spamhaus.org", "uri.example.net"]
+
+
+def test_the_rules_are_rules(tmp_path: Path) -> None:
+    """Together with the configuration above them, as they would stand in one file."""
+    config = tmp_path / "dnsbl.toml"
+    config.write_text("\n".join(blocks("toml")))
+    assert len(load_settings(Options(config)).policy.rules) == 3
 
 
 def test_the_commands_are_there(capsys: pytest.CaptureFixture[str]) -> None:
