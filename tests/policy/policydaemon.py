@@ -1,0 +1,188 @@
+"""A real `dnsbl policyd` as a process of its own, and a client that speaks to it as Postfix does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+START_S = 15.0
+STOP_S = 10.0
+ROOT = Path(__file__).parents[2]
+
+
+class Policyd:
+    """`dnsbl policyd` with a configuration text; ended with the block, by SIGKILL if need be.
+
+    address: where it listens, as it says itself: a port of 127.0.0.1 that the system chose, or what
+    `listen` says.
+    """
+
+    def __init__(
+        self,
+        config: str = "",
+        *arguments: str,
+        listen: Sequence[str] = ("127.0.0.1:0",),
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        command: Sequence[str] = (),
+    ) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="dnsbl-policyd-")
+        self.path = Path(self._directory.name)
+        self.config = self.path / "dnsbl.toml"
+        self.config.write_text(config)
+        listening = [argument for address in listen for argument in ("--listen", address)]
+        self._command = [
+            *(command or [sys.executable, "-m", "dnsbl", "policyd"]),
+            *listening, "--config", str(self.config), *arguments,
+        ]  # fmt: skip
+        self._env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        self._pass_fds = pass_fds
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        with (self.path / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._env,
+                pass_fds=self._pass_fds,
+            )
+        self.wait_for_log("listening on ", after=self.log().count("listening on "))
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self.process
+        return self.process.pid
+
+    @property
+    def address(self) -> str:
+        return self.log().rpartition("listening on ")[2].split()[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def log(self) -> str:
+        path = self.path / "log"
+        return path.read_text() if path.exists() else ""
+
+    def wait_for_log(self, text: str, after: int = 0) -> str:
+        """The log, once `text` is in it more than `after` times."""
+        end = time.monotonic() + START_S
+        while True:
+            log = self.log()
+            if log.count(text) > after:
+                return log
+            ended = self.process is not None and self.process.poll() is not None
+            assert not ended, f"ended with {self.process.returncode if self.process else 0}:\n{log}"
+            assert time.monotonic() < end, f"{text!r} is not in the log:\n{log}"
+            time.sleep(0.01)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """SIGTERM; gives the exit code."""
+        assert self.process
+        process, self.process = self.process, None
+        process.terminate()
+        try:
+            return process.wait(STOP_S)
+        finally:
+            process.kill()
+            process.wait()
+
+    def kill(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *failure: object) -> None:
+        try:
+            if self.process is not None:
+                self.stop()
+        finally:
+            self._directory.cleanup()
+
+
+def request(client: str = "192.0.2.99", **attributes: str) -> bytes:
+    """A request's bytes, as Postfix sends one at RCPT."""
+    values = {
+        "request": "smtpd_access_policy",
+        "protocol_state": "RCPT",
+        "client_address": client,
+        "server_port": "25",
+    } | attributes
+    return (
+        "".join(f"{name}={value}\n" for name, value in values.items()).encode("utf-8", "surrogateescape")
+        + b"\n"
+    )
+
+
+class Client:
+    """One connection to a policy daemon."""
+
+    def __init__(self, address: int | str) -> None:
+        if isinstance(address, str):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(10)
+            self.sock.connect(address)
+        else:
+            self.sock = socket.create_connection(("127.0.0.1", address), timeout=10)
+        self._buffer = b""
+
+    def ask(self, client: str = "192.0.2.99", **attributes: str) -> str:
+        """Send one request; give the action."""
+        self.send(request(client, **attributes))
+        return self.reply()
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def reply(self) -> str:
+        """The next reply's action; raises EOFError where the connection has been closed."""
+        while b"\n\n" not in self._buffer:
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError(self._buffer)
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n\n")
+        assert line.startswith(b"action=")
+        assert b"\n" not in line
+        return line.removeprefix(b"action=").decode("ascii")
+
+    def is_closed(self) -> bool:
+        """Wait until the server has closed the connection, without another reply."""
+        try:
+            return self.sock.recv(1) == b"" and self._buffer == b""
+        except ConnectionResetError:
+            return True
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()

@@ -1,0 +1,450 @@
+"""Connections in an event loop: order, bounds, timeouts, and what a broken client can do (nothing)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from policydaemon import request
+
+from dnsbl import Outcome, Verdict, ZoneAnswer
+from dnsbl.policy.connection import READ_BYTES, Connection
+from dnsbl.policy.log import Log
+from dnsbl.policy.protocol import MAX_ATTRIBUTES, MAX_REQUEST_BYTES
+from dnsbl.policy.rules import compile_rules
+from dnsbl.policy.service import Backend, Service
+from dnsbl.policy.stats import Stats
+
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
+
+
+class StandIn:
+    """Lists every address; those that end in an odd number only after a wait. No cache: see `cached`."""
+
+    def __init__(self) -> None:
+        self.delay_s = 0.0
+        self.cached = False
+
+    def check_cached(self, subject: object) -> Verdict | None:
+        return self._verdict(str(subject)) if self.cached else None
+
+    async def check_async(
+        self, subject: object, *, deadline_s: float | None = None, decide: Mapping[str, float] | None = None
+    ) -> Verdict:
+        await asyncio.sleep(self.delay_s if int(str(subject)[-1], 16) % 2 else 0)
+        return self._verdict(str(subject))
+
+    def _verdict(self, subject: str) -> Verdict:
+        answer = ZoneAnswer("bl.example", Outcome.LISTED, ("127.0.0.2",), score=1.0)
+        return Verdict(subject, True, True, 1.0, (answer,))
+
+
+class OneServer:
+    """What a Connection asks of its server."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.log = Log(self._write, with_time=False)
+        self.stats = Stats()
+        self.resolver = StandIn()
+        policy = compile_rules({"rule": [{"score": ">=1", "action": "REJECT {client}"}]})
+        self.service = Service(Backend(policy, self.resolver, 3.0), self.log, self.stats)
+        self.connections: set[Connection] = set()
+        self.full = False
+
+    def _write(self, data: bytes) -> int:
+        self.lines += data.decode("ascii").splitlines()
+        return 0
+
+    def opened(self, connection: Connection) -> bool:
+        if not self.full:
+            self.connections.add(connection)
+        return not self.full
+
+    def closed(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+
+
+async def open_server(owner: OneServer) -> tuple[asyncio.Server, int]:
+    sock = small_socket()
+    sock.bind(("127.0.0.1", 0))
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(owner), sock=sock)
+    return server, sock.getsockname()[1]
+
+
+def small_socket() -> socket.socket:
+    """Buffers as small as they can be; by default they hold a hundred thousand replies."""
+    sock = socket.socket()
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, 8_192)
+    return sock
+
+
+async def connect(port: int) -> tuple[Reader, Writer]:
+    sock = small_socket()
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    return await asyncio.open_connection(sock=sock)
+
+
+def talk(scenario: Callable[[OneServer, Reader, Writer], Awaitable[None]]) -> OneServer:
+    """Run a scenario over one connection; bounded in time."""
+    owner = OneServer()
+
+    async def main() -> None:
+        server, port = await open_server(owner)
+        reader, writer = await connect(port)
+        async with asyncio.timeout(20):
+            await scenario(owner, reader, writer)
+        writer.close()
+        server.close()
+
+    asyncio.run(main())
+    return owner
+
+
+async def actions(reader: Reader, count: int) -> list[str]:
+    found = []
+    for _ in range(count):
+        line, empty = (await reader.readuntil(b"\n\n")).decode("ascii").split("\n")[:2]
+        assert empty == ""
+        found.append(line.removeprefix("action="))
+    return found
+
+
+def test_one_byte_at_a_time() -> None:  # D7
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        for byte in request("192.0.2.2"):
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert await actions(reader, 1) == ["REJECT 192.0.2.2"]
+
+    talk(scenario)
+
+
+def test_replies_are_in_order_whoever_is_slow() -> None:  # D7
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        owner.resolver.delay_s = 0.05
+        clients = [f"192.0.2.{number}" for number in (1, 2, 3, 4, 5, 6)]
+        writer.write(b"".join(map(request, clients)))
+        assert await actions(reader, 6) == [f"REJECT {client}" for client in clients]
+
+    talk(scenario)
+
+
+def test_half_a_request_then_the_end() -> None:  # D7
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        writer.write(request()[:-10])
+        writer.write_eof()
+        assert await reader.read() == b""
+
+    owner = talk(scenario)
+    assert owner.lines == ["info: a client closed its connection within a request"]
+
+
+def test_what_was_asked_before_the_end_is_answered() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        owner.resolver.delay_s = 0.05
+        writer.write(request("192.0.2.1") + request("192.0.2.2") + b"client_addr")
+        writer.write_eof()
+        assert await reader.read() == b"action=REJECT 192.0.2.1\n\naction=REJECT 192.0.2.2\n\n"
+
+    talk(scenario)
+
+
+@pytest.mark.parametrize(
+    ("junk", "says"),
+    [
+        (b"x" * (MAX_REQUEST_BYTES + 1), "more than 65536 bytes"),
+        (b"a=1\n" * (MAX_ATTRIBUTES + 1), "more than 200 attributes"),
+        (b"EHLO mail.example.com\r\n", "no attribute"),
+        (b"a=1\n\0=2\n\n", "no attribute"),
+        (b"=2\n\n", "no attribute"),
+    ],
+)
+def test_a_broken_request(junk: bytes, says: str) -> None:  # D8
+    """One line, no reply, that connection closed; what came before is answered, others are untouched."""
+
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        server, port = await open_server(owner)
+        other_reader, other_writer = await connect(port)
+        other_writer.write(request("192.0.2.2")[:20])
+        writer.write(request("192.0.2.1") + junk + request("192.0.2.3"))
+        assert (await reader.read()) == b"action=REJECT 192.0.2.1\n\n"
+        other_writer.write(request("192.0.2.2")[20:])
+        assert await actions(other_reader, 1) == ["REJECT 192.0.2.2"]
+        other_writer.close()
+        server.close()
+
+    owner = talk(scenario)
+    [line] = [line for line in owner.lines if "decision" not in line]
+    assert line.startswith("warning: a client sent")
+    assert says in line
+    assert owner.stats.broken == 1
+
+
+def test_ten_mebibytes_without_a_newline() -> None:  # D8
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < 10 << 20:
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+                sent += 65_536
+        assert sent < 10 << 20
+        assert not owner.connections
+
+    owner = talk(scenario)
+    assert any("more than 65536 bytes" in line for line in owner.lines)
+
+
+async def send_until_it_blocks(owner: OneServer, reader: Reader, writer: Writer) -> int:
+    """Send requests and read no reply, until no more are taken; how many were sent."""
+    owner.resolver.cached = True
+    [connection] = owner.connections
+    reader._transport.pause_reading()  # type: ignore[attr-defined]
+    sent = 0
+    while sent < 1_000_000:
+        if writer.transport.get_write_buffer_size() < 65_536:
+            writer.write(request("192.0.2.1") * 100)
+            sent += 100
+        elif connection._stalled:
+            return sent
+        await asyncio.sleep(0)
+        assert connection._transport is not None
+        assert connection._transport.get_write_buffer_size() < 32_768
+        assert connection._reader.size_bytes <= 2 * READ_BYTES
+    raise AssertionError("the server went on reading")
+
+
+def test_a_client_that_does_not_read_is_not_read_from() -> None:
+    """What is held for it stays bounded, however much it sends; once it reads, all is answered in order."""
+
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        sent = await send_until_it_blocks(owner, reader, writer)
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        assert await actions(reader, sent) == ["REJECT 192.0.2.1"] * sent
+
+    talk(scenario)
+
+
+def test_a_client_that_sends_while_a_lookup_runs_is_held_back() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        owner.resolver.delay_s = 1.0
+        [connection] = owner.connections
+        writer.write(request("192.0.2.1"))
+        await asyncio.sleep(0.1)
+        for _ in range(200):
+            writer.write(request("192.0.2.2") * 10)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.2)
+        assert connection._reader.size_bytes <= 2 * READ_BYTES
+        assert await actions(reader, 2_001) == ["REJECT 192.0.2.1"] + ["REJECT 192.0.2.2"] * 2_000
+
+    talk(scenario)
+
+
+def test_a_flood_on_one_connection_does_not_hold_up_another() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        owner.resolver.cached = True
+        server, port = await open_server(owner)
+        other_reader, other_writer = await connect(port)
+        writer.write(request("192.0.2.1") * 20_000)
+        other_writer.write(request("192.0.2.2"))
+        assert await actions(other_reader, 1) == ["REJECT 192.0.2.2"]
+        assert sum("client=192.0.2.1 " in line for line in owner.lines) < 20_000
+        assert len(await actions(reader, 20_000)) == 20_000
+        other_writer.close()
+        server.close()
+
+    talk(scenario)
+
+
+# Time
+
+
+async def sweep_until_closed(owner: OneServer, reader: Reader, idle_s: float, read_s: float) -> float:
+    """Look after the connection's time until it is closed; how long that took, in seconds."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    while owner.connections:
+        for connection in list(owner.connections):
+            connection.check_time(loop.time(), idle_s, read_s)
+        await asyncio.sleep(0.01)
+    return loop.time() - started
+
+
+def test_idle_timeout() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        writer.write(request("192.0.2.2"))
+        await actions(reader, 1)
+        assert 0.2 <= await sweep_until_closed(owner, reader, 0.2, 9) < 1.0
+        assert await reader.read() == b""
+
+    assert not [line for line in talk(scenario).lines if "decision" not in line]
+
+
+def test_read_timeout_is_counted_from_the_first_byte() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        async def drip() -> None:
+            for byte in request():
+                writer.write(bytes([byte]))
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        assert 0.2 <= await sweep_until_closed(owner, reader, 9, 0.3) < 1.5
+        dripping.cancel()
+
+    owner = talk(scenario)
+    assert any("did not end its request" in line for line in owner.lines)
+
+
+def test_a_client_that_never_reads_is_given_up() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        await send_until_it_blocks(owner, reader, writer)
+        assert await sweep_until_closed(owner, reader, 9, 0.3) < 2.0
+
+    owner = talk(scenario)
+    assert any("did not read its replies" in line for line in owner.lines)
+
+
+def test_a_slow_lookup_is_no_idle_client() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        owner.resolver.delay_s = 0.5
+        writer.write(request("192.0.2.1"))
+        sweeping = asyncio.create_task(sweep_until_closed(owner, reader, 0.1, 0.1))
+        assert await actions(reader, 1) == ["REJECT 192.0.2.1"]
+        await sweeping
+
+    talk(scenario)
+
+
+def test_over_the_cap() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        owner.full = True
+        server, port = await open_server(owner)
+        other_reader, other_writer = await connect(port)
+        with pytest.raises((ConnectionError, AssertionError)):
+            assert await other_reader.read() != b""
+        other_writer.close()
+        server.close()
+        writer.write(request("192.0.2.2"))
+        assert await actions(reader, 1) == ["REJECT 192.0.2.2"]
+
+    talk(scenario)
+
+
+def test_the_end_of_the_server_answers_what_is_in_flight() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        owner.resolver.delay_s = 0.2
+        [connection] = owner.connections
+        writer.write(request("192.0.2.1") + request("192.0.2.3"))
+        await asyncio.sleep(0.05)
+        connection.end()
+        assert await reader.read() == b"action=REJECT 192.0.2.1\n\naction=REJECT 192.0.2.3\n\n"
+
+    talk(scenario)
+
+
+def test_a_client_that_leaves_during_its_lookup() -> None:
+    async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
+        owner.resolver.delay_s = 0.2
+        writer.write(request("192.0.2.1"))
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+        await asyncio.sleep(0.4)
+        assert not owner.connections
+
+    assert not [line for line in talk(scenario).lines if "decision" not in line]
+
+
+# Anything at all
+
+clients = st.integers(1, 254).map(lambda number: f"192.0.2.{number}")
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[list[str], bytes, list[bytes]]:
+    """The clients asked about, the stream, and the stream cut anywhere."""
+    asked = draw(st.lists(clients, max_size=12))
+    stream = b"".join(request(client, sender=draw(st.sampled_from(["", "a@b", "x=y"]))) for client in asked)
+    cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    pieces = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
+    return asked, stream, pieces
+
+
+@pytest.fixture(scope="module")
+def runner() -> object:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+async def exchange(pieces: list[bytes]) -> tuple[bytes, OneServer]:
+    """Send the pieces, then the end; give all that came back. The server must go on serving."""
+    owner = OneServer()
+    server, port = await open_server(owner)
+    reader, writer = await connect(port)
+    async with asyncio.timeout(20):
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            writer.write_eof()
+            got = await reader.read()
+        except ConnectionError:
+            got = b""
+        writer.close()
+        other_reader, other_writer = await connect(port)
+        other_writer.write(request("192.0.2.250"))
+        assert await actions(other_reader, 1) == ["REJECT 192.0.2.250"]
+        other_writer.close()
+        while owner.connections:
+            await asyncio.sleep(0)
+    server.close()
+    return got, owner
+
+
+fuzz = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@fuzz
+@given(streams())
+def test_a_valid_stream_cut_anywhere(
+    runner: asyncio.Runner, drawn: tuple[list[str], bytes, list[bytes]]
+) -> None:
+    asked, _, pieces = drawn
+    got, _ = runner.run(exchange(pieces))
+    assert got == b"".join(f"action=REJECT {client}\n\n".encode() for client in asked)
+
+
+@fuzz
+@given(streams(), st.binary(max_size=12), st.data())
+def test_a_mutated_stream_never_gets_an_answer_out_of_turn(
+    runner: asyncio.Runner, drawn: tuple[list[str], bytes, list[bytes]], junk: bytes, data: st.DataObject
+) -> None:
+    asked, stream, _ = drawn
+    at = data.draw(st.integers(0, len(stream)))
+    drop = data.draw(st.integers(0, 12))
+    mutated = stream[:at] + junk + stream[at + drop :]
+    cut = data.draw(st.integers(0, len(mutated)))
+    got, owner = runner.run(exchange([mutated[:cut], mutated[cut:]]))
+    replies = got.split(b"\n\n")[:-1]
+    untouched = stream[:at].count(b"\n\n")
+    expected = [f"action=REJECT {client}".encode() for client in asked[:untouched]]
+    if got:
+        assert replies[:untouched] == expected
+    assert all(reply.startswith(b"action=") and reply.count(b"\n") == 0 for reply in replies)
+    assert not [line for line in owner.lines if "error" in line]
+
+
+def test_the_shared_buffer_is_large_enough_for_postfix() -> None:
+    assert len(request()) * 4 <= READ_BYTES
