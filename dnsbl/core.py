@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dnsbl.breaker import Breaker, Permit
 from dnsbl.budget import Budget
-from dnsbl.cache import AnswerCache, Held, HeldTexts, Key, TtlRules
+from dnsbl.cache import AnswerCache, Held, HeldTexts, Key
 from dnsbl.errors import ClosedError
 from dnsbl.model import Status, Wire
 from dnsbl.resolvconf import SystemNameservers
+from dnsbl.settings import Settings
 from dnsbl.stats import Stats
 from dnsbl.zones.interpret import Reading, read
 from dnsbl.zones.zone import Kind, Zone
@@ -64,17 +65,6 @@ class Asked(NamedTuple):
     """The answers taken in so far, by zone; of A questions only."""
 
 
-class Settings(NamedTuple):
-    """The resolver's numbers, checked by its constructor."""
-
-    deadline_s: float
-    timeout_s: float
-    tries: int
-    reasons: bool
-    reason_timeout_s: float
-    check_private: bool
-
-
 def bits(mask: int) -> list[int]:
     """The numbers of the bits that are set, ascending."""
     out = []
@@ -100,14 +90,11 @@ class Core:
         zones: tuple[Zone, ...],
         nameservers: tuple[str, ...] | None,
         settings: Settings,
-        cache_size: int,
-        ttl_rules: TtlRules,
     ) -> None:
         self.zones = zones
         self.settings = settings
         self.lock = threading.Lock()
-        self.cache = AnswerCache(cache_size)
-        self.ttl_rules = ttl_rules
+        self.cache = AnswerCache(settings.cache_size)
         self.breaker = Breaker(tuple(zone.name for zone in zones))
         self.budget = Budget(zones)
         self.stats = Stats(zones)
@@ -347,7 +334,7 @@ class Core:
             negative_s = None
             if soa_ttl_s is not None and soa_minimum_s is not None:
                 negative_s = min(soa_ttl_s, soa_minimum_s)
-            expires = now + self.ttl_rules.hold_s(
+            expires = now + self.settings.ttl_rules.hold_s(
                 status,
                 bool(addresses),
                 ttl_s,
@@ -368,7 +355,9 @@ class Core:
         asked.timed_out.add(zone)
         self.breaker.record(zone, self._set_of(zone), asked.started, now, Status.TIMEOUT)
         at_fault = self._nameserver_at_fault(zone, asked)
-        hold_s = self.ttl_rules.hold_s(Status.TIMEOUT, False, None, None, nameserver_at_fault=at_fault)
+        hold_s = self.settings.ttl_rules.hold_s(
+            Status.TIMEOUT, False, None, None, nameserver_at_fault=at_fault
+        )
         answers[zone] = Held(TIMED_OUT, now + hold_s)
 
     def _nameserver_at_fault(self, zone: int, asked: Asked) -> bool:
@@ -380,7 +369,7 @@ class Core:
     def _hold_texts_s(self, answer: Answer) -> float:
         status, _, _, ttl_s, soa_ttl_s, soa_minimum_s, _, _, texts = answer
         negative_s = None if soa_ttl_s is None or soa_minimum_s is None else min(soa_ttl_s, soa_minimum_s)
-        return self.ttl_rules.hold_s(status, bool(texts), ttl_s, negative_s)
+        return self.settings.ttl_rules.hold_s(status, bool(texts), ttl_s, negative_s)
 
     def _forget(self, fan: Fan) -> None:
         asked: Asked = fan.tag

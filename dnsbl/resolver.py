@@ -6,19 +6,19 @@ Resolver serves any number of threads and event loops at once.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from dnsbl.cache import HEADER, CacheInfo, Key, TtlRules
-from dnsbl.core import Core, Settings
+from dnsbl.answers import CachedAnswers
+from dnsbl.cache import HEADER, CacheInfo, Key
+from dnsbl.core import Core
 from dnsbl.engine._qname import format_address
-from dnsbl.engine.nameservers import parse_nameserver
-from dnsbl.errors import ConfigError, NameserverError, SubjectError, ZoneError
-from dnsbl.lookup import CachedAnswers, Decide, Lookup, parts_of
+from dnsbl.errors import SubjectError, ZoneError
+from dnsbl.lookup import Decide, Lookup, parts_of
 from dnsbl.model import Verdict
+from dnsbl.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
 from dnsbl.stream import Stream
 from dnsbl.subject import address_key, parse_subject
 from dnsbl.zones.zone import Zone, check_name
@@ -28,18 +28,8 @@ if TYPE_CHECKING:
     from dnsbl.engine._engine import Waiter
     from dnsbl.zones.health import ZoneHealth
 
-DEADLINE_S: Final = 3.0
-TIMEOUT_S: Final = 1.0
-REASON_TIMEOUT_S: Final = 0.5
-CACHE_SIZE: Final = 100_000
-"""Entries; at most 600 bytes each for a clean address and six zones."""
-MAX_NAMESERVERS: Final = 8
 GRACE_S: Final = 0.05
 """How much later than its deadline a lookup may end."""
-
-_Number = TypeVar("_Number", int, float)
-
-log = logging.getLogger("dnsbl")
 
 
 class Resolver:
@@ -90,20 +80,9 @@ class Resolver:
         values: dict[str, Any] = config.resolver.given() if config is not None else {}
         values |= {name: value for name, value in given.items() if value is not None}
         self._core = Core(
-            _zones(zones, config),
-            _nameservers(values.get("nameservers")),
-            Settings(
-                deadline_s=_number("deadline_s", values.get("deadline_s", DEADLINE_S), 0.001, 300.0),
-                timeout_s=_number("timeout_s", values.get("timeout_s", TIMEOUT_S), 0.001, 60.0),
-                tries=_number("tries", values.get("tries", 0), 1, 100) if "tries" in values else 0,
-                reasons=bool(values.get("reasons", True)),
-                reason_timeout_s=_number(
-                    "reason_timeout_s", values.get("reason_timeout_s", REASON_TIMEOUT_S), 0.0, 60.0
-                ),
-                check_private=bool(values.get("check_private", False)),
-            ),
-            _number("cache_size", values.get("cache_size", CACHE_SIZE), 0, 100_000_000),
-            TtlRules(float(values.get("ttl_min_s", 0.0)), float(values.get("ttl_max_s", 86_400.0))),
+            chosen_zones(zones, config),
+            checked_nameservers(values.get("nameservers")),
+            checked_settings(values),
         )
         self._wanted = {4: self._core.takes["ip4"], 16: self._core.takes["ip6"]}
 
@@ -181,7 +160,7 @@ class Resolver:
 
         waiter, stream = Waiter(), Stream(ordered)
         source, more = iter(subjects), True
-        window = _number("window", window, 1, 65_536)
+        window = checked_number("window", window, 1, 65_536)
         try:
             while more or stream.size:
                 while more and stream.size < window:
@@ -213,7 +192,7 @@ class Resolver:
         stream, news = Stream(ordered), asyncio.Event()
         source, more = _as_async(subjects), True
         waiter = self._loop_waiter()
-        window = _number("window", window, 1, 65_536)
+        window = checked_number("window", window, 1, 65_536)
 
         def finished(lookup: Lookup) -> None:
             stream.finished(lookup)
@@ -298,7 +277,7 @@ class Resolver:
         from dnsbl.healthcheck import check_health
 
         indices = range(len(self.zones)) if zones is None else [self._zone_index(name) for name in zones]
-        return check_health(self._core, indices, _number("deadline_s", deadline_s, 0.001, 300.0))
+        return check_health(self._core, indices, checked_number("deadline_s", deadline_s, 0.001, 300.0))
 
     async def health_async(
         self, zones: Iterable[str] | None = None, *, deadline_s: float = 5.0
@@ -381,7 +360,7 @@ class Resolver:
         if deadline_s is None:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
-            deadline_s = _number("deadline_s", deadline_s, 0.001, 300.0)
+            deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
         return Lookup(self._core, parse_subject(subject), waiter, deadline_s, decide)
 
     def _begin(
@@ -417,42 +396,6 @@ class Resolver:
                 del of_loop[other]
             found = of_loop[loop] = LoopWaiter(loop)
         return found.waiter
-
-
-def _zones(zones: Iterable[str | Zone] | None, config: Config | None) -> tuple[Zone, ...]:
-    if zones is None and config is not None and config.zones:
-        return config.zones
-    from dnsbl.zones import catalogue
-
-    rows = config.catalogue if config is not None else catalogue.load()
-    if zones is None:
-        return rows.default()
-    if isinstance(zones, str):
-        zones = [zones]
-    built, warnings = rows.build(zones)
-    for warning in warnings:
-        log.warning("%s", warning)
-    return built
-
-
-def _nameservers(given: Sequence[str] | None) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    if isinstance(given, str):
-        given = [given]
-    found = tuple(dict.fromkeys(parse_nameserver(text) for text in given))
-    if not 1 <= len(found) <= MAX_NAMESERVERS:
-        raise NameserverError(
-            f"{len(found)} nameservers: give 1 to {MAX_NAMESERVERS}, or None for those of the system",
-            ", ".join(found),
-        )
-    return found
-
-
-def _number(name: str, value: _Number, low: _Number, high: _Number) -> _Number:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(f"{name} = {value!r}: give a number from {low:g} to {high:g}", str(value))
-    return value
 
 
 async def _as_async(subjects: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:

@@ -1,0 +1,110 @@
+"""A verdict's ZoneAnswers, built when they are first read: from a lookup's findings or from a cache entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from dnsbl.cache import Key, unpack
+from dnsbl.core import Core, Found
+from dnsbl.engine._qname import join_name, reverse_name
+from dnsbl.model import Evidence, Outcome, ZoneAnswer
+from dnsbl.zones.reason import clean_text
+from dnsbl.zones.zone import Zone
+
+_RCODES: Final = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
+
+
+class Answers:
+    """Builds a verdict's ZoneAnswers when they are first read."""
+
+    __slots__ = ("_core", "_found", "_now", "_pending", "_skipped", "_text", "_texts")
+
+    def __init__(
+        self,
+        core: Core,
+        text: str,
+        found: Mapping[int, Found],
+        texts: Mapping[int, tuple[bytes, ...]],
+        skipped: Mapping[int, str],
+        pending: tuple[int, ...],
+        now: float,
+    ) -> None:
+        self._core = core
+        self._text = text
+        self._found = found
+        self._texts = texts
+        self._skipped = skipped
+        self._pending = pending
+        self._now = now
+
+    def __call__(self) -> tuple[ZoneAnswer, ...]:
+        return tuple(self._answer(index, zone) for index, zone in enumerate(self._core.zones))
+
+    def _answer(self, index: int, zone: Zone) -> ZoneAnswer:
+        found = self._found.get(index)
+        if found is None:
+            why = self._skipped.get(index, "not waited for: it could not change the decision")
+            return ZoneAnswer(zone.name, Outcome.SKIPPED, detail=why)
+        reading = found.reading
+        listed = reading.outcome is Outcome.LISTED
+        ttl_s = found.expires - self._now
+        return ZoneAnswer(
+            zone=zone.name,
+            outcome=reading.outcome,
+            codes=reading.codes,
+            meanings=reading.meanings,
+            score=reading.score,
+            reason=reason_text(self._texts.get(index, ())) if listed else None,
+            detail=reading.detail,
+            delist_url=zone.delist_link(self._text) if reading.positive else None,
+            ttl_s=round(ttl_s, 3) if ttl_s > 0 else None,
+            query_name=query_name(found.key, zone.masked_name),
+            cached=found.cached,
+            evidence=evidence(found),
+        )
+
+
+class CachedAnswers:
+    """As `Answers`, from one packed cache entry that answers for all zones that apply."""
+
+    __slots__ = ("_core", "_entry", "_key", "_now", "_text")
+
+    def __init__(self, core: Core, text: str, key: bytes, entry: bytes, now: float) -> None:
+        self._core = core
+        self._text = text
+        self._key = key
+        self._entry = entry
+        self._now = now
+
+    def __call__(self) -> tuple[ZoneAnswer, ...]:
+        held = unpack(self._entry, self._now).answers
+        found = {
+            zone: Found(wire, self._core.reading(zone, wire), expires, self._key, True)
+            for zone, (wire, expires) in held.items()
+        }
+        kind = "ip4" if len(self._key) == 4 else "ip6"
+        skipped = {
+            index: f"{zone.name} takes no {kind}"
+            for index, zone in enumerate(self._core.zones)
+            if kind not in zone.subjects
+        }
+        return Answers(self._core, self._text, found, {}, skipped, (), self._now)()
+
+
+def evidence(found: Found) -> Evidence:
+    wire = found.wire
+    answered = wire.rcode >= 0
+    latency_ms = None if found.latency_us is None or not answered else found.latency_us / 1000
+    rcode = _RCODES.get(wire.rcode, f"rcode {wire.rcode}") if answered else ""
+    return Evidence(rcode, found.server, latency_ms, found.reading.matched)
+
+
+def query_name(key: Key, zone: str) -> str:
+    """The name asked, without a trailing dot."""
+    return reverse_name(key, zone) if isinstance(key, bytes) else join_name(key, zone)
+
+
+def reason_text(texts: tuple[bytes, ...]) -> str | None:
+    """The TXT records as one clean line, in a stable order; None without any."""
+    return " / ".join(filter(None, map(clean_text, texts))) or None

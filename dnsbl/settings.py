@@ -1,0 +1,93 @@
+"""What a Resolver is given: its numbers, nameservers and zones, checked and with their defaults."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from dnsbl.cache import TtlRules
+from dnsbl.engine.nameservers import parse_nameserver
+from dnsbl.errors import ConfigError, NameserverError
+from dnsbl.zones.zone import Zone
+
+if TYPE_CHECKING:
+    from dnsbl.config import Config
+
+DEADLINE_S: Final = 3.0
+TIMEOUT_S: Final = 1.0
+REASON_TIMEOUT_S: Final = 0.5
+CACHE_SIZE: Final = 100_000
+"""Entries; at most 600 bytes each for a clean address and six zones."""
+MAX_NAMESERVERS: Final = 8
+
+_Number = TypeVar("_Number", int, float)
+
+log = logging.getLogger("dnsbl")
+
+
+class Settings(NamedTuple):
+    """The resolver's numbers. `tries` 0: as many as fit before the deadline."""
+
+    deadline_s: float
+    timeout_s: float
+    tries: int
+    reasons: bool
+    reason_timeout_s: float
+    check_private: bool
+    cache_size: int
+    ttl_rules: TtlRules
+
+
+def checked_settings(values: Mapping[str, Any]) -> Settings:
+    """`values` by name as in the [resolver] table; what is not there has its default. Raises ConfigError."""
+
+    def number(name: str, default: _Number, low: _Number, high: _Number) -> _Number:
+        return checked_number(name, values.get(name, default), low, high)
+
+    return Settings(
+        deadline_s=number("deadline_s", DEADLINE_S, 0.001, 300.0),
+        timeout_s=number("timeout_s", TIMEOUT_S, 0.001, 60.0),
+        tries=number("tries", 1, 1, 100) if "tries" in values else 0,
+        reasons=bool(values.get("reasons", True)),
+        reason_timeout_s=number("reason_timeout_s", REASON_TIMEOUT_S, 0.0, 60.0),
+        check_private=bool(values.get("check_private", False)),
+        cache_size=number("cache_size", CACHE_SIZE, 0, 100_000_000),
+        ttl_rules=TtlRules(float(values.get("ttl_min_s", 0.0)), float(values.get("ttl_max_s", 86_400.0))),
+    )
+
+
+def chosen_zones(zones: Iterable[str | Zone] | None, config: Config | None) -> tuple[Zone, ...]:
+    if zones is None and config is not None and config.zones:
+        return config.zones
+    from dnsbl.zones import catalogue
+
+    rows = config.catalogue if config is not None else catalogue.load()
+    if zones is None:
+        return rows.default()
+    if isinstance(zones, str):
+        zones = [zones]
+    built, warnings = rows.build(zones)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return built
+
+
+def checked_nameservers(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        given = [given]
+    found = tuple(dict.fromkeys(parse_nameserver(text) for text in given))
+    if not 1 <= len(found) <= MAX_NAMESERVERS:
+        raise NameserverError(
+            f"{len(found)} nameservers: give 1 to {MAX_NAMESERVERS}, or None for those of the system",
+            ", ".join(found),
+        )
+    return found
+
+
+def checked_number(name: str, value: _Number, low: _Number, high: _Number) -> _Number:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ConfigError(f"{name} = {value!r}: give a number from {low:g} to {high:g}", str(value))
+    return value
