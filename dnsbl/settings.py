@@ -43,7 +43,8 @@ def checked_settings(values: Mapping[str, Any]) -> Settings:
     """`values` by name as in the [resolver] table; what is not there has its default. Raises ConfigError."""
 
     def number(name: str, default: _Number, low: _Number, high: _Number) -> _Number:
-        return checked_number(name, values.get(name, default), low, high)
+        value: _Number = values.get(name, default)
+        return checked_number(name, value, low, high)
 
     return Settings(
         deadline_s=number("deadline_s", DEADLINE_S, 0.001, 300.0),

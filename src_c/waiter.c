@@ -1,5 +1,6 @@
 /* Completion lists and tickets: how the loop thread tells others that something is ready. */
 #define _POSIX_C_SOURCE 200809L
+#define _DARWIN_C_SOURCE /* macOS: pthread_cond_timedwait_relative_np */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -117,9 +118,8 @@ void dnsbl_waiter_wake(dnsbl_waiter *waiter)
 {
     pthread_mutex_lock(&waiter->lock);
     if (waiter->head != NULL) {
-        if (waiter->fd[1] < 0) {
-            pthread_cond_broadcast(&waiter->filled);
-        } else if (!waiter->signalled) {
+        pthread_cond_broadcast(&waiter->filled);
+        if (waiter->fd[1] >= 0 && !waiter->signalled) {
             waiter->signalled = true;
             while (write(waiter->fd[1], "", 1) < 0 && errno == EINTR)
                 ;

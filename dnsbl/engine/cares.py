@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import pycares
-from pycares import _cares  # type: ignore[attr-defined]
+from pycares import _cares
 
 MINIMUM = (1, 34, 0)
 
