@@ -16,7 +16,7 @@ import dns.rcode
 import pytest
 import servers
 from mailserver import Postfix, swaks
-from servers import NameServer, Rbldnsd, Server, ServerError, Unbound
+from servers import NameServer, Rbldnsd, Server, ServerError, Unbound, needs
 
 LISTED_IP4, CLEAN_IP4 = "99.2.0.192.bl.example", "98.2.0.192.bl.example"
 LISTED_IP6 = "1" + ".0" * 23 + ".8.b.d.0.1.0.0.2.bl.example"
@@ -167,6 +167,14 @@ def test_postfix_takes_more_main_cf_lines_and_comes_back() -> None:
         session = swaks(postfix.server, client="192.0.2.99")
         assert "450 4.7.1" in session.reply_to("RCPT")
         assert "later" in session.reply_to("RCPT")
+
+
+def test_postfix_is_not_run_by_another_user_than_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs("postfix")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("CI", "")
+    with pytest.raises(pytest.skip.Exception, match="not run, missing: root"):
+        Postfix()
 
 
 def test_a_server_that_cannot_start_says_why() -> None:

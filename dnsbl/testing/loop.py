@@ -52,6 +52,9 @@ class Loop:
         self._stopping = True
         self._wake_write.send(b"\0")
         self._thread.join(_JOIN_S)
+        # Not by the thread: it may be gone, having seen `_stopping`, before the byte above is sent.
+        self._wake_read.close()
+        self._wake_write.close()
         if self._thread.is_alive():
             raise RuntimeError(f"the test server did not end within {_JOIN_S:g} s; a handler blocks it")
 
@@ -76,8 +79,8 @@ class Loop:
             for connection in tuple(self._connections):
                 connection.close()
             self.selector.close()
-            for sock in (self._udp, self._tcp, self._wake_read, self._wake_write):
-                sock.close()
+            self._udp.close()
+            self._tcp.close()
 
     def _wait_s(self) -> float | None:
         return max(self._waiting[0][0] - time.monotonic(), 0.0) if self._waiting else None

@@ -282,3 +282,10 @@ def test_many_threads_may_list_and_ask_at_once(dnsbl_server: DnsblServer) -> Non
         thread.join(60)
     assert failures == []
     assert dnsbl_server.count(type="A") == 200
+
+
+def test_starting_and_stopping_a_thousand_times_never_trips() -> None:
+    server = DnsblServer("bl.example")
+    for _ in range(1000):
+        server.start()
+        server.stop()
