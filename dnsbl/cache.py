@@ -163,9 +163,6 @@ class _Sweep:
             self._reached += 1
             left -= self._due.pop(self._reached, 0) + 0.01  # a second has its cost too
 
-    def forget(self) -> None:
-        self._due.clear()
-
 
 class AnswerCache:
     """Packed answers by asked name, at most `maxsize` of them; 0 holds nothing.
@@ -242,7 +239,6 @@ class AnswerCache:
         if key is None:
             if zone is None:
                 self._entries.clear()
-                self._sweep.forget()
             else:
                 for each, entry in self.items():
                     self._without(zone, each, entry)

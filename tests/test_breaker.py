@@ -132,6 +132,14 @@ def test_zone_is_not_its_own_witness() -> None:
     assert breaker.open_mask == 0
 
 
+def test_own_answer_is_no_witness_against_a_query_in_flight() -> None:
+    breaker = Breaker(NAMES)
+    breaker.record(A, HERE, 0.4, 0.5, Status.OK)
+    breaker.record(A, HERE, 0.3, 3.3, Status.TIMEOUT)
+    assert breaker.state(A, 4).failures == 0
+    assert not breaker.nameserver_at_fault(HERE, 0.3)
+
+
 def test_failures_in_flight_together_count_once() -> None:
     breaker = Breaker(NAMES)
     breaker.record(B, HERE, 0, 0.5, Status.OK)
@@ -195,6 +203,27 @@ def test_abandoned_probe_gives_way_to_another() -> None:
     assert breaker.allows(A, now) is Permit.PROBE
     assert breaker.allows(A, now + PROBE_LOST_S - 0.01) is Permit.SKIP
     assert breaker.allows(A, now + PROBE_LOST_S) is Permit.PROBE
+
+
+def test_result_of_a_lost_probe_changes_nothing() -> None:
+    breaker, now = opened()
+    lost, probe = now + FIRST_WAIT_S, now + FIRST_WAIT_S + PROBE_LOST_S
+    assert breaker.allows(A, lost) is Permit.PROBE
+    assert breaker.allows(A, probe) is Permit.PROBE
+    breaker.record(B, HERE, probe, probe + 0.1, Status.OK)
+    breaker.record(A, HERE, lost, probe + 0.2, Status.TIMEOUT)
+    assert breaker.state(A, probe + 1).state == "probing"
+    breaker.record(A, HERE, probe, probe + 1, Status.TIMEOUT)
+    assert breaker.state(A, probe + 1).next_probe_s == 2 * FIRST_WAIT_S
+
+
+def test_own_late_answer_is_no_witness_against_the_probe() -> None:
+    breaker, now = opened()
+    probe = now + FIRST_WAIT_S
+    assert breaker.allows(A, probe) is Permit.PROBE
+    breaker.record(A, HERE, probe, probe + 1, Status.TIMEOUT)
+    breaker.record(A, HERE, now - 0.5, probe + 1, Status.OK)
+    assert breaker.state(A, probe + 1).next_probe_s == FIRST_WAIT_S
 
 
 def test_late_results_of_earlier_queries_do_not_move_an_open_breaker() -> None:

@@ -1,4 +1,4 @@
-"""The cache on disk: what comes back, and that no file, however bad, does harm."""
+"""The cache on disk: what is written comes back, and no longer lived than before."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import logging
 import os
 import resource
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from zlib import crc32
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsbl.cache import AnswerCache, Key
-from dnsbl.cachefile import _START, MAGIC, MAX_FILE_BYTES, load_cache, save_cache
-from dnsbl.entry import MAX_ADDRESSES, MAX_TEXT_BYTES, MAX_TEXTS, Entry, Held, HeldTexts, pack, unpack
+from dnsbl.cachefile import load_cache, save_cache
+from dnsbl.entry import MAX_ADDRESSES, Entry, Held, HeldTexts, pack, unpack
 from dnsbl.model import Status, Wire
 
 ZONES = ("bl.example.com", "allow.example.com", "dbl.example.com")
@@ -62,22 +60,6 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "answers.cache"
     assert save_cache(path, sample(), ZONES, now=NOW, wall_now=WALL) == 3
     return path
-
-
-@pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """The warnings of `dnsbl.cache`, filled as they come."""
-    lines: list[str] = []
-
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno >= logging.WARNING:
-                lines.append(record.getMessage())
-
-    collect = Collect()
-    logging.getLogger("dnsbl.cache").addHandler(collect)
-    yield lines
-    logging.getLogger("dnsbl.cache").removeHandler(collect)
 
 
 def test_everything_comes_back(path: Path) -> None:
@@ -166,112 +148,9 @@ def test_directory_that_is_not_there_is_an_error_when_saving(tmp_path: Path) -> 
         save_cache(tmp_path / "no" / "cache", sample(), ZONES, now=NOW, wall_now=WALL)
 
 
-def test_missing_file_is_no_warning(tmp_path: Path, warnings: list[str]) -> None:
+def test_missing_file_is_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert load(tmp_path / "none") == {}
-    assert warnings == []
-
-
-def resealed(body: bytes, version: int = 1) -> bytes:
-    return _START.pack(MAGIC, version, crc32(body)) + body
-
-
-BAD = {
-    "empty": lambda data: b"",
-    "text": lambda data: b"127.0.0.2 listed\n",
-    "pickle": lambda data: b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}\x94.",
-    "only the magic": lambda data: data[:8],
-    "cut short": lambda data: data[:-1],
-    "cut short, checksum right": lambda data: resealed(data[_START.size : -1]),
-    "too long": lambda data: data + b"\0",
-    "too long, checksum right": lambda data: resealed(data[_START.size :] + b"\0"),
-    "one bit": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
-    "of the future": lambda data: resealed(data[_START.size :], 2),
-    "of the past": lambda data: resealed(data[_START.size :], 0),
-}
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_bad_file_gives_nothing_and_one_warning(path: Path, kind: str, warnings: list[str]) -> None:
-    path.write_bytes(BAD[kind](path.read_bytes()))
-    assert load(path) == {}
-    assert len(warnings) == 1
-    assert str(path) in warnings[0]
-    assert "\n" not in warnings[0]
-
-
-@pytest.mark.parametrize("kind", ["directory", "pipe", "huge"])
-def test_what_is_no_file_of_ours_gives_nothing_and_one_warning(
-    tmp_path: Path, kind: str, warnings: list[str]
-) -> None:
-    path = tmp_path / "odd"
-    if kind == "directory":
-        path.mkdir()
-    elif kind == "pipe":
-        os.mkfifo(path)
-    else:
-        with open(path, "wb") as file:
-            file.write(MAGIC)
-            file.truncate(MAX_FILE_BYTES + 1)
-    before = len(os.listdir("/dev/fd"))
-    assert load(path) == {}
-    assert len(warnings) == 1
-    assert len(os.listdir("/dev/fd")) == before
-
-
-def within_bounds(found: list[tuple[Key, bytes]], max_entries: int) -> None:
-    assert len(found) <= max_entries
-    for key, entry in found:
-        assert (len(key) in (4, 16)) if isinstance(key, bytes) else (0 < len(key) <= 253 and key.isascii())
-        answers, texts = unpack(entry, 77.0)
-        for zone, (wire, expires) in answers.items():
-            assert 0 <= zone < len(ZONES)
-            Status(wire.status)
-            assert -1 <= wire.rcode <= 4095
-            assert len(wire.addresses) <= MAX_ADDRESSES
-            assert list(wire.addresses) == sorted(set(wire.addresses))
-            assert 77 < expires <= 77 + 86_400
-        for zone, held in texts.items():
-            assert 0 <= zone < len(ZONES)
-            assert len(held.texts) <= MAX_TEXTS
-            assert all(len(text) <= MAX_TEXT_BYTES for text in held.texts)
-            assert 77 < held.expires <= 77 + 86_400
-
-
-QUIET = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def load_bytes(data: bytes, max_entries: int = 2) -> list[tuple[Key, bytes]]:
-    with TemporaryDirectory() as directory:
-        path = Path(directory, "c")
-        path.write_bytes(data)
-        return load_cache(path, ZONES, now=77.0, wall_now=WALL, max_entries=max_entries)
-
-
-@QUIET
-@given(st.binary(max_size=300), st.sampled_from(["bare", "magic", "sealed"]))
-def test_arbitrary_bytes_never_raise(data: bytes, kind: str) -> None:
-    whole = {"bare": data, "magic": MAGIC + data, "sealed": resealed(data)}[kind]
-    within_bounds(load_bytes(whole), 2)
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """The body of a good file with bytes set, cut out or put in, behind a checksum that is right again."""
-    with TemporaryDirectory() as directory:
-        path = Path(directory, "c")
-        save_cache(path, sample(), ZONES, now=NOW, wall_now=WALL)
-        body = bytearray(path.read_bytes()[_START.size :])
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(body) - 1))
-        body[at : at + draw(st.integers(0, 8))] = draw(st.binary(max_size=8))
-        body = body or bytearray(1)
-    return resealed(bytes(body))
-
-
-@QUIET
-@given(mutated())
-def test_mutated_files_never_raise_and_stay_within_bounds(data: bytes) -> None:
-    within_bounds(load_bytes(data, 3), 3)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 WIRES = st.builds(
@@ -290,7 +169,7 @@ KEYS = st.one_of(
 )
 
 
-@QUIET
+@settings(max_examples=200, deadline=None)
 @given(
     st.dictionaries(
         KEYS,
