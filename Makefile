@@ -39,7 +39,7 @@ bench: $(VENV)/.bench $(VENV)/.extension
 	for f in benchmarks/bench_*.py; do echo "== $$f"; $(py) $$f || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks tests/c/build
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/c/build
 	rm -f dnsbl/engine/*.so dnsbl/engine/*.c
 	find dnsbl tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
