@@ -1,4 +1,7 @@
-"""A verdict's ZoneAnswers, built when they are first read: from a lookup's findings or from a cache entry."""
+"""A verdict's ZoneAnswers, built when they are first read: from a lookup's findings or from a cache entry.
+
+A verdict kept unread keeps the zones, and neither the resolver nor its engine.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from dnsbl.cache import Key, unpack
-from dnsbl.core import Core, Found
+from dnsbl.core import Found
 from dnsbl.engine._qname import join_name, reverse_name
 from dnsbl.model import Evidence, Outcome, ZoneAnswer
+from dnsbl.readings import Readings
 from dnsbl.zones.reason import clean_text
 from dnsbl.zones.zone import Zone
 
@@ -18,28 +22,26 @@ _RCODES: Final = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "
 class Answers:
     """Builds a verdict's ZoneAnswers when they are first read."""
 
-    __slots__ = ("_core", "_found", "_now", "_pending", "_skipped", "_text", "_texts")
+    __slots__ = ("_found", "_now", "_skipped", "_text", "_texts", "_zones")
 
     def __init__(
         self,
-        core: Core,
+        zones: tuple[Zone, ...],
         text: str,
         found: Mapping[int, Found],
         texts: Mapping[int, tuple[bytes, ...]],
         skipped: Mapping[int, str],
-        pending: tuple[int, ...],
         now: float,
     ) -> None:
-        self._core = core
+        self._zones = zones
         self._text = text
         self._found = found
         self._texts = texts
         self._skipped = skipped
-        self._pending = pending
         self._now = now
 
     def __call__(self) -> tuple[ZoneAnswer, ...]:
-        return tuple(self._answer(index, zone) for index, zone in enumerate(self._core.zones))
+        return tuple(self._answer(index, zone) for index, zone in enumerate(self._zones))
 
     def _answer(self, index: int, zone: Zone) -> ZoneAnswer:
         found = self._found.get(index)
@@ -68,10 +70,10 @@ class Answers:
 class CachedAnswers:
     """As `Answers`, from one packed cache entry that answers for all zones that apply."""
 
-    __slots__ = ("_core", "_entry", "_key", "_now", "_text")
+    __slots__ = ("_entry", "_key", "_now", "_readings", "_text")
 
-    def __init__(self, core: Core, text: str, key: bytes, entry: bytes, now: float) -> None:
-        self._core = core
+    def __init__(self, readings: Readings, text: str, key: bytes, entry: bytes, now: float) -> None:
+        self._readings = readings
         self._text = text
         self._key = key
         self._entry = entry
@@ -80,16 +82,16 @@ class CachedAnswers:
     def __call__(self) -> tuple[ZoneAnswer, ...]:
         held = unpack(self._entry, self._now).answers
         found = {
-            zone: Found(wire, self._core.reading(zone, wire), expires, self._key, True)
+            zone: Found(wire, self._readings.of(zone, wire), expires, self._key, True)
             for zone, (wire, expires) in held.items()
         }
         kind = "ip4" if len(self._key) == 4 else "ip6"
         skipped = {
             index: f"{zone.name} takes no {kind}"
-            for index, zone in enumerate(self._core.zones)
+            for index, zone in enumerate(self._readings.zones)
             if kind not in zone.subjects
         }
-        return Answers(self._core, self._text, found, {}, skipped, (), self._now)()
+        return Answers(self._readings.zones, self._text, found, {}, skipped, self._now)()
 
 
 def evidence(found: Found) -> Evidence:

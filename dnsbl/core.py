@@ -18,10 +18,11 @@ from dnsbl.budget import Budget
 from dnsbl.cache import AnswerCache, Held, HeldTexts, Key
 from dnsbl.errors import ClosedError
 from dnsbl.model import Status, Wire
+from dnsbl.readings import Readings
 from dnsbl.resolvconf import SystemNameservers
 from dnsbl.settings import Settings
 from dnsbl.stats import Stats
-from dnsbl.zones.interpret import Reading, read
+from dnsbl.zones.interpret import Reading
 from dnsbl.zones.zone import Kind, Zone
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 LISTEN_S: Final = 2.0
 """How long after its deadline a lookup's answers are still taken into the cache."""
-READINGS_MAX: Final = 512
 
 TIMED_OUT: Final = Wire(Status.TIMEOUT, -1)
 
@@ -106,7 +106,7 @@ class Core:
         self._plan: Plan | None = None
         self._set_servers: dict[int, tuple[str, ...]] = {}
         self._nobody: Waiter | None = None
-        self._readings: list[dict[Wire, Reading]] = [{} for _ in zones]
+        self.readings = Readings(zones)
         self._system = SystemNameservers() if nameservers is None else None
         self.nameservers = self._system.found if self._system is not None else nameservers or ()
         self.takes: dict[Kind, int] = {
@@ -323,7 +323,7 @@ class Core:
         for zone, answer in answers:
             status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, _ = answer
             wire = Wire(status, rcode, addresses)
-            reading = self.reading(zone, wire)
+            reading = self.readings.of(zone, wire)
             if status == Status.TIMEOUT:
                 self.stats.answered(zone, reading.outcome, None)
                 self.count_timeout(zone, asked, now, held)
@@ -380,16 +380,6 @@ class Core:
             fans.remove(fan)
         if not fans:
             del self.in_flight[fan.key, asked.texts]
-
-    def reading(self, zone: int, wire: Wire) -> Reading:
-        """How the zone reads this answer; remembered, because most answers of a zone are alike."""
-        readings = self._readings[zone]
-        found = readings.get(wire)
-        if found is None:
-            if len(readings) >= READINGS_MAX:
-                readings.clear()
-            found = readings[wire] = read(self.zones[zone], wire)
-        return found
 
 
 _CORES: weakref.WeakSet[Core] = weakref.WeakSet()

@@ -128,7 +128,7 @@ class Lookup:
         if entry is not None:
             held = unpack(entry, now, wanted)
             for index, (wire, expires) in held.answers.items():
-                self._found[index] = Found(wire, core.reading(index, wire), expires, part.key, True)
+                self._found[index] = Found(wire, core.readings.of(index, wire), expires, part.key, True)
                 core.stats.cache_hit(index)
                 missing &= ~(1 << index)
             for index, texts in held.texts.items():
@@ -227,7 +227,7 @@ class Lookup:
             self._core.count_timeout(zone, asked, monotonic(), answers)
             if answers:
                 self._core.cache.put(fan.key, answers)
-        self._found[zone] = Found(TIMED_OUT, self._core.reading(zone, TIMED_OUT), 0.0, fan.key, False)
+        self._found[zone] = Found(TIMED_OUT, self._core.readings.of(zone, TIMED_OUT), 0.0, fan.key, False)
 
     # ---- early answer ----
 
@@ -298,14 +298,11 @@ class Lookup:
             listed,
             complete and not self._set_aside,
             score,
-            self._answers(pending, now),
+            Answers(core.readings.zones, self.subject.text, self._found, self._texts, self._skipped, now),
             now - self._started,
             expires - now if now < expires < float("inf") else None,
             tuple(core.zones[zone].name for zone in pending),
         )
-
-    def _answers(self, pending: tuple[int, ...], now: float) -> Answers:
-        return Answers(self._core, self.subject.text, self._found, self._texts, self._skipped, pending, now)
 
 
 def score_bounds(zone: Zone) -> tuple[float, float]:

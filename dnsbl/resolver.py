@@ -351,7 +351,7 @@ class Resolver:
             core.cache.hits += 1
             core.stats.clean_hit(wanted)
         text = format_address(key)
-        answers = CachedAnswers(core, text, key, entry, started)
+        answers = CachedAnswers(core.readings, text, key, entry, started)
         return Verdict(text, False, True, 0.0, answers, monotonic() - started, soonest - started)
 
     def _lookup(

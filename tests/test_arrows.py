@@ -46,7 +46,17 @@ MEMBERS = {
     "toml": {"toml_lines", "toml_table"},
     "engine.names": {"engine._qname", "engine.nameservers"},
     "cache": {"cache", "cachefile", "entry"},
-    "resolver": {"resolver", "settings", "core", "lookup", "answers", "stream", "aio", "healthcheck"},
+    "resolver": {
+        "resolver",
+        "settings",
+        "core",
+        "lookup",
+        "answers",
+        "readings",
+        "stream",
+        "aio",
+        "healthcheck",
+    },
     "doctor": {"doctor", "public_resolvers"},
     "policy.rules": {f"policy.{name}" for name in ("rules", "actions", "conditions", "patterns", "protocol")},
 }
