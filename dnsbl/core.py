@@ -319,6 +319,11 @@ class Core:
     def _absorb_answers(
         self, fan: Fan, answers: list[tuple[int, Answer]], asked: Asked, now: float
     ) -> dict[int, Held]:
+        # Recorded first: whose fault a failure is depends on the answers that came with it. One that was too
+        # late was a failure already, and a list that is always late is no better than a silent one.
+        for zone, answer in answers:
+            if answer[0] != Status.TIMEOUT and zone not in asked.timed_out:
+                self.breaker.record(zone, self._set_of(zone), asked.started, now, answer[0])
         held: dict[int, Held] = {}
         for zone, answer in answers:
             status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, _ = answer
@@ -330,7 +335,6 @@ class Core:
                 asked.found[zone] = Found(wire, reading, 0.0, fan.key, False)
                 continue
             self.stats.answered(zone, reading.outcome, latency_us / 1e6)
-            self.breaker.record(zone, self._set_of(zone), asked.started, now, status)
             negative_s = None
             if soa_ttl_s is not None and soa_minimum_s is not None:
                 negative_s = min(soa_ttl_s, soa_minimum_s)
