@@ -105,11 +105,16 @@ class Config:
 
 
 def load(
-    path: Path | str | None = None, env: Mapping[str, str] = os.environ, *, retired: bool = False
+    path: Path | str | None = None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    retired: bool = False,
+    keys: bool = True,
 ) -> Config:
     """Read the configuration: `path`, else the file `$DNSBL_CONFIG` names, else /etc/dnsbl.toml, else none.
 
-    retired: take retired zones too, for who tells of them.
+    retired: take retired zones too, for who tells of them. keys: False reads no key, and a keyed zone has a
+    stand-in for one, for who shows or writes zones and asks none.
     Raises ConfigError, one line with file and line number, where a file that was named is not there or
     cannot be used. A missing /etc/dnsbl.toml gives the curated default.
     """
@@ -119,10 +124,10 @@ def load(
         text = _read(target, MAX_BYTES)
     except OSError as error:
         if named is None and isinstance(error, FileNotFoundError):
-            return parse("", name="default", env=env)
+            return parse("", name="default")
         hint = f", which ${VARIABLE} names" if named and not path else ""
         raise ConfigError(f"{target}{hint}: cannot be read: {error.strerror}", str(target)) from None
-    return parse(text, name=str(target), path=target, env=env, retired=retired)
+    return parse(text, name=str(target), path=target, env=env, retired=retired, keys=keys)
 
 
 def _read(path: Path, limit_bytes: int) -> str:
@@ -144,9 +149,10 @@ def parse(
     path: Path | None = None,
     env: Mapping[str, str] = os.environ,
     retired: bool = False,
+    keys: bool = True,
 ) -> Config:
     """Make a Config from the text of a dnsbl.toml. `name` is how errors call it; `path` places `key_file`s.
-    `retired` as for `load`.
+    `retired` and `keys` as for `load`.
 
     Reads the files that `key_file` and `catalogue` name, and no other. Raises ConfigError.
 
@@ -159,8 +165,8 @@ def parse(
     resolver = _resolver(top.table("resolver") or Table({}, ("resolver",), source))
     catalogue = _catalogue(resolver, source)
     tables = top.tables("zone")
-    keys = _Keys(path.parent if path else Path(), env)
-    zones = [_zone(table, catalogue, keys) for table in tables]
+    key_reader = _Keys(path.parent if path else Path(), env if keys else None)
+    zones = [_zone(table, catalogue, key_reader) for table in tables]
     dead = [row.name for row in catalogue if row.status == "retired"] if retired else []
     built, warnings = _build(catalogue, zones, tables, (*resolver.allow, *dead))
     policy, postfix = top.table("policy"), top.table("postfix")
@@ -169,7 +175,7 @@ def parse(
         resolver=resolver,
         zones=built,
         catalogue=catalogue,
-        warnings=(*catalogue.warnings, *keys.warnings, *warnings),
+        warnings=(*catalogue.warnings, *key_reader.warnings, *warnings),
         policy=policy.values if policy else {},
         tables=tables,
         postfix=postfix.values if postfix else {},
@@ -185,10 +191,10 @@ def _resolver(table: Table) -> ResolverConfig:
     catalogue = table.text("catalogue")
     return ResolverConfig(
         nameservers=_each(table, "nameservers", parse_nameserver),
-        deadline_s=table.number("deadline_s", 0.01, 300),
-        timeout_s=table.number("timeout_s", 0.01, 60),
+        deadline_s=table.number("deadline_s", 0.001, 300),
+        timeout_s=table.number("timeout_s", 0.001, 60),
         tries=table.integer("tries", 1, 100),
-        cache_size=table.integer("cache_size", 1, 100_000_000),
+        cache_size=table.integer("cache_size", 0, 100_000_000),
         ttl_min_s=ttl_min_s,
         ttl_max_s=ttl_max_s,
         reasons=table.flag("reasons"),
@@ -258,7 +264,7 @@ def _zone(table: Table, catalogue: Catalogue, keys: _Keys) -> Zone:
         "filters": None if reply is None else (_filter(table, reply, weight),),
         "codes": codes or None,
         "nameservers": _each(table, "nameservers", parse_nameserver),
-        "timeout_s": table.number("timeout_s", 0.01, 60),
+        "timeout_s": table.number("timeout_s", 0.001, 60),
         "on_error": table.choice("on_error", ("no_opinion", "listed")),
         "daily_limit": table.integer("daily_limit", 1, 10**12),
         "key": keys.read(table),
@@ -297,9 +303,9 @@ def _code(table: Table) -> Code:
 
 
 class _Keys:
-    """Reads the keys of keyed zones. A key is never part of a message."""
+    """Reads the keys of keyed zones, or with env None gives a stand-in. A key is never part of a message."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, env: Mapping[str, str] | None) -> None:
         self.folder = folder
         self.env = env
         self.warnings: list[str] = []
@@ -309,6 +315,8 @@ class _Keys:
         variable, file = table.text("key_env"), table.text("key_file")
         if variable is not None and file is not None:
             raise table.error("key_file", "key_env is given too; give one of the two", file)
+        if self.env is None:
+            return Secret("key") if variable or file else None
         if variable is not None:
             key = self.env.get(variable, "").strip()
             if not key:

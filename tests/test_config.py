@@ -171,8 +171,8 @@ class TestWhichFile:
         ("\nresolver = 1", "2: resolver: 1 is not a table; write it as [resolver]"),
         ("[zone]\nname = 'a'", "1: zone: a table is not an array of tables; write each as [[zone]]"),
         ("[resolver]\ndeadline_s = '3'", "2: deadline_s: '3' is not a number"),
-        ("[resolver]\ndeadline_s = 0", "2: deadline_s: 0 is out of range; give 0.01 to 300"),
-        ("[resolver]\ncache_size = 0", "2: cache_size: 0 is out of range; give 1 to 100000000"),
+        ("[resolver]\ndeadline_s = 0", "2: deadline_s: 0 is out of range; give 0.001 to 300"),
+        ("[resolver]\ncache_size = -1", "2: cache_size: -1 is out of range; give 0 to 100000000"),
         ("[resolver]\ntries = 1.5", "2: tries: 1.5 is not a whole number"),
         ("[resolver]\nreasons = 'no'", "2: reasons: 'no' is not true or false"),
         ("[resolver]\nttl_max_s = 5\nttl_min_s = 6", "3: ttl_min_s: 6 is above ttl_max_s = 5"),
@@ -348,6 +348,11 @@ class TestKeys:
         with pytest.raises(ConfigError) as caught:
             parse(f"[[zone]]\nname = {KEY}.zen.dq.spamhaus.net")
         assert KEY not in str(caught.value) + caught.value.text
+
+    def test_no_key_is_read_for_who_asks_no_zone(self) -> None:
+        text = "[[zone]]\nname = 'bl.example.com'\nkey_file = '/nowhere/key'"
+        (zone,) = parse(text, env={}, keys=False).zones
+        assert zone.masked_name == "***.bl.example.com"
 
     def test_the_environment_of_the_process_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(os.environ, "DQS", KEY)

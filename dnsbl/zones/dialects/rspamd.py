@@ -186,7 +186,7 @@ class _Reader:
         return Test(accepted, self._weight(symbol, rule, is_allow), self.meanings.get(symbol, symbol))
 
     def _weight(self, symbol: str, rule: Value, is_allow: bool) -> float:
-        """The symbol's weight in this text, under its prefix for clients first; else 1, -1 for an allowlist."""
+        """The weight of a symbol in this text, with its prefix for clients first; else 1, or -1."""
         prefixes = rule.get("symbols_prefixes")
         prefix = prefixes.get("from") if prefixes else None
         for name in (f"{prefix.text}_{symbol}", symbol) if prefix else (symbol,):
