@@ -8,6 +8,8 @@
 Importing this package imports neither pycares nor asyncio; both come at first use.
 """
 
+import logging
+
 from dnsbl.errors import (
     ClosedError,
     ConfigError,
@@ -33,3 +35,6 @@ __all__ = [
     "ZoneAnswer",
     "ZoneError",
 ]
+
+# Without a handler Python prints warnings to stderr: whether they are to be seen is the application's choice.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
