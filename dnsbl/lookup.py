@@ -36,7 +36,7 @@ class Part(NamedTuple):
 
 
 def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
-    """The names that this subject means to the zones, and why the zones left out are not asked.
+    """The names that this subject means to the zones, and why zones that take its kind are not asked.
 
     Raises SubjectError where a name would be too long for one of the zones: never answered as clean.
     """
@@ -111,9 +111,11 @@ class Lookup:
                 asked |= part.zones
                 if not self._begin(part):
                     return False
+        takes = core.takes[self.subject.kind]
         for index, zone in enumerate(core.zones):
             if not asked >> index & 1:
-                self._skipped[index] = why or f"{zone.name} takes no {self.subject.kind}"
+                left_out = takes >> index & 1
+                self._skipped[index] = why if left_out else f"{zone.name} takes no {self.subject.kind}"
         if not self._tickets:
             return self._next(waiting=False)
         return self._decide is not None and self.advance()
