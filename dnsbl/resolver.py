@@ -41,13 +41,14 @@ class Resolver:
         those of /etc/resolv.conf, followed when it changes.
     deadline_s: seconds a lookup may take in all (default 3.0; at most 300).
     timeout_s: seconds until an unanswered question is asked again (default 1.0).
-    tries: how often a question is asked at the most; None: as often as fits before the deadline (at most 16).
+    tries: how often a question is asked at the most (1 to 100); None: as often as fits before the deadline.
     cache_size: entries of the answer cache (default 80,000); 0 holds nothing.
     ttl_min_s, ttl_max_s: floor and ceiling of what the cache holds, in seconds (default 0 and 86,400).
     reasons: ask zones that list the subject for their TXT record (default true), for `reason_timeout_s`
         seconds at the most (default 0.5).
     check_private: look up private and other non-public subjects too (default false).
     config: a `dnsbl.config.Config`; what is given here wins over it.
+    allow: names among `zones` that are used although they are retired or unfit, and without a warning.
 
     Raises ZoneError, NameserverError and ConfigError (all ValueError) for what cannot be used. Nothing is
     asked before the first lookup.
@@ -71,6 +72,7 @@ class Resolver:
         reason_timeout_s: float | None = None,
         check_private: bool | None = None,
         config: Config | None = None,
+        allow: Iterable[str] = (),
     ) -> None:
         given = {
             "nameservers": nameservers, "deadline_s": deadline_s, "timeout_s": timeout_s, "tries": tries,
@@ -80,7 +82,7 @@ class Resolver:
         values: dict[str, Any] = config.resolver.given() if config is not None else {}
         values |= {name: value for name, value in given.items() if value is not None}
         self._core = Core(
-            chosen_zones(zones, config),
+            chosen_zones(zones, config, allow),
             checked_nameservers(values.get("nameservers")),
             checked_settings(values),
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from dnsbl.cache import TtlRules
+from dnsbl.cache import MAX_TTL_S, TtlRules
 from dnsbl.engine.nameservers import parse_nameserver
-from dnsbl.errors import ConfigError, NameserverError
+from dnsbl.errors import ConfigError, NameserverError, ZoneError
 from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ CACHE_SIZE: Final = 80_000
 """Entries; at most 600 bytes each for a clean address and six zones. The tables of Python's dicts double just
 below 2^n / 3 * 2 entries, so that 100,000 would take 650."""
 MAX_NAMESERVERS: Final = 8
+MAX_ZONES: Final = 64
 
 _Number = TypeVar("_Number", int, float)
 
@@ -55,13 +57,21 @@ def checked_settings(values: Mapping[str, Any]) -> Settings:
         reason_timeout_s=number("reason_timeout_s", REASON_TIMEOUT_S, 0.0, 60.0),
         check_private=bool(values.get("check_private", False)),
         cache_size=number("cache_size", CACHE_SIZE, 0, 100_000_000),
-        ttl_rules=TtlRules(float(values.get("ttl_min_s", 0.0)), float(values.get("ttl_max_s", 86_400.0))),
+        ttl_rules=TtlRules(
+            number("ttl_min_s", 0.0, 0.0, MAX_TTL_S), number("ttl_max_s", 86_400.0, 0.0, MAX_TTL_S)
+        ),
     )
 
 
-def chosen_zones(zones: Iterable[str | Zone] | None, config: Config | None) -> tuple[Zone, ...]:
+def chosen_zones(
+    zones: Iterable[str | Zone] | None, config: Config | None, allow: Iterable[str] = ()
+) -> tuple[Zone, ...]:
+    """The zones given, else the configuration's, else the curated ones; see `Resolver` for `allow`.
+
+    Raises ZoneError and, for a zone's own nameservers, NameserverError.
+    """
     if zones is None and config is not None and config.zones:
-        return config.zones
+        return _checked_zones(config.zones)
     from dnsbl.zones import catalogue
 
     rows = config.catalogue if config is not None else catalogue.load()
@@ -69,10 +79,29 @@ def chosen_zones(zones: Iterable[str | Zone] | None, config: Config | None) -> t
         return rows.default()
     if isinstance(zones, str):
         zones = [zones]
-    built, warnings = rows.build(zones)
+    allowed = (allow,) if isinstance(allow, str) else tuple(allow)
+    if config is not None:
+        allowed += config.resolver.allow
+    built, warnings = rows.build(zones, allow=allowed)
     for warning in warnings:
         log.warning("%s", warning)
-    return built
+    return _checked_zones(built)
+
+
+def _checked_zones(zones: tuple[Zone, ...]) -> tuple[Zone, ...]:
+    if not 1 <= len(zones) <= MAX_ZONES:
+        raise ZoneError(
+            f"{len(zones) or 'no'} zones: give 1 to {MAX_ZONES}, or None for the curated ones",
+            ", ".join(zone.name for zone in zones)[:80],
+        )
+    return tuple(_with_nameservers(zone) if zone.nameservers else zone for zone in zones)
+
+
+def _with_nameservers(zone: Zone) -> Zone:
+    try:
+        return replace(zone, nameservers=checked_nameservers(zone.nameservers) or ())
+    except NameserverError as error:
+        raise NameserverError(f"zone {zone.name}: {error}", error.text) from None
 
 
 def checked_nameservers(given: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -90,6 +119,9 @@ def checked_nameservers(given: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def checked_number(name: str, value: _Number, low: _Number, high: _Number) -> _Number:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(f"{name} = {value!r}: give a number from {low:g} to {high:g}", str(value))
+    """`value`, from `low` to `high`; a whole number where these are `int`. Raises ConfigError."""
+    kinds = int if isinstance(low, int) else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        kind = "whole number" if kinds is int else "number"
+        raise ConfigError(f"{name} = {value!r}: give a {kind} from {low:g} to {high:g}", str(value))
     return value

@@ -18,7 +18,7 @@ GRACE_S = 0.05
 
 
 def resolver_for(server: DnsblServer, *zones: str | Zone, **settings: Any) -> Resolver:
-    """A resolver that asks `server` only. The deadline is short, but never what a healthy lookup waits for."""
+    """A resolver that asks `server` only; its deadline is short, but no healthy lookup waits for it."""
     settings.setdefault("deadline_s", 2.0)
     return Resolver(zones, [server.nameserver], **settings)
 
