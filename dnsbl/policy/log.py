@@ -2,8 +2,8 @@ r"""The daemon's log: one line per decision, and what an operator must know, as 
 
 A line never holds a control character, whatever Postfix or a list sent, and a value never looks like two
 (`instance=1 score=0` as an instance is written `instance=1?score=0`). Writing never stops the daemon: a
-reader that does not read costs lines, which are counted, and not mail. Lines are written together, at most
-`DELAY_S` after they came about.
+reader that does not read costs lines, which are counted, and not mail. Decisions are written together, at
+most `DELAY_S` after they were made.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ class Log:
             self._add(json.dumps({"time": self._time(), "event": level, "message": message}))
         else:
             self._add(f"{self._time()}{level}: {message}")
+        self.flush()
 
     def _text_decision(self, record: Record) -> str:
         score = "-" if record.score is None else f"{record.score:g}"

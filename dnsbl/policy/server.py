@@ -103,8 +103,8 @@ class Server:
             self.log.info(f"listening on {listener.name}")
         if self._settings.metrics is not None:
             self._start_metrics()
-        self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        self._loop.add_signal_handler(signal.SIGINT, self._stop.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         self._sweep()
         self._feed_watchdog()
@@ -137,6 +137,16 @@ class Server:
                 await asyncio.sleep(0)
         for resolver in (self._resolver, *self._retired):
             await resolver.aclose()
+        self._ignore_signals()
+
+    def _ignore_signals(self) -> None:
+        """All is answered: a second SIGTERM, as the interpreter ends, must not look like a failure."""
+        numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        for number in numbers:
+            self._loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _start_metrics(self) -> None:
         from dnsbl.policy.metrics import MetricsServer

@@ -14,9 +14,10 @@ Reads the configuration file, and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from dnsbl.config import Config, load
 from dnsbl.errors import ConfigError
@@ -28,6 +29,8 @@ from dnsbl.zones.zone import Zone
 SERVER_KEYS: Final = (
     "listen", "socket_mode", "socket_group", "idle_timeout_s", "read_timeout_s", "max_connections", "metrics",
 )  # fmt: skip
+
+T = TypeVar("T")
 
 DEFAULT_LISTEN: Final = "127.0.0.1:10040"
 DEFAULT_MODE: Final = 0o660
@@ -75,19 +78,21 @@ def load_settings(options: Options) -> Settings:
     if options.zones:
         zones, _ = config.catalogue.build(options.zones)
     rules = dict(config.policy) | ({"dry_run": True} if options.dry_run else {})
-    listen = options.listen or table.texts("listen") or (DEFAULT_LISTEN,)
-    metrics = options.metrics or table.text("metrics")
+    listen = tuple(_address(table, "listen", text, parse_listen) for text in table.texts("listen") or ())
+    metrics = table.text("metrics")
+    in_file = _address(table, "metrics", metrics, parse_tcp) if metrics else None
+    given = tuple(_option("--listen", text, parse_listen) for text in options.listen)
     return Settings(
         config=config,
         policy=compile_rules(rules, config.source, [zone.name for zone in zones]),
         zones=zones,
-        listen=tuple(_listen(table, text) for text in listen),
+        listen=given or listen or (parse_listen(DEFAULT_LISTEN),),
         socket_mode=_mode(table),
         socket_group=table.text("socket_group") or "",
         idle_timeout_s=_seconds(table, "idle_timeout_s", IDLE_TIMEOUT_S),
         read_timeout_s=_seconds(table, "read_timeout_s", READ_TIMEOUT_S),
         max_connections=table.integer("max_connections", 1, 100_000) or MAX_CONNECTIONS,
-        metrics=_metrics(table, metrics) if metrics else None,
+        metrics=_option("--metrics", options.metrics, parse_tcp) if options.metrics else in_file,
     )
 
 
@@ -96,26 +101,18 @@ def _seconds(table: Table, key: str, default: float) -> float:
     return default if value is None else value
 
 
-def _listen(table: Table, text: str) -> TcpAddress | UnixAddress:
+def _address(table: Table, key: str, text: str, parse: Callable[[str], T]) -> T:
     try:
-        return parse_listen(text)
+        return parse(text)
     except ValueError as error:
-        raise _error(table, "listen", error, text) from None
+        raise table.error(key, str(error), text) from None
 
 
-def _metrics(table: Table, text: str) -> TcpAddress:
+def _option(name: str, text: str, parse: Callable[[str], T]) -> T:
     try:
-        return parse_tcp(text)
+        return parse(text)
     except ValueError as error:
-        raise _error(table, "metrics", error, text) from None
-
-
-def _error(table: Table, key: str, error: ValueError, text: str) -> ConfigError:
-    """Blames the file only for what is in it: the text may be the command line's."""
-    value = table.values.get(key, ())
-    if text == value or text in value:
-        return table.error(key, str(error), text)
-    return ConfigError(f"--{key}: {error}", text)
+        raise ConfigError(f"{name}: {error}", text) from None
 
 
 def _mode(table: Table) -> int:

@@ -15,7 +15,7 @@ from typing import Self
 
 START_S = 15.0
 STOP_S = 10.0
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 class Policyd:
@@ -67,7 +67,7 @@ class Policyd:
 
     @property
     def address(self) -> str:
-        return self.log().rpartition("listening on ")[2].split()[0]
+        return self.log().rpartition("listening on ")[2].split()[0].rstrip('"}')
 
     @property
     def port(self) -> int:
