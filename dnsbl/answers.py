@@ -14,6 +14,7 @@ from dnsbl.engine._qname import join_name, reverse_name
 from dnsbl.model import Evidence, Outcome, ZoneAnswer
 from dnsbl.readings import Readings
 from dnsbl.zones.reason import clean_text
+from dnsbl.zones.secret import Secret
 from dnsbl.zones.zone import Zone
 
 _RCODES: Final = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
@@ -57,7 +58,7 @@ class Answers:
             codes=reading.codes,
             meanings=reading.meanings,
             score=reading.score,
-            reason=reason_text(self._texts.get(index, ())) if listed else None,
+            reason=reason_text(self._texts.get(index, ()), zone) if listed else None,
             detail=reading.detail,
             delist_url=zone.delist_link(self._text) if reading.positive else None,
             ttl_s=round(ttl_s, 3) if ttl_s > 0 else None,
@@ -107,6 +108,9 @@ def query_name(key: Key, zone: str) -> str:
     return reverse_name(key, zone) if isinstance(key, bytes) else join_name(key, zone)
 
 
-def reason_text(texts: tuple[bytes, ...]) -> str | None:
-    """The TXT records as one clean line, in a stable order; None without any."""
-    return " / ".join(filter(None, map(clean_text, texts))) or None
+def reason_text(texts: tuple[bytes, ...], zone: Zone) -> str | None:
+    """The TXT records as one clean line, in a stable order and without the zone's key; None without any."""
+    text = " / ".join(filter(None, map(clean_text, texts)))
+    if isinstance(zone.key, Secret):
+        text = zone.key.mask_in(text)
+    return text or None

@@ -38,6 +38,10 @@ class Secret:
         """The key itself; only for the name that goes to the engine."""
         return self._value
 
+    def mask_in(self, text: str) -> str:
+        """`text` with this key, in any case of letters, replaced by `***`: a list may send it back."""
+        return re.sub(re.escape(self._value), MASK, text, flags=re.IGNORECASE)
+
     def __repr__(self) -> str:
         return MASK
 

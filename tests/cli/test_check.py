@@ -332,12 +332,13 @@ def test_a_key_is_never_shown(
     options: list[str],
     fault: Handler | None,
 ) -> None:
+    """The list puts the key into its reason too, as a name it was asked under has it."""
     key = "k3yk3yk3yk3yk3yk3yk3yk3yk3"
     monkeypatch.setenv("LIST_KEY", key)
     config = tmp_path / "dnsbl.toml"
     config.write_text('[[zone]]\nname = "zen.dq.spamhaus.net"\nkey_env = "LIST_KEY"\n')
     zone = dnsbl_server.zone(f"{key}.zen.dq.spamhaus.net")
-    zone.list("192.0.2.99", txt="seen in a trap")
+    zone.list("192.0.2.99", txt=f"see https://example.com/{key}/192.0.2.99")
     if fault:
         zone.fault(fault)
     ended = check(f"--config={config}", *options, "192.0.2.99", "192.0.2.999", zones=())
