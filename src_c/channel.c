@@ -131,7 +131,7 @@ static void close_channel(dnsbl_loop *loop, channel *ch)
 static bool worn_out(const channel *ch, uint64_t now)
 {
     return ch->in_flight >= CHANNEL_IN_FLIGHT_MAX ||
-           ch->queries >= CHANNEL_QUERIES_MAX ||
+           (ch->queries >= CHANNEL_QUERIES_MAX && !ch->server->loopback) ||
            (ch->in_flight > 0 && now - ch->busy_since > CHANNEL_BUSY_MAX);
 }
 
@@ -143,6 +143,35 @@ channel *dnsbl_channel_of(dnsbl_loop *loop, server *srv, uint64_t now)
     return open_channel(loop, srv);
 }
 
+/* Until when somebody listens to one of its tries: a lookup that joined may have made it later. */
+static uint64_t needed_until(const channel *ch)
+{
+    uint64_t until = 0;
+    for (const query *q = ch->sent; q != NULL; q = q->next_sent)
+        if (!q->fan->slots[q->slot].answered && q->fan->listen_until > until)
+            until = q->fan->listen_until;
+    return until;
+}
+
+static bool overdue(channel *ch, uint64_t now)
+{
+    if (ch->in_flight == 0 || now < ch->needed_until)
+        return false;
+    ch->needed_until = needed_until(ch);
+    return now >= ch->needed_until;
+}
+
+/* c-ares closes used-up sockets only together with its own timeouts: so when there is nothing to time out. */
+static void close_used_up(dnsbl_loop *loop, channel *ch)
+{
+    loop->current = ch;
+    if (loop->cares.process_fds != NULL)
+        loop->cares.process_fds(ch->ares, NULL, 0, 0);
+    else
+        loop->cares.process_fd(ch->ares, -1, -1);
+    loop->current = NULL;
+}
+
 static void sweep_server(dnsbl_loop *loop, server *srv, uint64_t now)
 {
     int count = 0;
@@ -150,13 +179,14 @@ static void sweep_server(dnsbl_loop *loop, server *srv, uint64_t now)
         channel *ch = *at;
         bool newest = count++ == 0;
         bool idle = ch->in_flight == 0;
-        bool overdue = !idle && now >= ch->needed_until;
-        if (overdue || (idle && !newest) || count > CHANNELS_MAX) {
+        if (overdue(ch, now) || (idle && !newest) || count > CHANNELS_MAX) {
             *at = ch->older;
             close_channel(loop, ch);
-        } else {
-            at = &ch->older;
+            continue;
         }
+        if (idle && !srv->loopback)
+            close_used_up(loop, ch);
+        at = &ch->older;
     }
 }
 
@@ -165,6 +195,7 @@ void dnsbl_channel_sweep(dnsbl_loop *loop, uint64_t now)
     if (now < loop->next_sweep)
         return;
     loop->next_sweep = now + SWEEP_EVERY;
+    loop->sweep_wanted = loop->in_flight > 0;
     for (int i = dnsbl_servers_count(loop); i-- > 0;)
         sweep_server(loop, loop->servers[i], now);
 }

@@ -155,9 +155,9 @@ void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *reco
             settle_without_answer(loop, fan, s, now);
         else
             ask_again_at(loop, fan, s, now + MALFORMED_RETRY * (1u + q->slot));
-    } else {
+    } else if (q->server == s->last_server) {
         ask_again_at(loop, fan, s, another_server(loop, s) ? now : now + UNREACHABLE_RETRY);
-    }
+    } /* else a later try is on its way to another server, and has its own time */
 }
 
 /* ---- time ---- */
@@ -190,7 +190,7 @@ static void ask(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
         return;
     }
     s->next_try = now + s->timeout_ns;
-    if (s->waiting == 0)
+    if (s->waiting == 0 && loop->in_flight < DNSBL_FANOUT_MAX_IN_FLIGHT)
         dnsbl_transport_try(loop, fan, index, now);
 }
 

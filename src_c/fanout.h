@@ -32,7 +32,8 @@ enum {
     DNSBL_FANOUT_MAX_SET = 8,         /* nameservers in one set */
     DNSBL_FANOUT_MAX_SETS = 256,      /* distinct sets of nameservers */
     DNSBL_FANOUT_MAX_TRIES = 65535,   /* tries for one question, however long the deadline */
-    DNSBL_FANOUT_MAX_IN_FLIGHT = 32768 /* tries in flight; beyond it new questions end as TIMEOUT */
+    DNSBL_FANOUT_MAX_IN_FLIGHT = 32768 /* tries in flight; beyond it new questions end as TIMEOUT, and open
+                                          ones are not asked again */
 };
 
 /* How a question ended; the numbers are those of dnsbl.model.Status. */

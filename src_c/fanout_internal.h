@@ -14,14 +14,14 @@
 #define DNSBL_S ((uint64_t)1000000000)
 
 /* c-ares' statuses that are looked at (ares.h of 1.34). */
-enum { ARES_EBADRESP = 10, ARES_EDESTRUCTION = 16, ARES_ECANCELLED = 24 };
+enum { ARES_EBADRESP = 10, ARES_ETIMEOUT = 12, ARES_EDESTRUCTION = 16, ARES_ECANCELLED = 24 };
 
 enum {
     RETIRED_MAX = 8192,
     SERVERS_MAX = 256,
     CHANNELS_MAX = 8,             /* channels of one nameserver, the newest takes the queries */
     CHANNEL_IN_FLIGHT_MAX = 8192, /* far from the 65,536 ids, so that c-ares finds a free one quickly */
-    CHANNEL_QUERIES_MAX = 65536,  /* then a new one, so that used-up sockets are closed */
+    CHANNEL_QUERIES_MAX = 16384,  /* to another host; then a new one, so that used-up sockets are closed */
     SERVER_FAILURES_DOWN = 3,     /* unanswered tries in a row, with no answer to anybody between */
     FRESH_MAX = 100               /* rbldnsd's socket buffer holds 157 small datagrams, Linux' default 256 */
 };
@@ -35,7 +35,8 @@ typedef struct channel {
     int in_flight;
     int queries;
     uint64_t busy_since;   /* when in_flight last rose from 0 */
-    uint64_t needed_until; /* nobody listens to any of its tries after this */
+    uint64_t needed_until; /* not to be closed before; may have grown since, see its queries' fans */
+    struct query *sent;    /* all in flight, the last first */
 } channel;
 
 /* Queries in the order they were made. */
@@ -49,6 +50,7 @@ typedef struct server {
     bool loopback;
     int failures;       /* tries in a row without an answer, since the last answer to anybody */
     uint64_t probe_at;  /* when down: the next time it is asked again */
+    bool went_down;     /* since the last pump */
     channel *channels;  /* newest first */
     query_list fresh;   /* on their way for less than FRESH_NS */
     query_list waiting; /* for room among the fresh */
@@ -117,6 +119,7 @@ typedef struct query {
     uint64_t sent;
     struct query *before, *after; /* on one of its server's lists */
     query_list *on;
+    struct query *next_sent, **sent_at; /* on its channel's list, once sent */
     uint8_t slot;
     uint8_t server; /* index into the slot's set */
 } query;
@@ -151,6 +154,7 @@ struct dnsbl_loop {
     dnsbl_waiter *to_wake[64]; /* waiters with something new since the last flush */
     int to_wake_count;
     uint64_t next_sweep;
+    bool sweep_wanted; /* something was sent since the last sweep that found nothing in flight */
     uint64_t next_pump; /* when a waiting try may get room without an answer; UINT64_MAX: none waits */
 };
 

@@ -75,7 +75,7 @@ dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter
 static int poll_timeout_ms(const dnsbl_loop *loop, uint64_t now)
 {
     uint64_t until = loop->heap_count > 0 ? loop->heap[0]->due : UINT64_MAX;
-    if (loop->in_flight > 0 && loop->next_sweep < until)
+    if (loop->sweep_wanted && loop->next_sweep < until)
         until = loop->next_sweep;
     if (loop->next_pump < until)
         until = loop->next_pump;

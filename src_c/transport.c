@@ -18,8 +18,10 @@ static bool is_down(const server *srv)
 
 static void failed(server *srv, uint64_t now)
 {
-    if (srv->failures < SERVER_FAILURES_DOWN && ++srv->failures == SERVER_FAILURES_DOWN)
-        srv->probe_at = now + PROBE_EVERY;
+    if (srv->failures == SERVER_FAILURES_DOWN || ++srv->failures < SERVER_FAILURES_DOWN)
+        return;
+    srv->probe_at = now + PROBE_EVERY;
+    srv->went_down = true;
 }
 
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now)
@@ -73,11 +75,11 @@ static void on_answer(void *arg, int status, size_t timeouts, const void *record
     dnsbl_loop *loop = q->loop;
     uint64_t now = dnsbl_fanout_now();
     q->channel->in_flight--;
-    server *srv = q->channel->server;
+    *q->sent_at = q->next_sent;
+    if (q->next_sent != NULL)
+        q->next_sent->sent_at = q->sent_at;
     if (record != NULL)
-        srv->failures = 0;
-    else if (status != ARES_EDESTRUCTION && status != ARES_ECANCELLED && status != ARES_EBADRESP)
-        failed(srv, now);
+        q->channel->server->failures = 0;
     dnsbl_fanout_ended(loop, q, status, record, now);
     drop(q);
 }
@@ -94,18 +96,50 @@ static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
     q->channel = ch;
     q->sent = now;
     append(&srv->fresh, q);
+    q->next_sent = ch->sent;
+    q->sent_at = &ch->sent;
+    if (ch->sent != NULL)
+        ch->sent->sent_at = &q->next_sent;
+    ch->sent = q;
     if (ch->in_flight++ == 0)
         ch->busy_since = now;
     ch->queries++;
     if (ch->needed_until < q->fan->listen_until)
         ch->needed_until = q->fan->listen_until;
+    loop->sweep_wanted = true;
     loop->current = ch;
     loop->cares.query_dnsrec(ch->ares, s->name, CLASS_IN, s->type, on_answer, q, NULL);
     loop->current = NULL;
 }
 
+static bool is_down_but_not_all(const server_set *set, const server *srv)
+{
+    for (int i = 0; is_down(srv) && i < set->count; i++)
+        if (!is_down(set->servers[i]))
+            return true;
+    return false;
+}
+
+/* What waits for a server that went down is for the others, where there are any that are not. */
+static void give_back(dnsbl_loop *loop, server *srv, uint64_t now)
+{
+    srv->went_down = false;
+    for (query *q = srv->waiting.first, *next; q != NULL; q = next) {
+        next = q->after;
+        slot *s = &q->fan->slots[q->slot];
+        if (!is_down_but_not_all(&loop->sets[s->set], srv))
+            continue;
+        s->waiting--;
+        s->tries--;
+        dnsbl_fanout_ended(loop, q, ARES_ETIMEOUT, NULL, now);
+        drop(q);
+    }
+}
+
 static void pump_server(dnsbl_loop *loop, server *srv, uint64_t now)
 {
+    if (srv->went_down)
+        give_back(loop, srv, now);
     while (srv->waiting.first != NULL && has_room(srv, now)) {
         query *q = srv->waiting.first;
         slot *s = &q->fan->slots[q->slot];
@@ -179,20 +213,22 @@ static int choose_server(const server_set *set, const slot *s)
 
 bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
 {
-    const slot *s = &fan->slots[index];
+    slot *s = &fan->slots[index];
     const server_set *set = &loop->sets[s->set];
     bool first = s->tries == 0;
     int chosen = choose_server(set, s);
     bool sent = send_query(loop, fan, index, chosen, now);
+    uint16_t tries = s->tries;
     /* A better server that was down is asked as well, now and then, so that it is used again soon
-     * after it is back; nobody waits for it. */
+     * after it is back; nobody waits for it, and it is none of the tries. */
     for (int at = 0; first && at < chosen; at++) {
         server *srv = set->servers[at];
         if (now < srv->probe_at || s->answered)
             continue;
         srv->probe_at = now + PROBE_EVERY;
         sent |= send_query(loop, fan, index, at, now);
-        fan->slots[index].last_server = (uint8_t)chosen;
+        s->last_server = (uint8_t)chosen;
+        s->tries = tries;
     }
     return sent;
 }
