@@ -7,7 +7,8 @@
 
 #define CHECK_SHOWN 20 /* the rest is only counted */
 
-static atomic_int check_failures;
+/* One count for all files of a test, though each includes this. */
+__attribute__((weak)) atomic_int check_failures;
 
 #define CHECK(condition, ...)                                        \
     do {                                                             \
@@ -21,7 +22,7 @@ static atomic_int check_failures;
     } while (0)
 
 /* The exit code of main: what failed, told in one line. */
-static int check_result(const char *name) {
+static inline int check_result(const char *name) {
     int failures = atomic_load(&check_failures);
     printf("%s: %s, %d failed\n", name, failures == 0 ? "ok" : "FAILED", failures);
     return failures != 0;

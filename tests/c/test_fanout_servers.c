@@ -1,0 +1,246 @@
+/* Several nameservers, over a scripted c-ares: which one is asked next, and when one counts as down. */
+#include "fanout.h"
+
+#include <unistd.h>
+
+#include "check.h"
+#include "scene.h"
+
+static const stand_in_record servfail = {.rcode = 2}, refused = {.rcode = 5};
+static stand_in_record listed;
+
+/* A fan of one question is answered by this server. */
+static void check_answered_by(const scene *s, int server, int timeout_ms, const char *when)
+{
+    dnsbl_fan *fan = scene_fan(s, 1, timeout_ms, 0);
+    const dnsbl_answer *answer = scene_answer(s, fan, 8000);
+    CHECK(answer != NULL && answer->status == DNSBL_STATUS_OK && answer->server == server, "%s", when);
+    dnsbl_fan_release(fan);
+}
+
+static void test_over_to_the_next_and_back(void)
+{
+    scene s = scene_start(2, true);
+    stand_in_do(s.ares, 1, SI_REPLY, &listed, 0);
+    dnsbl_fan *fan = scene_fan(&s, 3, 50, 0);
+    const dnsbl_answer *answer = scene_answer(&s, fan, 8000);
+    CHECK(answer != NULL && answer->server == 1 && dnsbl_fan_finished(fan), "not answered by the second");
+    CHECK(answer->latency_us >= 50000, "answered after %u us: the first was not waited for", answer->latency_us);
+    CHECK(stand_in_asked(s.ares, 0) == 3 && stand_in_asked(s.ares, 1) == 3, "asked once each");
+    dnsbl_fan_release(fan);
+    /* Three tries unanswered: it is down and left out, */
+    check_answered_by(&s, 1, 5000, "while the first is down");
+    CHECK(stand_in_asked(s.ares, 0) == 3, "asked though down");
+    /* but for a probe now and then, which nobody waits for. */
+    clock_advance_ms(1100);
+    check_answered_by(&s, 1, 5000, "while the first is probed");
+    check_answered_by(&s, 1, 5000, "between two probes");
+    CHECK(stand_in_asked(s.ares, 0) == 4, "probed %d times", stand_in_asked(s.ares, 0) - 3);
+    stand_in_do(s.ares, 0, SI_REPLY, &listed, 0);
+    clock_advance_ms(1100);
+    fan = scene_fan(&s, 1, 5000, 0);
+    CHECK(scene_answer(&s, fan, 8000) != NULL, "answered by either");
+    dnsbl_fan_release(fan);
+    while (stand_in_asked(s.ares, 0) < 5 || !stand_in_nth(s.ares, stand_in_counted(s.ares).asked - 1).ended)
+        usleep(500);
+    check_answered_by(&s, 0, 5000, "when the first is back");
+    /* Now the other way round. */
+    stand_in_do(s.ares, 0, SI_HOLD, NULL, 0);
+    check_answered_by(&s, 1, 50, "when the first is silent again");
+    scene_end(&s);
+}
+
+static void test_a_probe_is_not_one_of_the_tries(void)
+{
+    scene s = scene_start(2, true);
+    stand_in_do(s.ares, 1, SI_REPLY, &listed, 0);
+    dnsbl_fan *fan = scene_fan(&s, 3, 50, 0);
+    CHECK(scene_answer(&s, fan, 8000) != NULL, "not answered");
+    dnsbl_fan_release(fan);
+    stand_in_do(s.ares, 1, SI_HOLD, NULL, 0);
+    clock_advance_ms(1100);
+    int before = stand_in_asked(s.ares, 1);
+    fan = scene_fan(&s, 1, 50, 2);
+    CHECK(scene_answer(&s, fan, 400)->status == DNSBL_STATUS_TIMEOUT, "answered");
+    CHECK(stand_in_asked(s.ares, 0) == 4, "%d probes", stand_in_asked(s.ares, 0) - 3);
+    CHECK(stand_in_asked(s.ares, 1) - before == 2, "%d tries", stand_in_asked(s.ares, 1) - before);
+    dnsbl_fan_release(fan);
+    scene_end(&s);
+}
+
+static void test_error_rcodes(void)
+{
+    const struct {
+        const stand_in_record *record;
+        int tries, status, asked[2];
+        bool second_listed;
+    } cases[] = {
+        {&servfail, 0, DNSBL_STATUS_OK, {1, 1}, true},
+        {&refused, 0, DNSBL_STATUS_OK, {1, 1}, true},
+        {&servfail, 0, DNSBL_STATUS_RCODE, {1, 1}, false},
+        {&refused, 0, DNSBL_STATUS_REFUSED, {1, 1}, false},
+        {&servfail, 1, DNSBL_STATUS_RCODE, {1, 0}, true}, /* no try left for the second */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        scene s = scene_start(2, true);
+        stand_in_do(s.ares, 0, SI_REPLY, cases[i].record, 3);
+        stand_in_do(s.ares, 1, SI_REPLY, cases[i].second_listed ? &listed : cases[i].record, 0);
+        dnsbl_fan *fan = scene_fan(&s, 1, 5000, cases[i].tries);
+        uint64_t began = dnsbl_fanout_now();
+        const dnsbl_answer *answer = scene_answer(&s, fan, 8000);
+        CHECK(answer->status == cases[i].status, "case %zu: status %d", i, answer->status);
+        CHECK(answer->server == (cases[i].asked[1] ? 1 : 0), "case %zu: by %d", i, answer->server);
+        CHECK(dnsbl_fanout_now() - began < 4000 * MS, "case %zu: waited for a timeout", i);
+        for (int j = 0; j < 2; j++)
+            CHECK(stand_in_asked(s.ares, j) == cases[i].asked[j], "case %zu: server %d", i, j);
+        dnsbl_fan_release(fan);
+        scene_end(&s);
+    }
+}
+
+/* One says SERVFAIL, the other nothing: that is a SERVFAIL once the other had its time. */
+static void test_error_rcode_and_silence(void)
+{
+    scene s = scene_start(2, true);
+    stand_in_do(s.ares, 0, SI_REPLY, &servfail, 3);
+    dnsbl_fan *fan = scene_fan(&s, 1, 60, 0);
+    const dnsbl_answer *answer = scene_answer(&s, fan, 8000);
+    CHECK(answer->status == DNSBL_STATUS_RCODE && answer->rcode == 2 && answer->server == 0, "%d", answer->status);
+    CHECK(answer->latency_us >= 60000, "after %u us", answer->latency_us);
+    dnsbl_fan_release(fan);
+    scene_end(&s);
+}
+
+static void test_nonsense(void)
+{
+    scene s = scene_start(1, true);
+    stand_in_do(s.ares, 0, SI_REPLY, NULL, SI_EBADRESP);
+    dnsbl_fan *fan = scene_fan(&s, 1, 5000, 0);
+    const dnsbl_answer *answer = scene_answer(&s, fan, 8000);
+    CHECK(answer->status == DNSBL_STATUS_MALFORMED && answer->rcode == -1, "status %d", answer->status);
+    CHECK(stand_in_asked(s.ares, 0) == 3, "asked %d times", stand_in_asked(s.ares, 0));
+    dnsbl_fan_release(fan);
+
+    stand_in_do(s.ares, 0, SI_HOLD, NULL, 0);
+    fan = scene_fan(&s, 1, 5000, 0);
+    dnsbl_ticket *ticket = scene_ask(&s, fan, 8000, 0, false);
+    for (int i = 3; i < 6; i++) { /* twice nonsense, then an answer */
+        CHECK(stand_in_wait_asked(s.ares, i + 1), "not asked again");
+        CHECK(stand_in_end(s.ares, i, i < 5 ? NULL : &listed, i < 5 ? SI_EBADRESP : 0), "query %d", i);
+    }
+    CHECK(scene_wait(&s, ticket) && dnsbl_fan_answer(fan, 0)->status == DNSBL_STATUS_OK, "not recovered");
+    dnsbl_ticket_release(ticket);
+    dnsbl_fan_release(fan);
+    scene_end(&s);
+}
+
+static void test_refused_connections(void)
+{
+    scene s = scene_start(2, true);
+    stand_in_do(s.ares, 0, SI_REPLY, NULL, SI_ECONNREFUSED);
+    stand_in_do(s.ares, 1, SI_REPLY, &listed, 0);
+    uint64_t began = dnsbl_fanout_now();
+    check_answered_by(&s, 1, 5000, "the next at once");
+    check_answered_by(&s, 1, 5000, "the next at once");
+    CHECK(stand_in_asked(s.ares, 0) == 2, "down after two failures");
+    check_answered_by(&s, 1, 5000, "the next at once");
+    CHECK(stand_in_asked(s.ares, 0) == 3, "down after two failures");
+    check_answered_by(&s, 1, 5000, "without the first");
+    CHECK(stand_in_asked(s.ares, 0) == 3, "not down after three failures");
+    CHECK(dnsbl_fanout_now() - began < 4000 * MS, "waited for a timeout");
+    scene_end(&s);
+
+    s = scene_start(1, true);
+    stand_in_do(s.ares, 0, SI_REPLY, NULL, SI_ECONNREFUSED);
+    dnsbl_fan *fan = scene_fan(&s, 2, 5000, 0);
+    CHECK(scene_answer(&s, fan, 600)->status == DNSBL_STATUS_TIMEOUT, "answered");
+    int asked = stand_in_asked(s.ares, 0);
+    CHECK(asked >= 2 * 2 && asked <= 2 * 3, "every 250 ms, not %d times", asked);
+    dnsbl_fan_release(fan);
+    scene_end(&s);
+}
+
+/* The first fails late, when the second has been asked already: that one gets its full time. */
+static void test_late_failure_of_an_earlier_try(void)
+{
+    scene s = scene_start(2, true);
+    dnsbl_fan *fan = scene_fan(&s, 1, 600, 0);
+    dnsbl_ticket *ticket = scene_ask(&s, fan, 20000, 0, false);
+    CHECK(stand_in_wait_asked(s.ares, 2), "the second was not asked");
+    CHECK(stand_in_end(s.ares, 0, NULL, SI_ECONNREFUSED), "ended already");
+    CHECK(stand_in_wait_asked(s.ares, 3), "not asked again");
+    uint64_t between = stand_in_nth(s.ares, 2).at - stand_in_nth(s.ares, 1).at;
+    CHECK(between >= 600 * MS, "the second had %llu ms", (unsigned long long)(between / MS));
+    dnsbl_ticket_abandon(ticket);
+    dnsbl_ticket_release(ticket);
+    dnsbl_fan_release(fan);
+    scene_end(&s);
+}
+
+/* A burst stands before a server that turns out to be dead: it is not lost on it. */
+static void burst_at_a_dead_server(int tries, int lost)
+{
+    enum { FANS = 20, COUNT = 50 };
+    dnsbl_fan *fans[FANS];
+    dnsbl_ticket *tickets[FANS];
+    scene s = scene_start(2, true);
+    stand_in_do(s.ares, 1, SI_REPLY, &listed, 0);
+    for (int i = 0; i < FANS; i++) {
+        fans[i] = scene_fan(&s, COUNT, 90, tries);
+        tickets[i] = scene_ask(&s, fans[i], 600, 0, false);
+    }
+    int open = 0;
+    for (int i = 0; i < FANS; i++) {
+        CHECK(scene_wait(&s, tickets[i]), "no end");
+        for (int j = 0; j < COUNT; j++)
+            open += dnsbl_fan_answer(fans[i], j)->status != DNSBL_STATUS_OK;
+        dnsbl_ticket_release(tickets[i]);
+        dnsbl_fan_release(fans[i]);
+    }
+    CHECK(open == lost, "%d of %d not answered though the second server lives", open, FANS * COUNT);
+    scene_end(&s);
+}
+
+static void test_burst_at_a_dead_server(void)
+{
+    burst_at_a_dead_server(0, 0);
+    burst_at_a_dead_server(1, 100); /* those sent have had their try; the others have it with the second server */
+}
+
+static void test_sets(void)
+{
+    static const char *const names[] = {"127.0.0.1:1", "127.0.0.1:2"}, *const swapped[] = {"127.0.0.1:2", "127.0.0.1:1"};
+    static const bool loopback[] = {true, true};
+    scene s = scene_start(2, true);
+    CHECK(dnsbl_fanout_add_set(s.loop, names, loopback, 2) == s.set, "equal sets have one number");
+    int other = dnsbl_fanout_add_set(s.loop, swapped, loopback, 2);
+    CHECK(other >= 0 && other != s.set, "the order counts");
+    CHECK(dnsbl_fanout_add_set(s.loop, names, loopback, 0) == -1, "empty");
+    CHECK(dnsbl_fanout_add_set(s.loop, names, loopback, DNSBL_FANOUT_MAX_SET + 1) == -1, "too many");
+    /* Sets share the health of their servers. */
+    stand_in_do(s.ares, 1, SI_REPLY, &listed, 0);
+    dnsbl_fan *fan = scene_fan(&s, 3, 50, 0);
+    CHECK(scene_answer(&s, fan, 8000) != NULL, "not answered");
+    dnsbl_fan_release(fan);
+    int number = dnsbl_fanout_add_set(s.loop, names, loopback, 1);
+    CHECK(number > other, "a set of its own");
+    s.set = other;
+    check_answered_by(&s, 0, 5000, "its own order");
+    scene_end(&s);
+}
+
+int main(void)
+{
+    alarm(120);
+    listed = scene_listed(2);
+    test_over_to_the_next_and_back();
+    test_a_probe_is_not_one_of_the_tries();
+    test_error_rcodes();
+    test_error_rcode_and_silence();
+    test_nonsense();
+    test_refused_connections();
+    test_late_failure_of_an_earlier_try();
+    test_burst_at_a_dead_server();
+    test_sets();
+    return check_result("fanout_servers");
+}
