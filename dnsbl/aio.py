@@ -6,6 +6,7 @@ Imported by the first asynchronous lookup, because importing asyncio takes long.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from dnsbl.engine._engine import Waiter
 from dnsbl.lookup import Lookup
@@ -34,7 +35,7 @@ class LoopWaiter:
 
     def close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """As `close`, from any thread."""
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self.close, loop)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -101,6 +101,8 @@ class Core:
         self.closed = False
         self.of_thread = threading.local()
         self.of_loop: dict[AbstractEventLoop, LoopWaiter] = {}
+        # A loop keeps what it watches, whether or not the resolver is still there.
+        weakref.finalize(self, _let_go, self.of_loop).atexit = False
         self.engine: Engine | None = None
         self.in_flight: dict[tuple[Key, bool], list[Fan]] = {}
         self._plan: Plan | None = None
@@ -115,7 +117,8 @@ class Core:
         }
         self._limited = mask_of(i for i, zone in enumerate(zones) if zone.daily_limit is not None)
         self.registrable = mask_of(i for i, zone in enumerate(zones) if zone.domain == "registrable")
-        _CORES.add(self)
+        with _CORES_LOCK:
+            _CORES.add(self)
 
     def snapshot(self) -> dict[str, Any]:
         """See `Resolver.stats`. Under the lock."""
@@ -134,7 +137,9 @@ class Core:
     # ---- engine and nameservers ----
 
     def running(self) -> Engine:
-        """The engine, started by the first question. Under the lock."""
+        """The engine, started by the first question. Raises ClosedError after `close`. Under the lock."""
+        if self.closed:
+            raise ClosedError("the resolver is closed")
         if self.engine is None:
             from dnsbl.engine._engine import Engine, Waiter
 
@@ -176,14 +181,17 @@ class Core:
             self.closed = True
             engine, self.engine, self._plan = self.engine, None, None
             self.in_flight.clear()
+            of_loop = dict(self.of_loop)
+            self.of_loop.clear()
         if engine is not None:
             engine.close()
+        _let_go(of_loop)
 
     def after_fork(self) -> None:
         """In the child: keep the cache, forget what is in flight, and start over at the first question."""
         self.lock = threading.Lock()
         self.of_thread = threading.local()
-        self.of_loop = {}
+        self.of_loop.clear()
         if self.engine is not None:
             self.engine.abandon_after_fork()
         self.engine = self._plan = self._nobody = None
@@ -386,17 +394,41 @@ class Core:
             del self.in_flight[fan.key, asked.texts]
 
 
+def _let_go(of_loop: dict[AbstractEventLoop, LoopWaiter]) -> None:
+    """Let each event loop hand out what is ready and forget the resolver. Any thread."""
+    for loop, waiter in list(of_loop.items()):
+        waiter.close_soon(loop)
+
+
+# ---- fork: it must not happen while a lock is held, or the child's cache would be half written ----
+
 _CORES: weakref.WeakSet[Core] = weakref.WeakSet()
+_CORES_LOCK = threading.RLock()
+"""Held while a core is added and over a fork; a collected core takes itself away at any time."""
+_forking: list[Core] = []
 
 
-def _each(action: Callable[[Core], object]) -> None:
-    for core in list(_CORES):
-        action(core)
+def _before_fork() -> None:
+    _CORES_LOCK.acquire()
+    _forking.extend(_CORES)
+    for core in _forking:
+        core.lock.acquire()
 
 
-# A fork must not happen while a lock is held: the child's cache would be half written.
+def _after_fork_in_parent() -> None:
+    for core in _forking:
+        core.lock.release()
+    _forking.clear()
+    _CORES_LOCK.release()
+
+
+def _after_fork_in_child() -> None:
+    for core in _forking:
+        core.after_fork()
+    _forking.clear()
+    _CORES_LOCK.release()
+
+
 os.register_at_fork(
-    before=lambda: _each(lambda core: core.lock.acquire()),
-    after_in_parent=lambda: _each(lambda core: core.lock.release()),
-    after_in_child=lambda: _each(Core.after_fork),
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
 )

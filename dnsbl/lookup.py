@@ -267,6 +267,8 @@ class Lookup:
         if not wanted or deadline <= now:
             return False
         with self._core.lock:
+            if self._core.closed:
+                return False
             for key, zones in wanted.items():
                 zones = self._core.askable_for_texts(zones)
                 if self._decide is not None:

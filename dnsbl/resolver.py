@@ -15,7 +15,7 @@ from dnsbl.answers import CachedAnswers
 from dnsbl.cache import HEADER, CacheInfo, Key
 from dnsbl.core import Core
 from dnsbl.engine._qname import format_address
-from dnsbl.errors import SubjectError, ZoneError
+from dnsbl.errors import ClosedError, SubjectError, ZoneError
 from dnsbl.lookup import Decide, Lookup, parts_of
 from dnsbl.model import Verdict
 from dnsbl.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
@@ -292,20 +292,13 @@ class Resolver:
     def close(self) -> None:
         """Stop the engine. Lookups under way end with what they have; later ones raise ClosedError."""
         self._core.close()
-        for loop, waiter in self._core.of_loop.items():
-            waiter.close_soon(loop)
-        self._core.of_loop.clear()
 
     async def aclose(self) -> None:
         """As `close`, in an asyncio event loop."""
         import asyncio
 
-        loop = asyncio.get_running_loop()
         self._core.close()
-        waiter = self._core.of_loop.pop(loop, None)
-        if waiter is not None:
-            waiter.close(loop)
-        self.close()
+        await asyncio.sleep(0)  # so that this loop has let go too
 
     def __enter__(self) -> Self:
         return self
@@ -391,13 +384,16 @@ class Resolver:
 
         from dnsbl.aio import LoopWaiter
 
-        loop, of_loop = asyncio.get_running_loop(), self._core.of_loop
-        found = of_loop.get(loop)
-        if found is None:
-            for other in [other for other in of_loop if other.is_closed()]:
-                del of_loop[other]
-            found = of_loop[loop] = LoopWaiter(loop)
-        return found.waiter
+        loop, core = asyncio.get_running_loop(), self._core
+        with core.lock:
+            if core.closed:
+                raise ClosedError("the resolver is closed")
+            found = core.of_loop.get(loop)
+            if found is None:
+                for other in [other for other in core.of_loop if other.is_closed()]:
+                    del core.of_loop[other]
+                found = core.of_loop[loop] = LoopWaiter(loop)
+            return found.waiter
 
 
 async def _as_async(subjects: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:
