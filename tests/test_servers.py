@@ -213,12 +213,13 @@ def test_nothing_is_left_even_after_a_failure(make: Callable[[], Server]) -> Non
 def test_a_taken_port_is_noticed_and_another_one_found(
     make: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = servers.free_port()
+    taken = servers.free_port()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", 0))
-        taken = udp.getsockname()[1]
+        udp.bind(("127.0.0.1", taken))
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tcp.bind(("127.0.0.1", taken))
         tcp.listen()
+        free = servers.free_port()
         ports = iter([taken, free])
         monkeypatch.setattr(servers, "free_port", lambda: next(ports))
         with make() as server:
