@@ -67,7 +67,7 @@ def command(
     The log goes to stderr, one line per decision; with --json, one object per line. SIGHUP reads the
     configuration again, SIGTERM ends. A ready main.cf fragment and a systemd unit are in contrib/.
     """
-    from dnsbl.policy.settings import Options, load_settings
+    from dnsbl.policy.settings import Options
 
     options = Options(
         config_path, zones, nameservers, deadline_s, listen, metrics or None, dry_run, allow_remote
@@ -76,20 +76,20 @@ def command(
         return _check(options)
     if explain_file is not None:
         return _explain(options, explain_file.read(MAX_REQUEST_FILE_BYTES), as_json)
-    if spawn:
-        return _spawn(options, as_json)
-    load_settings(options)  # what is wrong with it is said before the log begins
-    return _serve(options, as_json)
+    return _spawn(options, as_json) if spawn else _serve(options, as_json)
 
 
 def _check(options: Options) -> int:
-    """Say that the configuration is good, or raise what is wrong with it."""
+    """Say that the configuration is good, or raise what is wrong with it. Opens no socket."""
     from dnsbl.policy.backend import make_resolver
+    from dnsbl.policy.listeners import check_address
     from dnsbl.policy.server import summary
     from dnsbl.policy.settings import load_settings
 
     settings = load_settings(options)
     make_resolver(settings, options).close()
+    for address in (*settings.listen, *([settings.metrics] if settings.metrics else [])):
+        check_address(address, allow_remote=options.allow_remote, group=settings.socket_group)
     for warning in settings.config.warnings:
         complain(warning)
     click.echo(f"{printable(settings.config.source.name)}: good: {printable(summary(settings))}")

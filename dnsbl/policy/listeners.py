@@ -88,6 +88,14 @@ def _open_tcp(address: TcpAddress, allow_remote: bool) -> Listener:
         raise
 
 
+def check_address(address: TcpAddress | UnixAddress, *, allow_remote: bool, group: str) -> None:
+    """Raise ListenError for what can be seen to be wrong with an address without listening on it."""
+    if isinstance(address, TcpAddress):
+        check_loopback(address.host, str(address), allow_remote)
+    elif group:
+        _gid(group, address)
+
+
 def check_loopback(host: str, name: str, allow_remote: bool) -> None:
     """Raise ListenError where the address is not loopback and that was not asked for."""
     if not allow_remote and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:

@@ -125,6 +125,8 @@ def clean_text(text: str, max_chars: int) -> str:
     >>> clean_text("see\x00\r\n  http://example.com/caf\u00e9", 100)
     'see http://example.com/caf?'
     """
+    if text.isascii() and text.isprintable() and len(text) <= max_chars and "  " not in text:
+        return text.strip(" ")
     spaced = "".join(c if c.isprintable() else " " for c in text[: 4 * max_chars])
     words = " ".join(spaced.split())
     return words.encode("ascii", "replace").decode("ascii")[:max_chars].rstrip()

@@ -163,10 +163,10 @@ class Server:
     def _sweep(self) -> None:
         """Look again and again for connections that do not go on."""
         idle_s, read_s = self._settings.idle_timeout_s, self._settings.read_timeout_s
+        self._loop.call_later(min(_MOST_SWEEP_S, idle_s / 4, read_s / 4), self._sweep)
         now = self._loop.time()
         for connection in list(self._connections):
             connection.check_time(now, idle_s, read_s)
-        self._loop.call_later(min(_MOST_SWEEP_S, idle_s / 4, read_s / 4), self._sweep)
 
     def _feed_watchdog(self) -> None:
         """From the event loop, so that systemd hears of it when the loop stands still."""
@@ -201,6 +201,7 @@ class Server:
         self.service.backend = make_backend(settings, self._options, resolver)
         self._resolver = resolver
         self._warn_of_restart(settings)
+        raise_descriptor_limit(settings.max_connections + SPARE_DESCRIPTORS, self.log)
         self._settings = settings
         log_warnings(settings, self.log)
         self.log.info(f"reloaded {settings.config.source.name}: {summary(settings)}")

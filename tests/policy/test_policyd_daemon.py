@@ -502,6 +502,24 @@ def test_check_config_names_file_and_line(lists: DnsblServer, tmp_path: Path, po
     assert (done.returncode, done.stdout) == (2, b"")
 
 
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ('listen = ["0.0.0.0:10040"]', "--allow-remote"),
+        ('metrics = "[::]:9140"', "--allow-remote"),
+        ('listen = ["unix:/run/x"]\nsocket_group = "nobody-has-this"', "no group 'nobody-has-this'"),
+    ],
+)
+def test_check_config_finds_what_would_keep_it_from_starting(
+    lists: DnsblServer, tmp_path: Path, policy: str, says: str
+) -> None:
+    path = tmp_path / "dnsbl.toml"
+    path.write_text(config(lists, policy))
+    done = run("--check-config", "--config", str(path))
+    assert done.returncode == 2
+    assert says in done.stderr.decode()
+
+
 def test_explain(lists: DnsblServer, tmp_path: Path) -> None:
     path = tmp_path / "dnsbl.toml"
     path.write_text(config(lists))
