@@ -1,4 +1,4 @@
-"""The engine's completions in an asyncio event loop: one descriptor per loop, read when something is ready.
+"""Lookups in an asyncio event loop, whose descriptor is read when something is ready; and streams of many.
 
 Imported by the first asynchronous lookup, because importing asyncio takes long.
 """
@@ -6,10 +6,12 @@ Imported by the first asynchronous lookup, because importing asyncio takes long.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
 from dnsbl.engine._engine import Waiter
 from dnsbl.lookup import Lookup
+from dnsbl.stream import Result, Stream
 
 
 class LoopWaiter:
@@ -54,3 +56,56 @@ async def finish(lookup: Lookup) -> None:
         if lookup.on_done is not None:
             lookup.on_done = None
             lookup.abandon()
+
+
+async def results(
+    begin: Callable[[object], Lookup | Result],
+    subjects: Iterable[object] | AsyncIterable[object],
+    ordered: bool,
+    window: int,
+) -> AsyncGenerator[Result, None]:
+    """What becomes of each subject that is begun, at most `window` at once.
+
+    The source is read in a task of its own, so that no verdict waits for its next item.
+    """
+    stream, news, room = Stream(ordered), asyncio.Event(), asyncio.Event()
+
+    def finished(lookup: Lookup) -> None:
+        stream.finished(lookup)
+        news.set()
+
+    async def feed() -> None:
+        async for subject in _as_async(subjects):
+            item = begin(subject)
+            if isinstance(item, Lookup):
+                item.on_done = finished
+            stream.add(item)
+            news.set()
+            while stream.size >= window:
+                room.clear()
+                await room.wait()
+
+    feeder = asyncio.create_task(feed())
+    feeder.add_done_callback(lambda _: news.set())
+    try:
+        while stream.size or not feeder.done():
+            await news.wait()
+            news.clear()
+            for result in stream.ready():
+                room.set()
+                yield result
+            if feeder.done():
+                feeder.result()  # raises what the source raised
+    finally:
+        stream.abandon()
+        feeder.cancel()
+        await asyncio.gather(feeder, return_exceptions=True)
+
+
+async def _as_async(subjects: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:
+    if isinstance(subjects, AsyncIterable):
+        async for subject in subjects:
+            yield subject
+    else:
+        for subject in subjects:
+            yield subject

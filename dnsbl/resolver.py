@@ -170,12 +170,10 @@ class Resolver:
                         stream.add(self._begin(next(source), waiter, deadline_s))
                     except StopIteration:
                         more = False
+                    stream.take(waiter.drain())  # a slow source holds no verdict up
                     yield from stream.ready()
                 if stream.size:
-                    for ticket in waiter.wait(GRACE_S + self._core.settings.deadline_s):
-                        lookup: Lookup = ticket.owner
-                        if stream.is_open(lookup) and lookup.advance():
-                            stream.finished(lookup)
+                    stream.take(waiter.wait(GRACE_S + self._core.settings.deadline_s))
                     yield from stream.ready()
         finally:
             stream.abandon()
@@ -189,37 +187,15 @@ class Resolver:
         deadline_s: float | None = None,
     ) -> AsyncIterator[Verdict | SubjectError]:
         """As `check_many`, in an asyncio event loop; `subjects` may be asynchronous too."""
-        import asyncio
+        from contextlib import aclosing
 
-        stream, news = Stream(ordered), asyncio.Event()
-        source, more = _as_async(subjects), True
-        waiter = self._loop_waiter()
-        window = checked_number("window", window, 1, 65_536)
+        from dnsbl.aio import results
 
-        def finished(lookup: Lookup) -> None:
-            stream.finished(lookup)
-            news.set()
-
-        try:
-            while more or stream.size:
-                while more and stream.size < window:
-                    try:
-                        item = self._begin(await anext(source), waiter, deadline_s)
-                    except StopAsyncIteration:
-                        more = False
-                        break
-                    if isinstance(item, Lookup):
-                        item.on_done = finished
-                    stream.add(item)
-                    for result in stream.ready():
-                        yield result
-                if stream.size:
-                    await news.wait()
-                    news.clear()
-                    for result in stream.ready():
-                        yield result
-        finally:
-            stream.abandon()
+        waiter, window = self._loop_waiter(), checked_number("window", window, 1, 65_536)
+        found = results(lambda subject: self._begin(subject, waiter, deadline_s), subjects, ordered, window)
+        async with aclosing(found):
+            async for result in found:
+                yield result
 
     # ---- state ----
 
@@ -394,12 +370,3 @@ class Resolver:
                     del core.of_loop[other]
                 found = core.of_loop[loop] = LoopWaiter(loop)
             return found.waiter
-
-
-async def _as_async(subjects: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:
-    if isinstance(subjects, AsyncIterable):
-        async for subject in subjects:
-            yield subject
-    else:
-        for subject in subjects:
-            yield subject

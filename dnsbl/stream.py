@@ -6,12 +6,15 @@ It neither waits nor asks: the Resolver's check_many and check_many_async do, ea
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 from dnsbl.errors import SubjectError
 from dnsbl.lookup import Lookup
 from dnsbl.model import Verdict
+
+if TYPE_CHECKING:
+    from dnsbl.engine._engine import Ticket
 
 Result: TypeAlias = Verdict | SubjectError
 
@@ -41,8 +44,12 @@ class Stream:
         if not self._ordered:
             self._places.append(lookup.verdict)
 
-    def is_open(self, lookup: Lookup) -> bool:
-        return lookup in self._open
+    def take(self, tickets: Iterable[Ticket]) -> None:
+        """Lookups have news: take in what they have, and their verdicts where they are finished."""
+        for ticket in tickets:
+            lookup: Lookup = ticket.owner
+            if lookup in self._open and lookup.advance():
+                self.finished(lookup)
 
     def ready(self) -> Iterator[Result]:
         """The results that can be handed out now."""
