@@ -12,13 +12,14 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, Final
 
 from dnsbl.errors import ConfigError
 from dnsbl.toml_lines import Path, find_lines
 from dnsbl.zones.secret import mask_keys
 
-T = TypeVar("T")
+MAX_TEXT: Final = 2000
+"""Longest text taken as a value, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Source:
 
     def error(self, path: Path, message: str, text: object = "") -> ConfigError:
         """A ConfigError for the value at `path`; `text` is what offends. A key in a zone's name is masked."""
-        return ConfigError(f"{self.where(path)}: {mask_keys(message)}", mask_keys(str(text)))
+        shown = mask_keys(message[:MAX_TEXT])
+        return ConfigError(f"{self.where(path)}: {shown}", mask_keys(str(text)[:MAX_TEXT]))
 
 
 def parse_toml(text: str, name: str) -> tuple[dict[str, Any], Source]:
@@ -73,7 +75,7 @@ def check_keys(table: Mapping[str, object], known: Iterable[str], path: Path, so
     names = sorted(known)
     for key in table:
         if key not in names:
-            nearest = get_close_matches(key, names, n=1, cutoff=0.0)
+            nearest = get_close_matches(key[:100], names, n=1, cutoff=0.0)
             place = f" in {format_path(path)}" if path else ""
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
             raise source.error((*path, key), f"unknown key {key!r}{place}{hint}", key)
@@ -117,8 +119,10 @@ class Table:
         return value
 
     def text(self, key: str) -> str | None:
-        """A text that is not empty."""
+        """A text that is not empty, of at most 2,000 characters."""
         value: str | None = self._take(key, str, "a text")
+        if value is not None and len(value) > MAX_TEXT:
+            raise self.error(key, f"a text of {len(value)} characters; at most {MAX_TEXT}", value)
         if value is not None and not value.strip():
             raise self.error(key, "is empty; give a text or leave the key out", value)
         return value
@@ -135,14 +139,18 @@ class Table:
         return value
 
     def texts(self, key: str) -> tuple[str, ...] | None:
-        """An array of texts, none of them empty."""
+        """An array of texts, none of them empty or of more than 2,000 characters."""
         values = self._take(key, list, 'an array of texts, as in ["a", "b"]')
         if values is None:
             return None
         for index, value in enumerate(values):
+            path = (*self.path, key, index)
             if not isinstance(value, str) or not value.strip():
-                path = (*self.path, key, index)
-                raise self.source.error(path, f"{key}: {value!r} is not a text; give texts in quotes", value)
+                message = f"{key}: {_shown(value)} is not a text; give texts in quotes"
+                raise self.source.error(path, message, value)
+            if len(value) > MAX_TEXT:
+                message = f"{key}: a text of {len(value)} characters; at most {MAX_TEXT}"
+                raise self.source.error(path, message, value)
         return tuple(values)
 
     def table(self, key: str) -> Table | None:

@@ -178,6 +178,8 @@ def test_unknown_key_names_key_line_and_nearest() -> None:
         (lambda t: t.integer("x", 1, 5), "x = 0", "x: 0 is out of range; give 1 to 5"),
         (lambda t: t.text("x"), "x = 1", "x: 1 is not a text"),
         (lambda t: t.text("x"), "x = ' '", "x: is empty; give a text or leave the key out"),
+        (lambda t: t.text("x"), f"x = '{'a' * 2001}'", "x: a text of 2001 characters; at most 2000"),
+        (lambda t: t.texts("x"), f"x = ['{'a' * 2001}']", "x: a text of 2001 characters; at most 2000"),
         (lambda t: t.choice("x", ["a", "b"]), "x = 'c'", "x: 'c' is none of a, b"),
         (lambda t: t.flag("x"), "x = 1", "x: 1 is not true or false"),
         (lambda t: t.texts("x"), "x = 'a'", 'x: \'a\' is not an array of texts, as in ["a", "b"]'),
@@ -205,3 +207,11 @@ def test_absent_keys_are_none() -> None:
     found = (table.number("x", 0, 1), table.text("x"), table.flag("x"), table.texts("x"), table.table("x"))
     assert found == (None,) * 5
     assert table.tables("x") == ()
+
+
+def test_a_monstrous_key_or_name_costs_little() -> None:
+    monster = "a" * 1_000_000
+    values, source = parse_toml(f"{monster} = 1", "x.toml")
+    with pytest.raises(ConfigError) as caught:
+        check_keys(values, ["name"], (), source)
+    assert len(str(caught.value)) < 3000

@@ -21,6 +21,8 @@ MAX_TEXT: Final = 1 << 20
 """Longest configuration text taken, in characters."""
 MAX_ITEMS: Final = 2000
 """Most zones taken from one text, and most notes kept."""
+MAX_NAME: Final = 300
+"""Longest name looked at, a key or a reference included, in characters."""
 ANY: Final = "any"
 IP: Final[frozenset[Kind]] = frozenset({"ip4", "ip6"})
 DOMAIN: Final[frozenset[Kind]] = frozenset({"domain"})
@@ -107,7 +109,8 @@ class Import:
 
     def note(self, line: int, text: str, message: str, *, lost: bool = True) -> None:
         if len(self.notes) < MAX_ITEMS:
-            self.notes.append(Note(line, " ".join(text.split())[:200], message, lost))
+            # Cut before it is split: what is shown costs little, however long the text is.
+            self.notes.append(Note(line, " ".join(text[:1000].split())[:200], message[:500], lost))
 
     def zone(self, line: int, text: str, name: str) -> tuple[str, str] | None:
         """A zone's name without its key, and the environment variable for the key, or "".
@@ -117,6 +120,9 @@ class Import:
         self._asked += 1
         if self._asked > MAX_ITEMS:
             raise ConfigError(f"more than {MAX_ITEMS} zones; is it the right file?", text[:40])
+        if len(name) > MAX_NAME:
+            self.note(line, text, f"left out: a name of {len(name)} characters")
+            return None
         bare, key = self._split_key(name)
         if reference := _REFERENCE.search(bare):
             self.note(line, text, f"left out: this text does not set ${reference[1]}")

@@ -29,6 +29,8 @@ REJECT: Final = 15.0
 
 _IP_CHECKS: Final = frozenset({"from", "received"})
 _DOMAIN_CHECKS: Final = frozenset({"helo", "rdns", "dkim", "urls", "content_urls", "emails", "replyto"})
+_DEFAULTS: Final = {"ipv4": True, "ipv6": True, "emails_domainonly": False}
+"""What a rule has that does not say (rbl.lua); `default_KEY` of the module changes it."""
 _OTHER_CHECKS: Final = frozenset({"numeric_urls", "images", "selector"})
 _ALL_CHECKS: Final = _IP_CHECKS | _DOMAIN_CHECKS | _OTHER_CHECKS
 
@@ -70,6 +72,10 @@ class _Reader:
         self.into = into
         self.root = root
         self.collector = Collector(into)
+        self.defaults = dict(_DEFAULTS)
+        for key in _DEFAULTS:
+            for value in root.all(f"default_{key}"):
+                self.defaults[key] = value.text.lower() == "true"
         self.weights: dict[str, float] = {}
         self.meanings: dict[str, str] = {}
         for symbols in root.all("symbols"):
@@ -126,16 +132,12 @@ class _Reader:
         self._note_checks(rule, shown, checks)
         asked: set[Kind] = set()
         if checks & _IP_CHECKS:
-            asked |= {kind for kind, key in _FAMILIES if rule.flag(key, self._default(key))}
+            asked |= {kind for kind, key in _FAMILIES if rule.flag(key, self.defaults[key])}
         if checks & _DOMAIN_CHECKS - self._whole_addresses(rule):
             asked |= DOMAIN
         if not asked:
             self.into.note(rule.line, shown, "no counterpart: it asks about neither clients nor domains")
         return frozenset(asked)
-
-    def _default(self, key: str) -> bool:
-        """A `default_KEY` of the module; true for what is asked here (rbl.lua)."""
-        return all(value.text.lower() != "false" for value in self.root.all(f"default_{key}"))
 
     def _checks(self, rule: Value) -> frozenset[str]:
         """The checks of a rule: its list, and the older flags; `from` where it has none."""
@@ -148,8 +150,8 @@ class _Reader:
 
     def _whole_addresses(self, rule: Value) -> frozenset[str]:
         """The checks that ask about whole mail addresses, not their domains."""
-        usual = any(value.text == "true" for value in self.root.all("default_emails_domainonly"))
-        return frozenset() if rule.flag("emails_domainonly", usual) else frozenset({"emails", "replyto"})
+        is_domain = rule.flag("emails_domainonly", self.defaults["emails_domainonly"])
+        return frozenset() if is_domain else frozenset({"emails", "replyto"})
 
     def _note_checks(self, rule: Value, shown: str, checks: frozenset[str]) -> None:
         others = checks - (_IP_CHECKS | _DOMAIN_CHECKS) | checks & self._whole_addresses(rule)

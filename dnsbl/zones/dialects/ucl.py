@@ -22,7 +22,7 @@ _TEMPLATE: Final = re.compile(r"\{=[^\n]{0,300}?=\}|\{%[^\n]{0,300}?%\}")
 _BLANK: Final = re.compile(r"(?:\s|#[^\n]*)+")
 _SEPARATORS: Final = re.compile(r"(?:\s|#[^\n]*|[;,])+")
 _KEY: Final = re.compile(r"[A-Za-z0-9_/.*%$-]+")
-_BARE: Final = re.compile(r"[^;,\n\]}#{\[]+")
+_BARE: Final = re.compile(r"""[^;,\n\]}#{\["'][^;,\n\]}#{\[]*""")
 _BRACE: Final = re.compile(r"[ \t]*\{")
 _STRING: Final = re.compile(r'"((?:\\.|[^"\\])*)"|\'((?:\\.|[^\'\\])*)\'', re.DOTALL)
 _HEREDOC: Final = re.compile(r"<<([A-Z]+)\n")
@@ -81,7 +81,7 @@ def parse(text: str) -> Value:
 class _Parser:
     def __init__(self, text: str) -> None:
         # Templates are rspamd's, and go before UCL is read: they may hold quotes.
-        self.text = _TEMPLATE.sub(lambda match: " " * len(match[0]), _without_comments(text))
+        self.text = _TEMPLATE.sub("", _without_comments(text))
         self.starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
         self.at = 0
         self.macros: list[tuple[int, str]] = []
