@@ -151,7 +151,8 @@ def parse(
     retired: bool = False,
     keys: bool = True,
 ) -> Config:
-    """Make a Config from the text of a dnsbl.toml. `name` is how errors call it; `path` places `key_file`s.
+    """Make a Config from the text of a dnsbl.toml. `name` is how errors call it; `path` is its place,
+    from which relative ones in `key_file` and `catalogue` start.
     `retired` and `keys` as for `load`.
 
     Reads the files that `key_file` and `catalogue` name, and no other. Raises ConfigError.
@@ -162,10 +163,11 @@ def parse(
     values, source = parse_toml(text, name)
     check_keys(values, TABLES, (), source)
     top = Table(values, (), source)
-    resolver = _resolver(top.table("resolver") or Table({}, ("resolver",), source))
+    folder = path.parent if path else Path()
+    resolver = _resolver(top.table("resolver") or Table({}, ("resolver",), source), folder)
     catalogue = _catalogue(resolver, source)
     tables = top.tables("zone")
-    key_reader = _Keys(path.parent if path else Path(), env if keys else None)
+    key_reader = _Keys(folder, env if keys else None)
     zones = [_zone(table, catalogue, key_reader) for table in tables]
     dead = [row.name for row in catalogue if row.status == "retired"] if retired else []
     built, warnings = _build(catalogue, zones, tables, (*resolver.allow, *dead))
@@ -183,7 +185,7 @@ def parse(
     )
 
 
-def _resolver(table: Table) -> ResolverConfig:
+def _resolver(table: Table, folder: Path) -> ResolverConfig:
     table.check_keys(f.name for f in fields(ResolverConfig))
     ttl_min_s, ttl_max_s = table.number("ttl_min_s", 0, MAX_TTL_S), table.number("ttl_max_s", 0, MAX_TTL_S)
     if ttl_min_s is not None and ttl_max_s is not None and ttl_min_s > ttl_max_s:
@@ -200,7 +202,7 @@ def _resolver(table: Table) -> ResolverConfig:
         reasons=table.flag("reasons"),
         reason_timeout_s=table.number("reason_timeout_s", 0, 60),
         check_private=table.flag("check_private"),
-        catalogue=Path(catalogue) if catalogue else None,
+        catalogue=folder / catalogue if catalogue else None,
         allow=_each(table, "allow", check_name) or (),
     )
 

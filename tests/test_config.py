@@ -150,6 +150,12 @@ class TestWhichFile:
         message = f"{path}:2: unknown key 'timeout' in [resolver]; did you mean 'timeout_s'?"
         assert str(caught.value) == message
 
+    def test_a_relative_catalogue_stands_beside_the_file(self, tmp_path: Path, catalogue: str) -> None:
+        path = tmp_path / "mine.toml"
+        path.write_text("[resolver]\ncatalogue = 'catalogue.toml'\n[[zone]]\nname = 'dead.example'\n")
+        with pytest.raises(ConfigError, match=r"mine\.toml:4: dead\.example is retired"):
+            load(path, env={})
+
     def test_a_file_too_long_or_not_utf8(self, tmp_path: Path) -> None:
         path = tmp_path / "x.toml"
         path.write_bytes(b"# " + b"x" * dnsbl.config.MAX_BYTES)

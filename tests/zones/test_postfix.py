@@ -16,14 +16,14 @@ from dnsbl.config import Config
 from dnsbl.config import parse as parse_config
 from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.model import Outcome, Status, Wire, ZoneAnswer
-from dnsbl.policy.rules import compile_rules
+from dnsbl.policy.rules import DEFAULT_RULES, compile_rules
 from dnsbl.zones.catalogue import load
 from dnsbl.zones.dialects.imported import Imported
 from dnsbl.zones.dialects.write import format_config
 from dnsbl.zones.interpret import read
 from dnsbl.zones.maincf import Value, items
 from dnsbl.zones.maincf import parse as parse_maincf
-from dnsbl.zones.postfix import VERBS, import_maincf
+from dnsbl.zones.postfix import BASE_RULES, REFUSE, VERBS, import_maincf
 from dnsbl.zones.postfix_export import Exported, export_postfix
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.zone import Code, Filter, Zone
@@ -287,6 +287,11 @@ class TestRules:
             "smtpd_client_restrictions = permit_dnswl_client w.example\n"
         )
         assert note.startswith("line 3: permit_dnswl_client w.example: here it also passes a client")
+
+
+def test_the_rules_written_are_the_policys_own() -> None:
+    """A file with rules has to say what the policy does unasked where a file has none."""
+    assert (*BASE_RULES, {"score": ">=1", "action": REFUSE}) == DEFAULT_RULES
 
 
 class TestKeysAndDeadZones:
