@@ -19,7 +19,8 @@ rspamd-dqs README, read 2026-11-25), KEY.combined.mail.abusix.zone (Abusix, prod
 2026-11-25). Known here and not only in the catalogue, so that even text that is not a zone is masked."""
 
 _LIST: Final = r"([a-z0-9_-]+\.(?:" + "|".join(map(re.escape, KEYED_DOMAINS)) + r"))"
-_KEYED_TEXT: Final = re.compile(r"[^\s,=*\[\]\"'<>/@]+\.(?=" + _LIST + ")", re.IGNORECASE)
+# Bounded: an unbounded run would be tried from each of its characters.
+_KEYED_TEXT: Final = re.compile(r"[^\s,=*\[\]\"'<>/@]{1,253}\.(?=" + _LIST + ")", re.IGNORECASE)
 _KEYED_NAME: Final = re.compile(r"([a-z0-9_.-]+)\." + _LIST)
 
 
