@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from dnsbl.asked import Found
 from dnsbl.cache import Key, unpack
-from dnsbl.core import Found
 from dnsbl.engine._qname import join_name, reverse_name
 from dnsbl.model import Evidence, Outcome, ZoneAnswer
 from dnsbl.readings import Readings

@@ -6,23 +6,24 @@ guards everything here; it is never held while waiting. No asyncio here.
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
+from dnsbl import forking
+from dnsbl.asked import Asked, Found, bits, mask_of
 from dnsbl.breaker import Breaker, Permit
 from dnsbl.budget import Budget
 from dnsbl.cache import AnswerCache, Held, HeldTexts, Key
-from dnsbl.errors import ClosedError
+from dnsbl.errors import ClosedError, NameserverError
 from dnsbl.model import Status, Wire
 from dnsbl.readings import Readings
 from dnsbl.resolvconf import SystemNameservers
 from dnsbl.settings import Settings
 from dnsbl.stats import Stats
-from dnsbl.zones.interpret import Reading
 from dnsbl.zones.zone import Kind, Zone
 
 if TYPE_CHECKING:
@@ -36,50 +37,7 @@ LISTEN_S: Final = 2.0
 
 TIMED_OUT: Final = Wire(Status.TIMEOUT, -1)
 
-
-class Found(NamedTuple):
-    """One zone's answer to an A question, as read. `latency_us` is None, `server` empty from the cache."""
-
-    wire: Wire
-    reading: Reading
-    expires: float
-    key: Key
-    cached: bool
-    latency_us: int | None = None
-    server: str = ""
-
-
-class Asked(NamedTuple):
-    """What a fan carries."""
-
-    zones: int
-    """A bit mask."""
-    texts: bool
-    """TXT records are asked for, not A records."""
-    started: float
-    deadline: float
-    """Of the lookup that asked first; others share the questions until then."""
-    timed_out: set[int]
-    """The zones already counted as timed out."""
-    found: dict[int, Found]
-    """The answers taken in so far, by zone; of A questions only."""
-
-
-def bits(mask: int) -> list[int]:
-    """The numbers of the bits that are set, ascending."""
-    out = []
-    while mask:
-        low = mask & -mask
-        out.append(low.bit_length() - 1)
-        mask ^= low
-    return out
-
-
-def mask_of(indices: Iterable[int]) -> int:
-    mask = 0
-    for index in indices:
-        mask |= 1 << index
-    return mask
+log = logging.getLogger("dnsbl")
 
 
 class Core:
@@ -117,8 +75,7 @@ class Core:
         }
         self._limited = mask_of(i for i, zone in enumerate(zones) if zone.daily_limit is not None)
         self.registrable = mask_of(i for i, zone in enumerate(zones) if zone.domain == "registrable")
-        with _CORES_LOCK:
-            _CORES.add(self)
+        forking.add(self)
 
     def snapshot(self) -> dict[str, Any]:
         """See `Resolver.stats`. Under the lock."""
@@ -150,31 +107,35 @@ class Core:
 
     def plan(self, now: float) -> Plan:
         """Where each zone's questions go. Under the lock."""
-        if self._system is not None and self._system.changed(now):
-            self.nameservers = self._system.found
-            self._plan = None
-        if self._plan is None:
-            from dnsbl.engine._engine import Plan
-
-            engine = self.running()
-            sets = []
-            for zone in self.zones:
-                servers = zone.nameservers or self.nameservers
-                sets.append(engine.nameserver_set(servers))
-                self._set_servers[sets[-1]] = tuple(servers)
-            self._plan = Plan(
-                [zone.wire_name for zone in self.zones],
-                sets,
-                [zone.timeout_s or self.settings.timeout_s for zone in self.zones],
-            )
+        if self._plan is None or (self._system is not None and self._system.changed(now)):
+            nameservers = self.nameservers if self._system is None else self._system.found
+            try:
+                self._plan = self._new_plan(nameservers)
+                self.nameservers = nameservers
+            except NameserverError as error:
+                if self._plan is None:
+                    raise
+                log.warning("%s; keeping %s", error, ", ".join(self.nameservers))
         return self._plan
 
-    def server_name(self, zone: int, server: int) -> str:
+    def _new_plan(self, nameservers: tuple[str, ...]) -> Plan:
+        from dnsbl.engine._engine import Plan
+
+        engine = self.running()
+        sets = []
+        for zone in self.zones:
+            servers = zone.nameservers or nameservers
+            sets.append(engine.nameserver_set(servers))
+            self._set_servers[sets[-1]] = servers
+        return Plan(
+            [zone.wire_name for zone in self.zones],
+            sets,
+            [zone.timeout_s or self.settings.timeout_s for zone in self.zones],
+        )
+
+    def _server_name(self, asked: Asked, zone: int, server: int) -> str:
         """`ADDRESS:PORT` of the nameserver that answered, or nothing."""
-        if self._plan is None or server < 0:
-            return ""
-        servers = self._set_servers[self._plan.sets[zone]]
-        return servers[server] if server < len(servers) else ""
+        return "" if server < 0 else self._set_servers[asked.sets[zone]][server]
 
     def close(self) -> None:
         with self.lock:
@@ -253,7 +214,7 @@ class Core:
                 tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
                 zones &= ~asked.zones
         if zones:
-            tag = Asked(zones, texts, now, now + deadline_s, set(), {})
+            tag = Asked(zones, texts, self.plan(now).sets, now, now + deadline_s, set(), {})
             fan = self._new_fan(key, bits(zones), now, texts, tag)
             tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
             fans.append(fan)
@@ -278,6 +239,7 @@ class Core:
         assert self._nobody is not None
         for ticket in self.ask(key, zones, self._nobody, self.settings.deadline_s, now, texts=texts):
             self._nobody.forget(ticket)
+        self._nobody.drain()  # what was answered before it was forgotten
 
     def ask_raw(
         self, questions: Sequence[tuple[int, Key]], deadline_s: float, *, texts: bool = False
@@ -331,7 +293,7 @@ class Core:
         # late was a failure already, and a list that is always late is no better than a silent one.
         for zone, answer in answers:
             if answer[0] != Status.TIMEOUT and zone not in asked.timed_out:
-                self.breaker.record(zone, self._set_of(zone), asked.started, now, answer[0])
+                self.breaker.record(zone, asked.sets[zone], asked.started, now, answer[0])
         held: dict[int, Held] = {}
         for zone, answer in answers:
             status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, _ = answer
@@ -356,7 +318,7 @@ class Core:
             )
             held[zone] = Held(wire, expires)
             asked.found[zone] = Found(
-                wire, reading, expires, fan.key, False, latency_us, self.server_name(zone, server)
+                wire, reading, expires, fan.key, False, latency_us, self._server_name(asked, zone, server)
             )
         return held
 
@@ -365,7 +327,7 @@ class Core:
         if zone in asked.timed_out:
             return
         asked.timed_out.add(zone)
-        self.breaker.record(zone, self._set_of(zone), asked.started, now, Status.TIMEOUT)
+        self.breaker.record(zone, asked.sets[zone], asked.started, now, Status.TIMEOUT)
         at_fault = self._nameserver_at_fault(zone, asked)
         hold_s = self.settings.ttl_rules.hold_s(
             Status.TIMEOUT, False, None, None, nameserver_at_fault=at_fault
@@ -373,10 +335,7 @@ class Core:
         answers[zone] = Held(TIMED_OUT, now + hold_s)
 
     def _nameserver_at_fault(self, zone: int, asked: Asked) -> bool:
-        return self.breaker.nameserver_at_fault(self._set_of(zone), asked.started)
-
-    def _set_of(self, zone: int) -> int:
-        return self._plan.sets[zone] if self._plan is not None else 0
+        return self.breaker.nameserver_at_fault(asked.sets[zone], asked.started)
 
     def _hold_texts_s(self, answer: Answer) -> float:
         status, _, _, ttl_s, soa_ttl_s, soa_minimum_s, _, _, texts = answer
@@ -398,37 +357,3 @@ def _let_go(of_loop: dict[AbstractEventLoop, LoopWaiter]) -> None:
     """Let each event loop hand out what is ready and forget the resolver. Any thread."""
     for loop, waiter in list(of_loop.items()):
         waiter.close_soon(loop)
-
-
-# ---- fork: it must not happen while a lock is held, or the child's cache would be half written ----
-
-_CORES: weakref.WeakSet[Core] = weakref.WeakSet()
-_CORES_LOCK = threading.RLock()
-"""Held while a core is added and over a fork; a collected core takes itself away at any time."""
-_forking: list[Core] = []
-
-
-def _before_fork() -> None:
-    _CORES_LOCK.acquire()
-    _forking.extend(_CORES)
-    for core in _forking:
-        core.lock.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    for core in _forking:
-        core.lock.release()
-    _forking.clear()
-    _CORES_LOCK.release()
-
-
-def _after_fork_in_child() -> None:
-    for core in _forking:
-        core.after_fork()
-    _forking.clear()
-    _CORES_LOCK.release()
-
-
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)

@@ -12,8 +12,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dnsbl.answers import Answers
+from dnsbl.asked import Asked, Found, bits
 from dnsbl.cache import Held, Key, unpack
-from dnsbl.core import TIMED_OUT, Asked, Core, Found, bits
+from dnsbl.core import TIMED_OUT, Core
 from dnsbl.errors import ClosedError, SubjectError
 from dnsbl.model import ERRORS, Outcome, Verdict
 from dnsbl.subject import Subject

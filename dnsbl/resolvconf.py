@@ -21,13 +21,13 @@ log = logging.getLogger("dnsbl")
 
 
 class SystemNameservers:
-    """`found` is what the file named last; an emptied or vanished file leaves it as it was.
+    """`found` is what the file (None: PATH) named last; an emptied or vanished one leaves it as it was.
 
     Raises NameserverError, when it is made, if the file names no nameserver.
     """
 
-    def __init__(self, path: str = PATH) -> None:
-        self._path = path
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path = path or PATH
         self._stamp: tuple[int, int, int] | None = None
         self._looked_at = float("-inf")
         self.found = self._read()

@@ -53,6 +53,8 @@ MEMBERS = {
         "lookup",
         "answers",
         "readings",
+        "asked",
+        "forking",
         "stream",
         "aio",
         "healthcheck",
