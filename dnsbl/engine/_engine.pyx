@@ -5,6 +5,7 @@ What the objects mean and which thread may use them stands in src_c/fanout.h and
 Nothing here knows what an answer means for a list.
 """
 
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint64_t, uintptr_t
 from posix.types cimport pid_t
@@ -24,7 +25,7 @@ cdef double SIGNAL_CHECK_S = 0.1
 
 
 cdef uint64_t as_ns(double seconds) noexcept:
-    if seconds <= 0:
+    if not seconds > 0:  # nor NaN
         return 0
     return <uint64_t>(min(seconds, 86400.0) * 1e9)
 
@@ -57,6 +58,7 @@ cdef class Fan:
     cdef readonly object tag
     cdef readonly uint64_t token
     cdef uint64_t _taken
+    cdef bint _asked
 
     def __dealloc__(self):
         if self._c != NULL:
@@ -198,6 +200,8 @@ cdef class Waiter:
         self._tickets.pop(<uintptr_t>ticket._c, None)
 
 
+# Not cleared by the garbage collector: the thread uses _options until it has been stopped.
+@cython.no_gc_clear
 cdef class Engine:
     """The loop thread and what is in flight."""
 
@@ -205,9 +209,12 @@ cdef class Engine:
     cdef object _options
     cdef dict _in_flight
     cdef uint64_t _next_token
+    cdef int _sets
+    cdef pid_t _made_in
 
     def __cinit__(self):
         self._in_flight = {}
+        self._made_in = getpid()
         self._c = dnsbl_fanout_new()
         if self._c == NULL:
             raise MemoryError("no memory or no descriptor left for the engine")
@@ -229,11 +236,12 @@ cdef class Engine:
         cdef dnsbl_loop *loop = self._c
         if loop == NULL:
             return
+        if self._made_in != getpid():  # in a child after fork() there is no thread to stop
+            self.abandon_after_fork()
+            return
+        self._c = NULL  # first, so that no other thread uses it or closes it as well
         with nogil:
             dnsbl_fanout_stop(loop)
-        # Another thread may have closed it meanwhile.
-        if self._c != NULL:
-            self._c = NULL
             dnsbl_fanout_free(loop)
         self._in_flight.clear()
 
@@ -260,14 +268,17 @@ cdef class Engine:
         cdef int number = dnsbl_fanout_add_set(self.loop(), texts, loopback, <int>len(servers))
         if number < 0:
             raise NameserverError("too many different sets of nameservers", ", ".join(servers))
+        self._sets = max(self._sets, number + 1)
         return number
 
     def fan(self, Plan plan, key, indices, int record_type=DNSBL_TYPE_A, int tries=0, tag=None):
         cdef Fan fan = Fan.__new__(Fan)
-        cdef int slot = 0, length
+        cdef int slot = 0, length, number
         cdef bytes zone, name
         cdef char *out
         fan.indices = tuple(indices)
+        if not 1 <= len(fan.indices) <= DNSBL_FANOUT_MAX_SLOTS:
+            raise ValueError(f"{len(fan.indices)} questions at once: give 1 to {MAX_ZONES}")
         fan.key = key
         fan.tag = tag
         self._next_token += 1
@@ -280,7 +291,10 @@ cdef class Engine:
         for slot in range(len(fan.indices)):
             index = fan.indices[slot]
             zone = plan.zones[index]
-            out = dnsbl_fan_question(fan._c, slot, plan.sets[index], <dnsbl_qtype>record_type,
+            number = plan.sets[index]
+            if not 0 <= number < self._sets:
+                raise ValueError(f"{number} is no nameserver set of this engine")
+            out = dnsbl_fan_question(fan._c, slot, number, <dnsbl_qtype>record_type,
                                      as_ns(plan.timeouts_s[index]), tries)
             if is_address:
                 length = dnsbl_qname_reverse(<const unsigned char *>name, len(name), zone, len(zone),
@@ -293,15 +307,21 @@ cdef class Engine:
 
     def submit(self, Fan fan, Waiter waiter, double deadline_s, double listen_s=2.0, bint each=False, owner=None):
         cdef Ticket ticket = Ticket.__new__(Ticket)
-        cdef dnsbl_loop *loop = self.loop()
+        cdef bint first = not fan._asked
+        self.loop()
         ticket.fan = fan
         ticket.owner = owner
-        self._in_flight[fan.token] = fan
-        ticket._c = dnsbl_fanout_submit(loop, fan._c, waiter._c, dnsbl_fanout_now() + as_ns(deadline_s),
+        if first:  # one joined has its entry, or has finished and been reported
+            self._in_flight[fan.token] = fan
+        # Nothing between loop() and its use may run other threads, one of which might close the engine.
+        ticket._c = dnsbl_fanout_submit(self.loop(), fan._c, waiter._c, dnsbl_fanout_now() + as_ns(deadline_s),
                                         as_ns(listen_s), each)
         if ticket._c == NULL:
-            self._in_flight.pop(fan.token, None)
-            raise ClosedError("the engine is closed")
+            if first:
+                self._in_flight.pop(fan.token, None)
+            self.loop()
+            raise MemoryError("no memory for a lookup")
+        fan._asked = True
         waiter._tickets[<uintptr_t>ticket._c] = ticket
         return ticket
 
@@ -312,16 +332,15 @@ cdef class Engine:
     def retired(self):
         cdef uint64_t token
         cdef list fans = []
-        if self._c == NULL:
-            return fans
-        while dnsbl_fanout_retired(self._c, &token):
+        # Asked each time: another thread may close the engine while this one handles Python objects.
+        while self._c != NULL and dnsbl_fanout_retired(self._c, &token):
             fan = self._in_flight.get(token)
             if fan is None:
                 continue
             if fan.finished:
                 del self._in_flight[token]
             fans.append(fan)
-        if dnsbl_fanout_retired_overflow(self._c):
+        if self._c != NULL and dnsbl_fanout_retired_overflow(self._c):
             for token, fan in list(self._in_flight.items()):
                 if fan.finished:
                     del self._in_flight[token]

@@ -7,10 +7,18 @@ versions. No query is made here, and no channel lives here: the loop thread make
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pycares
-from pycares import _cares
+
+try:
+    from pycares import _cares
+except ImportError:
+    raise ImportError(
+        f"dnsbl needs the module pycares._cares, which pycares {pycares.__version__} with c-ares "
+        f"{pycares.ARES_VERSION} does not have: install pycares 5.2"
+    ) from None
 
 MINIMUM = (1, 34, 0)
 
@@ -39,7 +47,7 @@ SIGNATURES = {
 }
 """The functions the engine calls, with their C types as CFFI prints them."""
 
-# Public ABI of c-ares (ares.h of 1.34); CFFI does not name these.
+# Public ABI of c-ares (ares.h of 1.34); CFFI names only some of them.
 _FLAG_STAYOPEN = 1 << 4
 _FLAG_NOSEARCH = 1 << 5
 _FLAG_NOCHECKRESP = 1 << 7
@@ -65,7 +73,7 @@ _RECEIVE_BUFFER_BYTES = 212_992
 def check() -> None:
     """Raise ImportError, naming both versions, unless the loaded c-ares is one the engine can drive."""
     version = _FFI.string(_LIB.ares_version(_FFI.NULL)).decode()
-    numbers = tuple(int(part) for part in version.split(".")[:3])
+    numbers = tuple(int(part) for part in re.findall("[0-9]+", version)[:3])  # of 1.35.0-DEV as well
     versions = f"pycares {pycares.__version__} with c-ares {version}"
     if numbers < MINIMUM:
         raise ImportError(f"dnsbl needs c-ares 1.34 or newer and found {versions}: upgrade pycares")
