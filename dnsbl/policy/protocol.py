@@ -64,6 +64,8 @@ class RequestReader:
     def next(self) -> Attributes | None:
         """The next request, or None until more bytes come. Raises ProtocolError, and then every time."""
         buffer = self._buffer
+        if not buffer:
+            return None
         if buffer[:1] == b"\n":  # the empty line alone
             del buffer[:1]
             return {}
