@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from dnsbl.testing import DnsblServer
+
 START_S = 15.0
 STOP_S = 10.0
 ROOT = Path(__file__).parents[1]
@@ -123,6 +125,35 @@ class Policyd:
                 self.stop()
         finally:
             self._directory.cleanup()
+
+
+REJECT = "REJECT 192.0.2.99 is listed by bl.example: spam source https://bl.example/"
+
+
+def start_lists() -> DnsblServer:
+    """A server whose zone bl.example lists 192.0.2.99 and 2001:db8::99. To be used as a context."""
+    server = DnsblServer()
+    for address in ("192.0.2.99", "2001:db8::99"):
+        server.zone("bl.example").list(address, txt="spam source https://bl.example/")
+    return server
+
+
+def config(lists: DnsblServer, policy: str = "", zones: tuple[str, ...] = ("bl.example",)) -> str:
+    tables = "\n".join(f'[[zone]]\nname = "{zone}"' for zone in zones)
+    return (
+        f'[resolver]\nnameservers = ["{lists.nameserver}"]\ndeadline_s = 2.0\n{tables}\n[policy]\n{policy}\n'
+    )
+
+
+def run(*arguments: str, stdin: bytes = b"", timeout_s: float = 30) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "dnsbl", "policyd", *arguments],
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=timeout_s,
+        check=False,
+    )
 
 
 def request(client: str = "192.0.2.99", **attributes: str) -> bytes:

@@ -3,120 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from policyconnection import OneServer, Reader, Writer, actions, connect, open_server, talk
 from policydaemon import request
 
-from dnsbl import Outcome, Verdict, ZoneAnswer
-from dnsbl.policy.connection import READ_BYTES, Connection
-from dnsbl.policy.log import Log
+from dnsbl.policy.connection import READ_BYTES
 from dnsbl.policy.protocol import MAX_ATTRIBUTES, MAX_REQUEST_BYTES
-from dnsbl.policy.rules import compile_rules
-from dnsbl.policy.service import Backend, Service
-from dnsbl.policy.stats import Stats
-
-Reader = asyncio.StreamReader
-Writer = asyncio.StreamWriter
-
-
-class StandIn:
-    """Lists every address; those that end in an odd number only after a wait. No cache: see `cached`."""
-
-    def __init__(self) -> None:
-        self.delay_s = 0.0
-        self.cached = False
-
-    def check_cached(self, subject: object) -> Verdict | None:
-        return self._verdict(str(subject)) if self.cached else None
-
-    async def check_async(
-        self, subject: object, *, deadline_s: float | None = None, decide: Mapping[str, float] | None = None
-    ) -> Verdict:
-        await asyncio.sleep(self.delay_s if int(str(subject)[-1], 16) % 2 else 0)
-        return self._verdict(str(subject))
-
-    def _verdict(self, subject: str) -> Verdict:
-        answer = ZoneAnswer("bl.example", Outcome.LISTED, ("127.0.0.2",), score=1.0)
-        return Verdict(subject, True, True, 1.0, (answer,))
-
-
-class OneServer:
-    """What a Connection asks of its server."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.log = Log(self._write, with_time=False)
-        self.stats = Stats()
-        self.resolver = StandIn()
-        policy = compile_rules({"rule": [{"score": ">=1", "action": "REJECT {client}"}]})
-        self.service = Service(Backend(policy, self.resolver, 3.0), self.log, self.stats)
-        self.connections: set[Connection] = set()
-        self.full = False
-
-    def _write(self, data: bytes) -> int:
-        self.lines += data.decode("ascii").splitlines()
-        return 0
-
-    def opened(self, connection: Connection) -> bool:
-        if not self.full:
-            self.connections.add(connection)
-        return not self.full
-
-    def closed(self, connection: Connection) -> None:
-        self.connections.discard(connection)
-
-
-async def open_server(owner: OneServer) -> tuple[asyncio.Server, int]:
-    sock = small_socket()
-    sock.bind(("127.0.0.1", 0))
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(owner), sock=sock)
-    return server, sock.getsockname()[1]
-
-
-def small_socket() -> socket.socket:
-    """Buffers as small as they can be; by default they hold a hundred thousand replies."""
-    sock = socket.socket()
-    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-        sock.setsockopt(socket.SOL_SOCKET, option, 8_192)
-    return sock
-
-
-async def connect(port: int) -> tuple[Reader, Writer]:
-    sock = small_socket()
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-    return await asyncio.open_connection(sock=sock)
-
-
-def talk(scenario: Callable[[OneServer, Reader, Writer], Awaitable[None]]) -> OneServer:
-    """Run a scenario over one connection; bounded in time."""
-    owner = OneServer()
-
-    async def main() -> None:
-        server, port = await open_server(owner)
-        reader, writer = await connect(port)
-        async with asyncio.timeout(20):
-            await scenario(owner, reader, writer)
-        writer.close()
-        server.close()
-
-    asyncio.run(main())
-    return owner
-
-
-async def actions(reader: Reader, count: int) -> list[str]:
-    found = []
-    for _ in range(count):
-        line, empty = (await reader.readuntil(b"\n\n")).decode("ascii").split("\n")[:2]
-        assert empty == ""
-        found.append(line.removeprefix("action="))
-    return found
 
 
 def test_one_byte_at_a_time() -> None:  # D7
@@ -364,86 +258,6 @@ def test_a_client_that_leaves_during_its_lookup() -> None:
         assert not owner.connections
 
     assert not [line for line in talk(scenario).lines if "decision" not in line]
-
-
-# Anything at all
-
-clients = st.integers(1, 254).map(lambda number: f"192.0.2.{number}")
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> tuple[list[str], bytes, list[bytes]]:
-    """The clients asked about, the stream, and the stream cut anywhere."""
-    asked = draw(st.lists(clients, max_size=12))
-    stream = b"".join(request(client, sender=draw(st.sampled_from(["", "a@b", "x=y"]))) for client in asked)
-    cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=8)))
-    pieces = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
-    return asked, stream, pieces
-
-
-@pytest.fixture(scope="module")
-def runner() -> object:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
-async def exchange(pieces: list[bytes]) -> tuple[bytes, OneServer]:
-    """Send the pieces, then the end; give all that came back. The server must go on serving."""
-    owner = OneServer()
-    server, port = await open_server(owner)
-    reader, writer = await connect(port)
-    async with asyncio.timeout(20):
-        try:
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(0)
-            writer.write_eof()
-            got = await reader.read()
-        except ConnectionError:
-            got = b""
-        writer.close()
-        other_reader, other_writer = await connect(port)
-        other_writer.write(request("192.0.2.250"))
-        assert await actions(other_reader, 1) == ["REJECT 192.0.2.250"]
-        other_writer.close()
-        while owner.connections:
-            await asyncio.sleep(0)
-    server.close()
-    return got, owner
-
-
-fuzz = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@fuzz
-@given(streams())
-def test_a_valid_stream_cut_anywhere(
-    runner: asyncio.Runner, drawn: tuple[list[str], bytes, list[bytes]]
-) -> None:
-    asked, _, pieces = drawn
-    got, _ = runner.run(exchange(pieces))
-    assert got == b"".join(f"action=REJECT {client}\n\n".encode() for client in asked)
-
-
-@fuzz
-@given(streams(), st.binary(max_size=12), st.data())
-def test_a_mutated_stream_never_gets_an_answer_out_of_turn(
-    runner: asyncio.Runner, drawn: tuple[list[str], bytes, list[bytes]], junk: bytes, data: st.DataObject
-) -> None:
-    asked, stream, _ = drawn
-    at = data.draw(st.integers(0, len(stream)))
-    drop = data.draw(st.integers(0, 12))
-    mutated = stream[:at] + junk + stream[at + drop :]
-    cut = data.draw(st.integers(0, len(mutated)))
-    got, owner = runner.run(exchange([mutated[:cut], mutated[cut:]]))
-    replies = got.split(b"\n\n")[:-1]
-    untouched = stream[:at].count(b"\n\n")
-    expected = [f"action=REJECT {client}".encode() for client in asked[:untouched]]
-    if got:
-        assert replies[:untouched] == expected
-    assert all(reply.startswith(b"action=") and reply.count(b"\n") == 0 for reply in replies)
-    assert not [line for line in owner.lines if "error" in line]
 
 
 def test_the_shared_buffer_is_large_enough_for_postfix() -> None:

@@ -1,0 +1,111 @@
+"""A policy connection in an event loop, with a stand-in for the resolver: for its order, bounds and times."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+
+from dnsbl import Outcome, Verdict, ZoneAnswer
+from dnsbl.policy.connection import Connection
+from dnsbl.policy.log import Log
+from dnsbl.policy.rules import compile_rules
+from dnsbl.policy.service import Backend, Service
+from dnsbl.policy.stats import Stats
+
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
+
+
+class StandIn:
+    """Lists every address; those that end in an odd number only after a wait. No cache: see `cached`."""
+
+    def __init__(self) -> None:
+        self.delay_s = 0.0
+        self.cached = False
+
+    def check_cached(self, subject: object) -> Verdict | None:
+        return self._verdict(str(subject)) if self.cached else None
+
+    async def check_async(
+        self, subject: object, *, deadline_s: float | None = None, decide: Mapping[str, float] | None = None
+    ) -> Verdict:
+        await asyncio.sleep(self.delay_s if int(str(subject)[-1], 16) % 2 else 0)
+        return self._verdict(str(subject))
+
+    def _verdict(self, subject: str) -> Verdict:
+        answer = ZoneAnswer("bl.example", Outcome.LISTED, ("127.0.0.2",), score=1.0)
+        return Verdict(subject, True, True, 1.0, (answer,))
+
+
+class OneServer:
+    """What a Connection asks of its server."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.log = Log(self._write, with_time=False)
+        self.stats = Stats()
+        self.resolver = StandIn()
+        policy = compile_rules({"rule": [{"score": ">=1", "action": "REJECT {client}"}]})
+        self.service = Service(Backend(policy, self.resolver, 3.0), self.log, self.stats)
+        self.connections: set[Connection] = set()
+        self.full = False
+
+    def _write(self, data: bytes) -> int:
+        self.lines += data.decode("ascii").splitlines()
+        return 0
+
+    def opened(self, connection: Connection) -> bool:
+        if not self.full:
+            self.connections.add(connection)
+        return not self.full
+
+    def closed(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+
+
+async def open_server(owner: OneServer) -> tuple[asyncio.Server, int]:
+    sock = small_socket()
+    sock.bind(("127.0.0.1", 0))
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(owner), sock=sock)
+    return server, sock.getsockname()[1]
+
+
+def small_socket() -> socket.socket:
+    """Buffers as small as they can be; by default they hold a hundred thousand replies."""
+    sock = socket.socket()
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, 8_192)
+    return sock
+
+
+async def connect(port: int) -> tuple[Reader, Writer]:
+    sock = small_socket()
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    return await asyncio.open_connection(sock=sock)
+
+
+def talk(scenario: Callable[[OneServer, Reader, Writer], Awaitable[None]]) -> OneServer:
+    """Run a scenario over one connection; bounded in time."""
+    owner = OneServer()
+
+    async def main() -> None:
+        server, port = await open_server(owner)
+        reader, writer = await connect(port)
+        async with asyncio.timeout(20):
+            await scenario(owner, reader, writer)
+        writer.close()
+        server.close()
+
+    asyncio.run(main())
+    return owner
+
+
+async def actions(reader: Reader, count: int) -> list[str]:
+    found = []
+    for _ in range(count):
+        line, empty = (await reader.readuntil(b"\n\n")).decode("ascii").split("\n")[:2]
+        assert empty == ""
+        found.append(line.removeprefix("action="))
+    return found
