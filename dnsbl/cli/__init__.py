@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from io import TextIOWrapper
 
 import click
 
@@ -51,6 +52,7 @@ def group() -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `dnsbl ARGS...` (default: the process's own) and return its exit code; never raises."""
+    _write_any_character()
     try:
         try:
             return _run(list(sys.argv[1:] if args is None else args))
@@ -95,6 +97,12 @@ def _run(args: list[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _write_any_character() -> None:
+    """Where stdout is not UTF-8, what a list writes in its reason must not end the command: escape it."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _drop_stdout() -> None:

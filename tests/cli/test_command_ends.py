@@ -91,6 +91,22 @@ def test_a_reason_is_never_markup_nor_control(dnsbl_server: DnsblServer, explain
     assert "\x07" not in out
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_reason_that_the_locale_cannot_write_ends_nothing(
+    dnsbl_server: DnsblServer, encoding: str
+) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99", txt="spam \u4e2d\U0001f4a9")
+    check = command(dnsbl_server, "192.0.2.99")
+    environment = os.environ | {"DNSBL_CONFIG": "", "PYTHONIOENCODING": encoding}
+    for args in (check, [*check, "--explain"], [*check, "--json"]):
+        ended = subprocess.run(args, capture_output=True, env=environment, timeout=10)
+        assert (ended.returncode, ended.stderr) == (1, b"")
+        assert b"spam" in ended.stdout
+    code, out = on_a_terminal(check, PYTHONIOENCODING=encoding)
+    assert code == 1
+    assert "spam" in out
+
+
 # ---- cut short ----
 
 
