@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Sequence
-from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep, time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dnsbl import forking
 from dnsbl.asked import Asked, Found, bits, mask_of
@@ -35,7 +35,14 @@ if TYPE_CHECKING:
 LISTEN_S: Final = 2.0
 """How long after its deadline a lookup's answers are still taken into the cache."""
 
+STEP_ITEMS: Final = 200
+"""Cache entries changed in one go, at 10 to 20 us each: no lookup waits longer than that."""
+STEP_PAUSE_S: Final = 0.000_2
+"""A lock that is taken again at once is not given to those who wait for it."""
+
 TIMED_OUT: Final = Wire(Status.TIMEOUT, -1)
+
+_Item = TypeVar("_Item")
 
 log = logging.getLogger("dnsbl")
 
@@ -336,6 +343,45 @@ class Core:
 
     def _nameserver_at_fault(self, zone: int, asked: Asked) -> bool:
         return self.breaker.nameserver_at_fault(asked.sets[zone], asked.started)
+
+    # ---- the cache as a whole; takes the lock itself ----
+
+    def cached_entries(self) -> list[tuple[Key, bytes]]:
+        """All entries, packed, oldest first."""
+        entries: list[tuple[Key, bytes]] = []
+
+        def take(key: Key) -> None:
+            entry = self.cache.peek(key)
+            if entry is not None:
+                entries.append((key, entry))
+
+        self.in_steps(self.cached_names(), take)
+        return entries
+
+    def cached_names(self) -> list[Key]:
+        with self.lock:
+            self.drain()
+            return self.cache.keys()
+
+    def in_steps(self, items: Sequence[_Item], change: Callable[[_Item], object]) -> None:
+        """Change the cache for each of many items, and let lookups have their turn in between."""
+        for start in range(0, len(items), STEP_ITEMS):
+            with self.lock:
+                for item in items[start : start + STEP_ITEMS]:
+                    change(item)
+            sleep(STEP_PAUSE_S)
+
+    def zone_ids(self) -> list[str]:
+        """By zone, what names it in a file: its name and, if it has them, its own nameservers."""
+        from hashlib import sha256  # takes 2 ms to import, and is rarely needed
+
+        ids = []
+        for zone in self.zones:
+            own = sha256(" ".join(zone.nameservers).encode()).hexdigest()[:32] if zone.nameservers else ""
+            ids.append(f"{zone.name} {own}".rstrip())
+        return ids
+
+    # ---- inside; under the lock ----
 
     def _hold_texts_s(self, answer: Answer) -> float:
         status, _, _, ttl_s, soa_ttl_s, soa_minimum_s, _, _, texts = answer

@@ -85,13 +85,8 @@ def _act(core: Core, index: int, health: ZoneHealth) -> None:
 
 
 def _flush(core: Core, index: int) -> None:
-    """Forget what the zone said while it was broken, a key at a time: lookups get their turn in between."""
-    with core.lock:
-        core.drain()
-        keys = [key for key, _ in core.cache.items()]
-    for key in keys:
-        with core.lock:
-            core.cache.flush(key, index)
+    """Forget what the zone said while it was broken."""
+    core.in_steps(core.cached_names(), lambda key: core.cache.flush(key, index))
 
 
 async def health_loop(resolver: Resolver, every_s: float = EVERY_S) -> None:

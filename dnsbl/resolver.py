@@ -6,8 +6,9 @@ Resolver serves any number of threads and event loops at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from time import monotonic
+from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -223,10 +224,42 @@ class Resolver:
         keys: list[Key | None] = [None]
         if subject is not None:
             keys = [part.key for part in parts_of(self._core, parse_subject(subject))[0]]
-        with self._core.lock:
-            self._core.drain()
-            for key in keys:
-                self._core.cache.flush(key, index)
+        elif index is not None:
+            keys = [*self._core.cached_names()]
+        self._core.in_steps(keys, lambda key: self._core.cache.flush(key, index))
+
+    def save_cache(self, path: str | os.PathLike[str]) -> int:
+        """Write the cached answers to a file, so that a restart does not ask every list again.
+
+        The file appears whole or not at all, readable by its owner only. It holds what was looked up and what
+        the zones said, and no key of a zone. Returns how many names (addresses, domains) it holds. May be
+        called after `close`. Raises OSError where the file cannot be written.
+        """
+        from dnsbl.cachefile import save_cache
+
+        entries = self._core.cached_entries()
+        return save_cache(path, entries, self._core.zone_ids(), now=monotonic(), wall_now=time())
+
+    def load_cache(self, path: str | os.PathLike[str]) -> int:
+        """Take back what `save_cache` wrote, as far as it is still valid; returns how many names.
+
+        A zone is known again by its name and, if it has its own, its nameservers; answers of other zones are
+        dropped. What the cache holds already stays. Raises nothing because of the file: one that is damaged,
+        foreign or of another version is ignored with one warning, and one that is missing without any.
+        """
+        from dnsbl.cachefile import load_cache
+
+        core = self._core
+        entries = load_cache(
+            path,
+            core.zone_ids(),
+            now=monotonic(),
+            wall_now=time(),
+            max_entries=core.settings.cache_size,
+            max_ttl_s=core.settings.ttl_rules.max_s,
+        )
+        core.in_steps(entries, lambda entry: core.cache.fill(*entry))
+        return len(entries)
 
     def stats(self) -> dict[str, Any]:
         """Counters since the start, ready for JSON.
