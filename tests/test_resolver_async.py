@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib.util
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -20,6 +21,7 @@ from lookups import (
     run_python,
     with_zones,
 )
+from servers import report_missing
 
 from dnsbl import ClosedError, Outcome, Resolver, SubjectError, Verdict
 from dnsbl.testing import DnsblServer, delay, silence
@@ -37,7 +39,11 @@ def run_in_uvloop(main: Coroutine[Any, Any, Any]) -> Any:
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Runner:
     """Runs a coroutine to its end, in a new loop of either kind."""
-    return asyncio.run if request.param == "asyncio" else run_in_uvloop
+    if request.param == "asyncio":
+        return asyncio.run
+    if importlib.util.find_spec("uvloop") is None:
+        report_missing("python3-uvloop")
+    return run_in_uvloop
 
 
 # ---- lookups ----
