@@ -7,8 +7,10 @@ table is drawn on a terminal, not before.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import click
 
@@ -18,16 +20,22 @@ from dnsbl.model import Outcome, Verdict, ZoneAnswer
 _STYLES = {"listed": "bold red", "not listed": "green", "skipped": "dim"}
 _STYLES |= dict.fromkeys(("blocked", "invalid", "timeout", "servfail"), "yellow")
 
+READABLE: Final = 14
+"""Characters of its longest word that a table's column has room for, at the least."""
+
 
 def show_verdict(verdict: Verdict, *, explain: bool = False) -> None:
     """Print a verdict: the headline, then a row a zone; with `explain`, all the evidence behind it."""
     if explain:
-        headers = ["zone", "outcome", "evidence"]
-        rows = [[*_row(answer)[:2], evidence(answer)] for answer in verdict.answers]
-    else:
-        headers = ["zone", "outcome", "codes", "points", "why"]
-        rows = [_row(answer) for answer in verdict.answers]
-    show_table(headline(verdict), headers, rows)
+        _show_evidence(verdict)
+        return
+    # A reason and a delist URL are mostly long, and a URL that a table folds cannot be copied.
+    on_terminal = sys.stdout.isatty()
+    rows = [_row(answer, links=not on_terminal) for answer in verdict.answers]
+    show_table(headline(verdict), ["zone", "outcome", "codes", "points", "why"], rows)
+    for answer in verdict.listings if on_terminal else ():
+        for link in _links(answer):
+            click.echo(printable(f"{answer.zone}: {link}"))
 
 
 def headline(verdict: Verdict) -> str:
@@ -39,14 +47,17 @@ def headline(verdict: Verdict) -> str:
     else:
         text = "not listed" + (f", score {verdict.score:g}" if verdict.score else "")
     if verdict.errors:
-        text += f", incomplete: no usable answer from {len(verdict.errors)} of {len(verdict.answers)} zones"
+        asked = sum(answer.outcome is not Outcome.SKIPPED for answer in verdict.answers)
+        text += f", incomplete: no usable answer from {len(verdict.errors)} of {asked} zones"
     elif not verdict.complete:
-        text += ", incomplete: a zone was set aside"
+        text += ", incomplete: a zone was left out"
     return f"{printable(verdict.subject)}: {text}"
 
 
-def evidence(answer: ZoneAnswer) -> str:
-    """Every fact behind an answer, one a line, `-` where there is none: what `--explain` shows."""
+def evidence(answer: ZoneAnswer) -> dict[str, str]:
+    """Every fact behind an answer, printable, `-` where there is none; of a zone not asked, only why."""
+    if answer.outcome is Outcome.SKIPPED:
+        return {"detail": printable(answer.detail)}
     seen = answer.evidence
     facts = {
         "query": answer.query_name,
@@ -63,25 +74,43 @@ def evidence(answer: ZoneAnswer) -> str:
         "delist": answer.delist_url,
         "detail": answer.detail,
     }
-    return "\n".join(f"{name}: {printable(value or '-')}" for name, value in facts.items())
+    return {name: printable(value or "-") for name, value in facts.items()}
+
+
+def _show_evidence(verdict: Verdict) -> None:
+    click.echo(headline(verdict))
+    for answer in verdict.answers:
+        click.echo(f"  {printable(answer.zone)}: {answer.outcome.replace('_', ' ')}")
+        for name, value in evidence(answer).items():
+            click.echo(f"    {name}: {value}")
 
 
 def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under a title. A cell may have several lines; its characters are `printable` already.
+    """Print rows under a title; the characters of a cell are `printable` already, and one line.
 
-    The word in a cell that names an outcome gets that outcome's colour, on a terminal that has colours.
+    On a terminal a table, or, where that is too narrow for one, each row as a list. The word in a cell that
+    names an outcome gets that outcome's colour, on a terminal that has colours.
     """
-    if sys.stdout.isatty():
+    if not sys.stdout.isatty():
+        _print_columns(title, headers, rows)
+    elif _needed_width(headers, rows) <= shutil.get_terminal_size().columns:
         _draw_table(title, headers, rows)
-        return
+    else:
+        _print_lists(title, headers, rows)
+
+
+def _print_columns(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     click.echo(title)
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
     for row in (headers, *rows):
-        *cells, last = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        start = "  ".join(["", *cells, ""])
-        for line in last.split("\n"):
-            click.echo((start + line).rstrip())
-            start = " " * len(start)
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(["", *cells]).rstrip())
+
+
+def _needed_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    columns = zip(headers, *rows, strict=True)
+    longest = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    return sum(min(length, READABLE) + 3 for length in longest) + 1  # 3: a rule, and a space at each side
 
 
 def _draw_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -89,8 +118,7 @@ def _draw_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
     from rich.table import Table
     from rich.text import Text
 
-    several_lines = any("\n" in cell for row in rows for cell in row)
-    table = Table(title=Text(title), title_justify="left", show_lines=several_lines)
+    table = Table(title=Text(title), title_justify="left")
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
@@ -98,14 +126,18 @@ def _draw_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
     Console(highlight=False).print(table)
 
 
-def _row(answer: ZoneAnswer) -> list[str]:
+def _print_lists(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    click.echo(title)
+    for first, *others in rows:
+        click.echo(f"  {first}")
+        for header, cell in zip(headers[1:], others, strict=True):
+            if cell:
+                click.echo(f"    {header}: {cell}")
+
+
+def _row(answer: ZoneAnswer, *, links: bool) -> list[str]:
     """Zone, outcome, codes, points, and why, each printable."""
-    why = [
-        *answer.meanings,
-        f'"{answer.reason}"' if answer.reason else "",
-        answer.detail,
-        f"delist: {answer.delist_url}" if answer.delist_url and answer.outcome is Outcome.LISTED else "",
-    ]
+    why = [*answer.meanings, *(_links(answer) if links else ()), answer.detail]
     return [
         printable(answer.zone),
         answer.outcome.replace("_", " "),
@@ -113,3 +145,11 @@ def _row(answer: ZoneAnswer) -> list[str]:
         f"{answer.score:+g}" if answer.score else "",
         printable("; ".join(part for part in why if part)),
     ]
+
+
+def _links(answer: ZoneAnswer) -> list[str]:
+    """What a list says of its entry, and where one asks it to take the entry out."""
+    links = [f'"{answer.reason}"'] if answer.reason else []
+    if answer.delist_url and answer.outcome is Outcome.LISTED:
+        links.append(f"delist: {answer.delist_url}")
+    return links

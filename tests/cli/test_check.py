@@ -108,6 +108,15 @@ def test_a_stripped_answer_is_no_listing(check: Check, dnsbl_server: DnsblServer
     assert check("192.0.2.1").code == 0
 
 
+def test_zones_that_do_not_apply_are_not_counted_among_those_that_failed(
+    check: Check, dnsbl_server: DnsblServer
+) -> None:
+    dnsbl_server.zone("dbl.spamhaus.org")
+    dnsbl_server.zone(ZONE).fault(rcode("SERVFAIL"))
+    ended = check("192.0.2.1", zones=(ZONE, "dbl.spamhaus.org"))
+    assert ended.out.splitlines()[0].endswith("no usable answer from 1 of 1 zones")
+
+
 def test_one_listing_beside_an_error_is_listed(check: Check, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone(ZONE).list("192.0.2.99")
     dnsbl_server.zone("dead.example.com").fault(rcode("SERVFAIL"))
@@ -307,6 +316,11 @@ def test_explain_of_an_answer_that_never_came(check: Check, dnsbl_server: DnsblS
     assert {facts[name] for name in ("rcode", "A", "TTL", "TXT", "matched")} == {"-"}
 
 
+def test_explain_of_a_zone_that_was_not_asked(check: Check, dnsbl_server: DnsblServer) -> None:
+    assert explained(check("--explain", "example.com").out) == {"detail": f"{ZONE} takes no domain"}
+    assert dnsbl_server.count() == 0
+
+
 def test_explain_in_json(check: Check, dnsbl_server: DnsblServer) -> None:
     (answer,) = json.loads(check("--explain", "--json", "192.0.2.1").out)["answers"]
     assert answer["query_name"] == f"1.2.0.192.{ZONE}"
@@ -318,8 +332,7 @@ def test_explain_in_json(check: Check, dnsbl_server: DnsblServer) -> None:
 
 def explained(out: str) -> dict[str, str]:
     """The facts of the one zone in the output."""
-    column = out.splitlines()[1].index("evidence")
-    return dict(line[column:].split(": ", 1) for line in out.splitlines()[2:])
+    return dict(line.strip().split(": ", 1) for line in out.splitlines()[2:])
 
 
 @pytest.mark.parametrize("fault", [None, rcode("REFUSED"), parked()])

@@ -44,7 +44,7 @@ def running(
 
 
 def on_a_terminal(args: Sequence[str], **variables: str) -> tuple[int, str]:
-    """Exit code and output of a command whose stdout is a terminal of 100 columns."""
+    """Exit code and output of a command whose stdout is a terminal, of 100 columns if COLUMNS is not given."""
     ours, theirs = pty.openpty()
     env = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
     env |= {"TERM": "xterm-256color", "COLUMNS": "100", **variables}
@@ -89,6 +89,31 @@ def test_a_reason_is_never_markup_nor_control(dnsbl_server: DnsblServer, explain
     assert "\x1b]" not in out
     assert "\x1b[2J" not in out
     assert "\x07" not in out
+
+
+@pytest.mark.parametrize("columns", [10, 40, 80, 200])
+@pytest.mark.parametrize("explain", [[], ["--explain"]])
+def test_a_link_can_be_copied_whatever_the_width(
+    dnsbl_server: DnsblServer, columns: int, explain: list[str]
+) -> None:
+    """The terminal breaks the line, the program does not: no cell's edge is in the middle of a URL."""
+    link = "https://bl.example.com/a/rather/long/page/of/its/own/about?ip=192.0.2.99"
+    dnsbl_server.zone(ZONE).list("192.0.2.99", txt=f"See {link}")
+    _, out = on_a_terminal(command(dnsbl_server, *explain, "192.0.2.99"), COLUMNS=str(columns))
+    assert link in out
+
+
+def test_a_narrow_terminal_gets_a_list_with_whole_words(dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99", txt="seen in a trap")
+    _, out = on_a_terminal(command(dnsbl_server, "192.0.2.99"), COLUMNS="40")
+    assert out.splitlines() == [
+        "192.0.2.99: listed, score 1",
+        f"  {ZONE}",
+        "    outcome: listed",
+        "    codes: 127.0.0.2",
+        "    points: +1",
+        f'{ZONE}: "seen in a trap"',
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
