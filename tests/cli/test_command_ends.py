@@ -44,7 +44,7 @@ def running(
 
 
 def on_a_terminal(args: Sequence[str], **variables: str) -> tuple[int, str]:
-    """Exit code and output of a command whose stdout is a terminal, of 100 columns if COLUMNS is not given."""
+    """Exit code and output of a command whose stdout is a terminal; it has 100 columns, or COLUMNS."""
     ours, theirs = pty.openpty()
     env = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
     env |= {"TERM": "xterm-256color", "COLUMNS": "100", **variables}
@@ -117,9 +117,7 @@ def test_a_narrow_terminal_gets_a_list_with_whole_words(dnsbl_server: DnsblServe
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_a_reason_that_the_locale_cannot_write_ends_nothing(
-    dnsbl_server: DnsblServer, encoding: str
-) -> None:
+def test_a_reason_that_the_locale_cannot_write_ends_nothing(dnsbl_server: DnsblServer, encoding: str) -> None:
     dnsbl_server.zone(ZONE).list("192.0.2.99", txt="spam \u4e2d\U0001f4a9")
     check = command(dnsbl_server, "192.0.2.99")
     environment = os.environ | {"DNSBL_CONFIG": "", "PYTHONIOENCODING": encoding}
