@@ -75,7 +75,7 @@ def parse_reply_filter(text: str, start: int = 0, end: int | None = None) -> Rep
     True
     """
     if len(text) > MAX_TEXT:
-        raise ZoneError(f"reply filter of {len(text)} characters: at most {MAX_TEXT}", mask_keys(text[:80]))
+        raise ZoneError(f"reply filter of {len(text)} characters: at most {MAX_TEXT}", mask_keys(text)[:80])
     return _Scanner(text, start, len(text) if end is None else end).filter()
 
 

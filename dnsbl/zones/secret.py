@@ -18,10 +18,14 @@ KEYED_DOMAINS: Final = ("dq.spamhaus.net", "mail.abusix.zone")
 rspamd-dqs README, read 2026-11-25), KEY.combined.mail.abusix.zone (Abusix, production zones, read
 2026-11-25). Known here and not only in the catalogue, so that even text that is not a zone is masked."""
 
-_LIST: Final = r"([a-z0-9_-]+\.(?:" + "|".join(map(re.escape, KEYED_DOMAINS)) + r"))"
-# Bounded: an unbounded run would be tried from each of its characters.
-_KEYED_TEXT: Final = re.compile(r"[^\s,=*\[\]\"'<>/@]{1,253}\.(?=" + _LIST + ")", re.IGNORECASE)
-_KEYED_NAME: Final = re.compile(r"([a-z0-9_.-]+)\." + _LIST)
+_OPERATORS: Final = "|".join(map(re.escape, KEYED_DOMAINS))
+_KEYED_NAME: Final = re.compile(rf"([a-z0-9_.-]+)\.([a-z0-9_-]+\.(?:{_OPERATORS}))")
+# Errors show mistyped names: a dot too many, or white space or a separator behind the key.
+_LIST: Final = re.compile(
+    r"(?<=\.)[a-z0-9_-]+\.+(?:" + _OPERATORS.replace(r"\.", r"\.+") + ")", re.IGNORECASE
+)
+_BEHIND_KEY: Final = "\t\n\v\f\r ,=*/"
+_BEFORE_KEY: Final = re.compile(r"[\s,=*\[\]\"'<>/@]")
 
 
 class Secret:
@@ -54,12 +58,19 @@ class Secret:
 
 
 def mask_keys(text: str) -> str:
-    """`text` with everything that stands before a keyed operator's list replaced by `***`.
+    """`text` with the word before each keyed operator's list replaced by `***`.
 
     >>> mask_keys("abc123.zen.dq.spamhaus.net=127.0.0.2")
     '***.zen.dq.spamhaus.net=127.0.0.2'
     """
-    return _KEYED_TEXT.sub(MASK + ".", text)
+    parts, end = [], 0
+    for found in _LIST.finditer(text):
+        before = text[end : found.start()].rstrip(".").rstrip(_BEHIND_KEY)
+        key_at = max((stop.end() for stop in _BEFORE_KEY.finditer(before)), default=0)
+        if key_at < len(before):
+            parts += [before[:key_at], f"{MASK}.", found[0]]
+            end = found.end()
+    return "".join(parts) + text[end:]
 
 
 def split_key(name: str) -> tuple[str, str] | None:

@@ -303,7 +303,7 @@ def parse_zone(text: str) -> Zone:
     3.0
     """
     if not isinstance(text, str) or len(text) > MAX_TEXT:
-        raise ZoneError(f"a zone is text of at most {MAX_TEXT} characters", mask_keys(str(text)[:80]))
+        raise ZoneError(f"a zone is text of at most {MAX_TEXT} characters", mask_keys(str(text))[:80])
     text = text.strip()
     head, star, weight = text.partition("*")
     name, equals, reply = head.partition("=")

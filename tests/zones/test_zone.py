@@ -262,6 +262,12 @@ def test_the_key_is_taken_out_of_the_name_of_a_known_operator() -> None:
         f"{KEY.upper()}.ZEN.DQ.SPAMHAUS.NET=x",
         f"-{KEY}.zen.dq.spamhaus.net",
         f"{KEY}.zen.dq.spamhaus.net" + "x" * 2000,
+        f"{KEY}.zen.dq.spamhaus..net",
+        f"{KEY}.zen..dq.spamhaus.net",
+        f"{KEY} .zen.dq.spamhaus.net",
+        f"{KEY}\n.zen.dq.spamhaus.net",
+        f"{KEY},.zen.dq.spamhaus.net=127.0.0.2",
+        f"{KEY}=.zen.dq.spamhaus.net",
     ],
 )
 def test_no_error_or_traceback_shows_a_key(text: str) -> None:
@@ -286,6 +292,8 @@ def test_no_error_about_a_key_shows_it(key: str) -> None:
         (f"a {KEY}.dbl.dq.spamhaus.net, b", "a ***.dbl.dq.spamhaus.net, b"),
         ("zen.dq.spamhaus.net and zen.spamhaus.org", "zen.dq.spamhaus.net and zen.spamhaus.org"),
         (f"{KEY}.Combined.Mail.Abusix.Zone", "***.Combined.Mail.Abusix.Zone"),
+        (f"rbl = {KEY} ..zen.dq..spamhaus.net", "rbl = ***.zen.dq..spamhaus.net"),
+        (".zen.dq.spamhaus.net", ".zen.dq.spamhaus.net"),
         ("", ""),
     ],
 )
