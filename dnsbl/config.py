@@ -8,6 +8,7 @@ dnsbl/policy/rules.py, and so is [postfix], for `dnsbl zones export`.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from dnsbl.zones.catalogue import load as load_catalogue
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.row import parse_code
 from dnsbl.zones.secret import MASK, Secret, mask_keys
-from dnsbl.zones.zone import MAX_WEIGHT, Code, Filter, Zone, check_name
+from dnsbl.zones.zone import MAX_WEIGHT, Code, Filter, Zone, check_name, known_name
 
 __all__ = ["Config", "ResolverConfig", "Source", "Table", "check_keys", "load", "parse"]
 
@@ -94,7 +95,7 @@ class Config:
     zones: tuple[Zone, ...]
     catalogue: Catalogue = field(repr=False)
     warnings: tuple[str, ...] = ()
-    policy: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
     postfix: Mapping[str, Any] = field(default_factory=dict, repr=False)
     source: Source = field(default_factory=lambda: Source("dnsbl.toml"), repr=False)
@@ -203,7 +204,7 @@ def _resolver(table: Table, folder: Path) -> ResolverConfig:
         reason_timeout_s=table.number("reason_timeout_s", 0, 60),
         check_private=table.flag("check_private"),
         catalogue=folder / catalogue if catalogue else None,
-        allow=_each(table, "allow", check_name) or (),
+        allow=_each(table, "allow", known_name) or (),
     )
 
 
@@ -304,8 +305,13 @@ def _code(table: Table) -> Code:
         return parse_code(table.values)
 
 
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
+_NOT_THE_KEY: Final = "; give the name of what holds the key, not the key itself"
+
+
 class _Keys:
-    """Reads the keys of keyed zones, or with env None gives a stand-in. A key is never part of a message."""
+    """Reads the keys of keyed zones, or with env None gives a stand-in. A key is never part of a message,
+    nor is what may be one that was written in the place of a name."""
 
     def __init__(self, folder: Path, env: Mapping[str, str] | None) -> None:
         self.folder = folder
@@ -322,8 +328,9 @@ class _Keys:
         if variable is not None:
             key = self.env.get(variable, "").strip()
             if not key:
-                message = f"the environment variable {variable} is not set, or empty"
-                raise table.error("key_env", message, variable)
+                shown = variable if _VARIABLE.fullmatch(variable) else MASK
+                message = f"the environment variable {shown} is not set, or empty{_NOT_THE_KEY}"
+                raise table.error("key_env", message, shown)
             return Secret(key)
         return None if file is None else self._from_file(table, file)
 
@@ -333,7 +340,9 @@ class _Keys:
             key = _read(path, MAX_KEY_BYTES).strip()
             mode = path.stat().st_mode
         except OSError as error:
-            raise table.error("key_file", f"{path} cannot be read: {error.strerror}", name) from None
+            shown = str(path) if "/" in name or "." in name else MASK
+            message = f"{shown} cannot be read: {error.strerror}{_NOT_THE_KEY}"
+            raise table.error("key_file", message, shown) from None
         if not key:
             raise table.error("key_file", f"{path} is empty; put the key in it, on one line", name)
         if mode & stat.S_IROTH:

@@ -22,7 +22,8 @@ from dnsbl.model import Verdict
 from dnsbl.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
 from dnsbl.stream import Stream
 from dnsbl.subject import address_key, parse_subject
-from dnsbl.zones.zone import Zone, check_name
+from dnsbl.zones.secret import mask_keys
+from dnsbl.zones.zone import Zone, known_name
 
 if TYPE_CHECKING:
     from dnsbl.config import Config
@@ -328,11 +329,11 @@ class Resolver:
     # ---- inside ----
 
     def _zone_index(self, name: str) -> int:
-        wanted = check_name(name)
+        wanted = known_name(name)
         for index, zone in enumerate(self._core.zones):
             if zone.name == wanted:
                 return index
-        raise ZoneError(f"{wanted} is not among the zones asked here", name)
+        raise ZoneError(f"{wanted} is not among the zones asked here", mask_keys(name))
 
     def _clean(self, subject: object) -> Verdict | None:
         """The verdict of an address that all zones are known not to list: the accept path's usual case."""

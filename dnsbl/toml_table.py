@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from dnsbl.errors import ConfigError
 from dnsbl.toml_lines import Path, find_lines
-from dnsbl.zones.secret import mask_keys
+from dnsbl.zones.secret import MASK, mask_keys
 
 MAX_TEXT: Final = 2000
 """Longest text taken as a value, in characters."""
@@ -64,7 +64,8 @@ def parse_toml(text: str, name: str) -> tuple[dict[str, Any], Source]:
 
 def _line_of(text: str, line: int) -> str:
     lines = text.splitlines()
-    return lines[line - 1].strip()[:200] if line <= len(lines) else ""
+    found = lines[line - 1].strip()[:200] if line <= len(lines) else ""
+    return re.sub(r"^(key\w*\s*=).*", rf"\1 {MASK}", found)  # a key without its quotes, say
 
 
 def check_keys(table: Mapping[str, object], known: Iterable[str], path: Path, source: Source) -> None:

@@ -326,6 +326,18 @@ class TestKeys:
     def test_a_missing_key(self, text: str, message: str) -> None:
         assert fails(f"[[zone]]\nname = 'bl.example.com'\n{text}").startswith(f"dnsbl.toml:{message}")
 
+    @pytest.mark.parametrize("line", ["key_env = '{}'", "key_file = '{}'", "key = {}", "key_env = {}"])
+    def test_a_key_in_the_place_of_its_holders_name_is_not_shown(self, line: str) -> None:
+        with pytest.raises(ConfigError, match=r"dnsbl\.toml:3: ") as caught:
+            parse(f"[[zone]]\nname = 'bl.example.com'\n{line.format(KEY)}", env={})
+        assert KEY not in "".join(traceback.format_exception(caught.value)) + caught.value.text
+
+    def test_a_key_in_a_rule_or_in_allow_is_not_shown(self) -> None:
+        name = f"{KEY}.zen.dq.spamhaus.net"
+        config = parse(f"resolver.allow = ['{name}']\n[[policy.rule]]\nzones = ['{name}']\naction = 'DUNNO'")
+        assert config.resolver.allow == ("zen.dq.spamhaus.net",)
+        assert KEY not in self.shown(config)
+
     @pytest.mark.parametrize("key", [f"{KEY} x", f"{KEY}.example.com", f"{KEY}é", "x" * 64, f"{KEY}\0"])
     def test_a_wrong_key_is_refused_without_being_shown(self, key: str, tmp_path: Path) -> None:
         path = tmp_path / "key"

@@ -333,6 +333,22 @@ def test_what_a_configuration_allows_is_allowed_to_zones_given_beside_it(tmp_pat
         assert [zone.name for zone in resolver.zones] == ["dnsbl.sorbs.net"]
 
 
+def test_a_keyed_zone_is_meant_with_its_key_and_without_and_the_key_is_not_shown(
+    dnsbl_server: DnsblServer,
+) -> None:
+    key = "k3yk3yk3yk3yk3yk3yk3yk3yk3"
+    name = f"{key}.zen.dq.spamhaus.net"
+    dnsbl_server.zone(name).list("127.0.0.2")
+    with Resolver([name], [dnsbl_server.nameserver], allow=[name]) as resolver:
+        for meant in (name, "zen.dq.spamhaus.net"):
+            resolver.flush(zone=meant)
+            assert [health.zone for health in resolver.health([meant])] == ["zen.dq.spamhaus.net"]
+        for call in (resolver.flush, lambda zone: resolver.health([zone])):
+            with pytest.raises(ZoneError, match=r"^dbl\.dq\.spamhaus\.net is not among the zones") as caught:
+                call(zone=f"{key}.dbl.dq.spamhaus.net")
+            assert caught.value.text == "***.dbl.dq.spamhaus.net"
+
+
 def test_a_warning_about_zones_is_logged_unless_allowed(caplog: pytest.LogCaptureFixture) -> None:
     names = [f"bl{number}.example" for number in range(7)]
     Resolver(names, ["127.0.0.1:5353"]).close()

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.zones.row import Row, parse_row
-from dnsbl.zones.zone import Code, Filter, Zone, check_name, parse_zone
+from dnsbl.zones.zone import Code, Filter, Zone, known_name, parse_zone
 
 DISK_PATH: Final = Path("/var/lib/dnsbl/catalogue.toml")
 """Read where it exists and no other path is given."""
@@ -67,7 +67,7 @@ class Catalogue:
 
         Raises ZoneError where `name` is no zone name.
         """
-        own = name = check_name(name)
+        own = name = known_name(name)
         while name:
             if name in self._newer or name in self._texts:
                 row = self._row(name)
@@ -110,7 +110,7 @@ class Catalogue:
         >>> [zone.name for zone in zones]
         ['zen.spamhaus.org', 'bl.example.com']
         """
-        allowed = frozenset(map(check_name, allow))
+        allowed = frozenset(map(known_name, allow))
         zones: dict[str, Zone] = {}
         for item in items:
             zone = self._ready(item, allowed)

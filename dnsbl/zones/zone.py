@@ -271,6 +271,17 @@ def check_name(name: str) -> str:
     return bare
 
 
+def known_name(name: str) -> str:
+    """As `check_name`, and without the key of a keyed operator's zone: the name that the zone has everywhere.
+
+    >>> known_name("abc123.zen.dq.spamhaus.net")
+    'zen.dq.spamhaus.net'
+    """
+    name = check_name(name)
+    split = split_key(name)
+    return split[1] if split else name
+
+
 def _label_fault(label: str) -> str:
     if not label:
         return "two dots in a row leave an empty label"
