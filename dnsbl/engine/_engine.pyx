@@ -7,6 +7,7 @@ Nothing here knows what an answer means for a list.
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint64_t, uintptr_t
 from posix.types cimport pid_t
 from posix.unistd cimport getpid
@@ -200,13 +201,13 @@ cdef class Waiter:
         self._tickets.pop(<uintptr_t>ticket._c, None)
 
 
-# Not cleared by the garbage collector: the thread uses _options until it has been stopped.
-@cython.no_gc_clear
+@cython.no_gc_clear  # __dealloc__ needs _in_flight
 cdef class Engine:
     """The loop thread and what is in flight."""
 
     cdef dnsbl_loop *_c
-    cdef object _options
+    # A reference that the garbage collector does not see: the thread reads the options until it is stopped.
+    cdef PyObject *_options
     cdef dict _in_flight
     cdef uint64_t _next_token
     cdef int _sets
@@ -223,8 +224,10 @@ cdef class Engine:
         from dnsbl.engine import cares  # pycares takes long to import: only with the first engine
 
         cares.check()
-        self._options = cares.Options(<uintptr_t>&dnsbl_fanout_socket, <uintptr_t>self._c)
-        cdef dnsbl_cares table = cares_table(cares, self._options)
+        options = cares.Options(<uintptr_t>&dnsbl_fanout_socket, <uintptr_t>self._c)
+        cdef dnsbl_cares table = cares_table(cares, options)
+        Py_INCREF(options)
+        self._options = <PyObject *>options
         cdef int error = dnsbl_fanout_start(self._c, &table)
         if error:
             raise OSError(error, "cannot start the engine's thread")
@@ -243,13 +246,19 @@ cdef class Engine:
         with nogil:
             dnsbl_fanout_stop(loop)
             dnsbl_fanout_free(loop)
-        self._in_flight.clear()
+        self._let_go()
 
     def abandon_after_fork(self):
-        if self._c != NULL:
-            dnsbl_fanout_abandon(self._c)
+        if self._c == NULL:
+            return
+        dnsbl_fanout_abandon(self._c)
         self._c = NULL
-        self._in_flight = {}
+        self._let_go()
+
+    cdef _let_go(self):
+        Py_XDECREF(self._options)
+        self._options = NULL
+        self._in_flight.clear()
 
     cdef dnsbl_loop *loop(self) except NULL:
         if self._c == NULL:
