@@ -183,6 +183,10 @@ class Catalogue:
                 f"into the name, {row.zone.key_place.replace('{key}', 'KEY')}; {row.registration}",
                 zone.name,
             )
+        if zone.key is not None and not row.needs_key and row.name == zone.name:
+            keyed = self.row(row.part_of) if row.part_of else None
+            instead = f"; with a key, ask {keyed.name}" if keyed is not None and keyed.needs_key else ""
+            raise ZoneError(f"{zone.name} takes no key: leave it out{instead}", zone.name)
         if allowed & {zone.name, row.name}:
             return
         if row.status == "charges":

@@ -272,6 +272,21 @@ def test_a_keyed_zone_without_its_key_is_an_error_that_says_what_to_do(catalogue
         catalogue.build(["zen.dq.spamhaus.net"])
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("zen.spamhaus.org", "leave it out; with a key, ask zen.dq.spamhaus.net"),
+        ("dbl.spamhaus.org", "leave it out; with a key, ask dbl.dq.spamhaus.net"),
+        ("psbl.surriel.com", "leave it out"),
+    ],
+)
+def test_a_key_is_not_sent_to_a_list_that_takes_none(catalogue: Catalogue, name: str, hint: str) -> None:
+    """It would go, in the query's name, to the public list, which calls it a typing error."""
+    with pytest.raises(ZoneError) as caught:
+        catalogue.build([catalogue.zone(name, key=KEY)])
+    assert str(caught.value) == f"{name} takes no key: {hint}"
+
+
 def test_a_key_in_a_name_is_taken_out_and_never_shown(catalogue: Catalogue) -> None:
     zones = built(
         catalogue, f"{KEY}.zen.dq.spamhaus.net=127.0.0.[2..11]*3", f"{KEY.upper()}.combined.mail.abusix.zone"
