@@ -35,8 +35,11 @@ def command(
 ) -> int:
     """Look up IP addresses and domains.
 
+    SUBJECT is an IPv4 or IPv6 address, a domain, an e-mail address or a URL; each zone is asked for what it
+    takes.
+
     Exit code: 0 not listed, and every zone answered; 1 listed; 2 bad usage or bad input; 3 not listed,
-    but a zone gave no answer. Several subjects: the most serious of 2, 1, 3, 0, in that order.
+    but a zone gave no usable answer. Several subjects: the most serious of 2, 1, 3, 0, in that order.
     """
     codes: set[int] = set()
     with open_resolver(zones, nameservers, deadline_s, config_path) as resolver:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dnsbl.cli import render
-from dnsbl.cli.options import lookup_options
+from dnsbl.cli.options import source_options
 from dnsbl.cli.text import printable
 from dnsbl.errors import ConfigError
 
@@ -20,16 +20,27 @@ if TYPE_CHECKING:
     from dnsbl.doctor import Finding, Patient, Report
     from dnsbl.policy.rules import Policy
 
+DEADLINE_S = 5.0
+
 EXIT_HEALTHY = 0
 EXIT_FINDINGS = 1
 
 
 @click.command("doctor")
-@lookup_options
+@source_options
+@click.option(
+    "--deadline",
+    "deadline_s",
+    metavar="SECONDS",
+    type=float,
+    default=DEADLINE_S,
+    show_default=True,
+    help="How long the whole examination may take.",
+)
 def command(
     zones: tuple[str, ...],
     nameservers: tuple[str, ...],
-    deadline_s: float | None,
+    deadline_s: float,
     config_path: Path | None,
     as_json: bool,
 ) -> int:
@@ -50,7 +61,7 @@ def command(
 
 
 def _examine(
-    zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float | None, config_path: Path | None
+    zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float, config_path: Path | None
 ) -> Report:
     from dnsbl import config
     from dnsbl.doctor import Finding, Report, findings_of, split_remedy, split_retired
@@ -87,12 +98,12 @@ def _policy(config_path: Path | None) -> tuple[Policy | None, tuple[Finding, ...
         return None, (Finding("configuration", str(error), "correct it: the policy daemon does not start"),)
 
 
-def _ask(settings: Config, nameservers: tuple[str, ...], deadline_s: float | None) -> tuple[Patient, ...]:
+def _ask(settings: Config, nameservers: tuple[str, ...], deadline_s: float) -> tuple[Patient, ...]:
     from dnsbl.doctor import Patient
     from dnsbl.resolver import Resolver
 
     with Resolver(nameservers=nameservers or None, config=settings) as resolver:
-        healths = resolver.health() if deadline_s is None else resolver.health(deadline_s=deadline_s)
+        healths = resolver.health(deadline_s=deadline_s)
         stats = resolver.stats()["zones"]
         return tuple(
             Patient(
@@ -138,5 +149,6 @@ def _row(patient: Patient) -> list[str]:
 def _terms(patient: Patient) -> str:
     if patient.row is None:
         return "not in the catalogue: its operator's page says"
-    registration = f"to do first: {patient.row.registration}" if patient.row.registration else ""
+    registered = patient.zone.key is not None or not patient.row.registration
+    registration = "" if registered else f"to do first: {patient.row.registration}"
     return "; ".join(filter(None, (patient.row.terms, registration))) or "not known"

@@ -27,7 +27,8 @@ zone_option = click.option(
     "zones",
     metavar="ZONE",
     multiple=True,
-    help="Zone to ask, as Postfix writes it: NAME[=FILTER][*WEIGHT]. Repeatable; default: as configured.",
+    help="Zone to ask, as Postfix writes it: NAME[=FILTER][*WEIGHT]. Repeatable; default: as configured, "
+    "else the default ones of `dnsbl zones list`.",
 )
 nameserver_option = click.option(
     "--nameserver",
@@ -41,7 +42,7 @@ deadline_option = click.option(
     "deadline_s",
     metavar="SECONDS",
     type=float,
-    help="How long one lookup may take. Default: 3.",
+    help="How long one lookup may take. Default: as configured, else 3.",
 )
 config_option = click.option(
     "--config",
@@ -62,7 +63,12 @@ class _Complaints(logging.Handler):
 
 def lookup_options(function: F) -> F:
     """All of them: for a command that looks something up."""
-    for option in (json_option, config_option, deadline_option, nameserver_option, zone_option):
+    return source_options(deadline_option(function))
+
+
+def source_options(function: F) -> F:
+    """What is asked, of whom, by which configuration, and the form of what is printed."""
+    for option in (json_option, config_option, nameserver_option, zone_option):
         function = option(function)
     return function
 

@@ -165,6 +165,17 @@ def test_a_list_that_wants_to_know_its_users_says_so_first(doctor: Doctor, dnsbl
     assert ended.remedy("b.barracudacentral.org").startswith("register the address of your resolver")
 
 
+def test_who_has_a_key_is_not_told_to_get_one(
+    doctor: Doctor, dnsbl_server: DnsblServer, config: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIST_KEY", KEY)
+    dnsbl_server.zone(f"{KEY}.zen.dq.spamhaus.net")
+    ended = doctor(config('[[zone]]\nname = "zen.dq.spamhaus.net"\nkey_env = "LIST_KEY"'))
+    assert ended.code == 0
+    assert "A free key" in ended.out
+    assert "get a key" not in ended.out
+
+
 def test_a_silent_nameserver_is_one_finding(doctor: Doctor, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.fault(silence())
     ended = doctor("--deadline", "0.3")
@@ -321,6 +332,11 @@ def test_bad_usage_is_one_line_and_2(doctor: Doctor, dnsbl_server: DnsblServer, 
     assert (ended.code, ended.out, dnsbl_server.count()) == (2, "", 0)
     assert ended.err.startswith("dnsbl: ")
     assert ended.err.count("\n") == 1
+
+
+def test_the_help_tells_the_deadline_of_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--help"]) == 0
+    assert "[default: 5.0]" in capsys.readouterr().out
 
 
 def test_on_a_terminal_it_draws_a_table(doctor: Doctor, dnsbl_server: DnsblServer) -> None:
