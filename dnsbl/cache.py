@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, floor
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from cachetools import Cache, TLRUCache
 
@@ -44,6 +44,9 @@ FAILURE_HOLD_S = 5.0
 keep a burst of connections away from a struggling list."""
 REFUSAL_MIN_HOLD_S = 60.0
 REFUSAL_MAX_HOLD_S = 300.0
+_FAILED: Final = frozenset({Status.TIMEOUT.value, Status.RCODE.value})
+_REFUSED: Final = frozenset({Status.REFUSED.value, Status.MALFORMED.value})
+_REFUSALS: Final = frozenset({Outcome.BLOCKED, Outcome.INVALID})
 
 MAX_TTL_S = 604_800
 """The highest ceiling: RFC 8767 section 4 advises to cap TTLs at seven days."""
@@ -98,10 +101,9 @@ class TtlRules:
         >>> TtlRules().hold_s(Status.NXDOMAIN, False, None, 300)
         300.0
         """
-        if status in (Status.TIMEOUT, Status.RCODE):
+        if status in _FAILED:
             return 0.0 if nameserver_at_fault else min(FAILURE_HOLD_S, self.max_s)
-        refused = status in (Status.REFUSED, Status.MALFORMED)
-        if refused or outcome in (Outcome.BLOCKED, Outcome.INVALID):
+        if status in _REFUSED or outcome in _REFUSALS:
             hold_s = min(max(_ttl_s(ttl_s or 0), REFUSAL_MIN_HOLD_S), REFUSAL_MAX_HOLD_S)
             return min(hold_s, self.max_s)
         given_s = ttl_s if found else negative_ttl_s

@@ -41,6 +41,9 @@ STEP_PAUSE_S: Final = 0.000_2
 """A lock that is taken again at once is not given to those who wait for it."""
 
 TIMED_OUT: Final = Wire(Status.TIMEOUT, -1)
+# A member of an enum costs more to name than a number; these are compared for every answer.
+_TIMEOUT: Final = Status.TIMEOUT.value
+_RCODE: Final = Status.RCODE.value
 
 _Item = TypeVar("_Item")
 
@@ -299,14 +302,14 @@ class Core:
         # Recorded first: whose fault a failure is depends on the answers that came with it. One that was too
         # late was a failure already, and a list that is always late is no better than a silent one.
         for zone, answer in answers:
-            if answer[0] != Status.TIMEOUT and zone not in asked.timed_out:
+            if answer[0] != _TIMEOUT and zone not in asked.timed_out:
                 self.breaker.record(zone, asked.sets[zone], asked.started, now, answer[0])
         held: dict[int, Held] = {}
         for zone, answer in answers:
             status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, _ = answer
             wire = Wire(status, rcode, addresses)
             reading = self.readings.of(zone, wire)
-            if status == Status.TIMEOUT:
+            if status == _TIMEOUT:
                 self.stats.answered(zone, reading.outcome, None)
                 self.count_timeout(zone, asked, now, held)
                 asked.found[zone] = Found(wire, reading, 0.0, fan.key, False)
@@ -321,7 +324,7 @@ class Core:
                 ttl_s,
                 negative_s,
                 outcome=reading.outcome,
-                nameserver_at_fault=status == Status.RCODE and self._nameserver_at_fault(zone, asked),
+                nameserver_at_fault=status == _RCODE and self._nameserver_at_fault(zone, asked),
             )
             held[zone] = Held(wire, expires)
             asked.found[zone] = Found(

@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dnsbl.answers import Answers
 from dnsbl.asked import Asked, Found, bits
-from dnsbl.cache import Held, Key, unpack
+from dnsbl.cache import Held, HeldTexts, Key, unpack
 from dnsbl.core import TIMED_OUT, Core
 from dnsbl.errors import ClosedError, SubjectError
-from dnsbl.model import ERRORS, Outcome, Verdict
+from dnsbl.model import ERRORS, Outcome, Status, Verdict
 from dnsbl.subject import Subject
+from dnsbl.zones.interpret import failure_weight
 from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.engine._engine import Fan, Ticket, Waiter
 
+LISTED: Final = Outcome.LISTED
 MAX_NAME: Final = 253
 """Characters of a DNS name without its trailing dot (RFC 1035 section 2.3.4)."""
+
+DECIMALS: Final = 6
+"""Of a score: as many as a weight has, so that 0.7 + 0.1 + 0.2 reaches a threshold of 1."""
 
 Decide = Mapping[str, float]
 
@@ -250,6 +255,7 @@ class Lookup:
                     least, most = score_bounds(self._core.zones[zone])
                     low += least
                     high += most
+        low, high = round(low, DECIMALS), round(high, DECIMALS)
         return all(low >= at or high < at for at in self._decide.values())
 
     # ---- reasons ----
@@ -263,7 +269,7 @@ class Lookup:
         deadline = min(self._deadline, now + settings.reason_timeout_s)
         wanted: dict[Key, int] = {}
         for zone, found in self._found.items():
-            if found.reading.outcome is Outcome.LISTED and zone not in self._texts:
+            if found.reading.outcome is LISTED and zone not in self._texts:
                 wanted[found.key] = wanted.get(found.key, 0) | 1 << zone
         if not wanted or deadline <= now:
             return False
@@ -280,9 +286,16 @@ class Lookup:
         return self._reasoning
 
     def _collect_texts(self) -> None:
-        for fan, _ in self._fans:
-            for zone, answer in fan.answers().items():
-                self._texts[zone] = answer[8]
+        core = self._core
+        for fan, wanted in self._fans:
+            answers = fan.answers()
+            self._texts |= {zone: answer[8] for zone, answer in answers.items()}
+            late = [zone for zone in fan.indices if wanted >> zone & 1 and zone not in answers]
+            if late:
+                # Held as a failure, or who comes again and again would wait again and again.
+                until = monotonic() + core.settings.ttl_rules.hold_s(Status.TIMEOUT, False, None, None)
+                with core.lock:
+                    core.cache.put(fan.key, {}, {zone: HeldTexts((), until) for zone in late})
         self.abandon()
         self._fans = []
 
@@ -292,17 +305,19 @@ class Lookup:
         core = self._core
         score, listed, complete = 0.0, False, not pending
         expires = float("inf")
-        for _, reading, until, *_ in self._found.values():
+        for found in self._found.values():
+            reading, until = found.reading, found.expires
             score += reading.score
             listed = listed or reading.positive
             complete = complete and reading.outcome not in ERRORS
-            expires = min(expires, until)
+            if until < expires:
+                expires = until
         now = monotonic()
         self.verdict = Verdict(
             self.subject.text,
             listed,
             complete and not self._set_aside,
-            score,
+            round(score, DECIMALS),
             Answers(core.readings.zones, self.subject.text, self._found, self._texts, self._skipped, now),
             now - self._started,
             expires - now if now < expires < float("inf") else None,
@@ -311,12 +326,13 @@ class Lookup:
 
 
 def score_bounds(zone: Zone) -> tuple[float, float]:
-    """The least and the most that a zone's answer can add to the score."""
+    """The least and the most that a zone's answer can add to the score: see `interpret.read`."""
     if zone.filters:
         weights = [entry.weight for entry in zone.filters]
     else:
-        weights = [zone.weight if code.weight is None else code.weight for code in zone.codes]
-        weights.append(zone.weight)
-    if zone.on_error == "listed":
-        weights.append(zone.weight)
-    return sum(min(weight, 0.0) for weight in weights), sum(max(weight, 0.0) for weight in weights)
+        listed = [code for code in zone.codes if code.outcome == "listed"]
+        weights = [zone.weight if code.weight is None else code.weight for code in listed] or [zone.weight]
+    least = sum(min(weight, 0.0) for weight in weights)
+    most = sum(max(weight, 0.0) for weight in weights)
+    failed = failure_weight(zone)
+    return round(min(least, failed), DECIMALS), round(max(most, failed), DECIMALS)

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 class Outcome(StrEnum):
     """What one zone's answer means for one subject."""
 
+    __hash__ = str.__hash__  # Enum's own is written in Python, and this is looked up for every answer
+
     LISTED = "listed"
     NOT_LISTED = "not_listed"
     BLOCKED = "blocked"
