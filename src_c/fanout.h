@@ -120,7 +120,8 @@ dnsbl_loop *dnsbl_fanout_new(void);
 int dnsbl_fanout_start(dnsbl_loop *loop, const dnsbl_cares *cares);
 
 /* Stop the thread and wait for it. What is in flight ends as TIMEOUT, and every ticket is delivered.
- * Afterwards submits return false. Safe to call twice. Any thread but the loop's. */
+ * Afterwards submits return NULL. Safe to call twice, but the second call does not wait for the first: one
+ * thread stops and frees. Any thread but the loop's. */
 void dnsbl_fanout_stop(dnsbl_loop *loop);
 
 /* Free a stopped loop, or one never started. Fans, tickets and waiters outlive it. Any thread. */
@@ -141,7 +142,8 @@ dnsbl_fan *dnsbl_fan_new(int count, uint64_t token);
 void dnsbl_fan_retain(dnsbl_fan *fan);
 void dnsbl_fan_release(dnsbl_fan *fan);
 
-/* Where question `index`'s name is to be written: DNSBL_FANOUT_MAX_NAME bytes. `timeout_ns` is how long a
+/* Where question `index`'s name is to be written: DNSBL_FANOUT_MAX_NAME bytes. `set` is a number that
+ * dnsbl_fanout_add_set gave for the loop it will be submitted to. `timeout_ns` is how long a
  * try may stay unanswered before the next; `tries` is 0 for as many as fit before the deadline. Only
  * before the fan is submitted, by its maker. */
 char *dnsbl_fan_question(dnsbl_fan *fan, int index, int set, dnsbl_qtype type, uint64_t timeout_ns, int tries);
