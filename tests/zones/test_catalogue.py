@@ -210,6 +210,9 @@ def test_settings_of_a_zone_given_twice_join_unless_they_are_at_odds(catalogue: 
         ("db.wpbl.info", ["times out"]),
         ("cbl.abuseat.org", ["XBL", "zen.spamhaus.org"]),
         ("dsn.rfc-ignorant.org", ["2012", "leave it out"]),
+        ("rhsbl.sorbs.net", ["rhsbl.sorbs.net", "2024-06-05", "use dbl.spamhaus.org instead"]),
+        ("rbl.megarbl.net", ["its domain expired", "lists every address", "zen.spamhaus.org"]),
+        ("relays.ordb.org", ["it ended", "zen.spamhaus.org"]),
         ("dnsbl.burnt-tech.com", ["is retired: it answers for every address"]),
     ],
 )
