@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import needs
+from servers import needs
 
 from dnsbl.zones.maincf import Item, Value, items, parse
 

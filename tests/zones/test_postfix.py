@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import needs
 
 from dnsbl.config import Config
 from dnsbl.config import parse as parse_config
