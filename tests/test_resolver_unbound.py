@@ -1,4 +1,4 @@
-"""The usual deployment: the Resolver asks unbound, which asks rbldnsd, both real; either stops and comes back."""
+"""The usual deployment: the Resolver asks unbound, which asks rbldnsd; either stops and comes back."""
 
 from __future__ import annotations
 
