@@ -1,5 +1,6 @@
-"""Faults of reading what is to be looked up, reported of other software, each as its whole kind and in every way
-of asking. What the parsers make of each form is tested by itself in tests/subject.
+"""Faults of reading what is to be looked up, reported of other software, each as its whole kind in every way.
+
+What the parsers make of each form is tested by itself in tests/subject.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def test_b4_a_link_local_address_is_not_asked(every_way: EveryWay, subject: str)
         "192.0.2.1\n",
         "192.0.2.1/32",
         "192.0.2.1:25",
-        "192.0.2.１",
+        "192.0.2.\uff11",
         "[192.0.2.010]",
         "[192.0.2.1",
         "user@192.0.2.010",
@@ -223,7 +224,7 @@ def test_c4_a_name_that_does_not_fit_before_the_zone_is_refused_never_clean(
         ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
         ("user@bücher.example.", "xn--bcher-kva.example"),
         ("https://www.bücher.example/x", "xn--bcher-kva.example"),
-        ("ＥＸＡＭＰＬＥ.com", "example.com"),
+        ("\uff25\uff38\uff21\uff2d\uff30\uff2c\uff25.com", "example.com"),
     ],
 )
 def test_c6_idna_2008_in_every_spelling(every_way: EveryWay, subject: str, asked: str) -> None:

@@ -117,7 +117,7 @@ def test_the_command(config_file: str, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_health(nameserver: str) -> None:
-    """rbldnsd has no test entries that its files have not: their absence is found, and with them all is well."""
+    """rbldnsd has only the test entries of its files: their absence is found, and with them all is well."""
     with Resolver(["bl.example"], [nameserver]) as emptied:
         assert [health.state.value for health in emptied.health()] == ["empty"]
         assert not emptied.check("192.0.2.99").complete
