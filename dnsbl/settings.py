@@ -49,13 +49,19 @@ def checked_settings(values: Mapping[str, Any]) -> Settings:
         value: _Number = values.get(name, default)
         return checked_number(name, value, low, high)
 
+    def flag(name: str, default: bool) -> bool:
+        value: bool = values.get(name, default)
+        if not isinstance(value, bool):
+            raise ConfigError(f"{name} = {value!r}: give True or False", str(value))
+        return value
+
     return Settings(
         deadline_s=number("deadline_s", DEADLINE_S, 0.001, 300.0),
         timeout_s=number("timeout_s", TIMEOUT_S, 0.001, 60.0),
         tries=number("tries", 1, 1, 100) if "tries" in values else 0,
-        reasons=bool(values.get("reasons", True)),
+        reasons=flag("reasons", True),
         reason_timeout_s=number("reason_timeout_s", REASON_TIMEOUT_S, 0.0, 60.0),
-        check_private=bool(values.get("check_private", False)),
+        check_private=flag("check_private", False),
         cache_size=number("cache_size", CACHE_SIZE, 0, 100_000_000),
         ttl_rules=TtlRules(
             number("ttl_min_s", 0.0, 0.0, MAX_TTL_S), number("ttl_max_s", 86_400.0, 0.0, MAX_TTL_S)
@@ -109,7 +115,10 @@ def checked_nameservers(given: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     if isinstance(given, str):
         given = [given]
-    found = tuple(dict.fromkeys(parse_nameserver(text) for text in given))
+    for text in given:
+        if not isinstance(text, str):
+            raise NameserverError(f"{text!r} is no nameserver: give its address as text", repr(text))
+    found = tuple(dict.fromkeys(map(parse_nameserver, given)))
     if not 1 <= len(found) <= MAX_NAMESERVERS:
         raise NameserverError(
             f"{len(found)} nameservers: give 1 to {MAX_NAMESERVERS}, or None for those of the system",

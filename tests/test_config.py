@@ -203,7 +203,7 @@ def test_what_is_wrong_is_said_with_its_line(text: str, message: str) -> None:
         ("reply = '127.0.0.[4..1]'", "3: reply filter: "),
         ("reply = '10.0.0.2'", "3: reply filter 10.0.0.2 can never match"),
         ("subjects = ['ip4',\n'ip5']", "4: subjects: 'ip5' is none of ip4, ip6, domain"),
-        ("subjects = []", "1: zone a.example: subjects are one or more"),
+        ("subjects = []", "1: zone a.example: subjects = []: give one or more"),
         ("domain = 'whole'", "3: domain: 'whole' is none of registrable, host"),
         ("on_error = 'x'", "3: on_error: 'x' is none of no_opinion, listed"),
         ("codes = []", "3: codes: an empty array; leave the key out"),

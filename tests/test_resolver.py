@@ -265,6 +265,8 @@ def test_a_zones_own_nameservers_may_be_written_in_any_form() -> None:
         {"ttl_min_s": "soon"},
         {"ttl_min_s": 60, "ttl_max_s": 30},
         {"reason_timeout_s": -0.1},
+        {"reasons": "no"},
+        {"check_private": 0},
     ],
 )
 def test_an_unusable_setting_is_a_clear_error(settings: dict[str, object]) -> None:
@@ -306,7 +308,7 @@ def test_64_zones_are_all_asked_and_read(dnsbl_server: DnsblServer) -> None:
 
 @pytest.mark.parametrize(
     "nameservers",
-    [[], ["localhost"], ["127.0.0.1:0"], ["127.0.0.1:x"], [f"127.0.0.{n}" for n in range(1, 10)]],
+    [[], ["localhost"], [None], ["127.0.0.1:0"], ["127.0.0.1:x"], [f"127.0.0.{n}" for n in range(1, 10)]],
 )
 def test_unusable_nameservers_are_a_clear_error(nameservers: list[str]) -> None:
     with pytest.raises(NameserverError):

@@ -179,31 +179,33 @@ class Zone:
             put(self, "name", split[1])
             put(self, "key", self.key or Secret(split[0]))
         put(self, "weight", check_weight(self.weight))
-        put(self, "subjects", frozenset(self.subjects))
+        put(self, "subjects", frozenset([self.subjects] if isinstance(self.subjects, str) else self.subjects))
         if not self.subjects or not self.subjects <= KINDS:
-            raise ZoneError(
-                f"zone {self.name}: subjects are one or more of ip4, ip6 and domain",
-                str(sorted(self.subjects)),
+            raise self._wrong(
+                "subjects", "one or more of ip4, ip6 and domain", sorted(map(str, self.subjects))
             )
+        self._take_parts()
         if self.domain not in ("registrable", "host"):
-            raise ZoneError(
-                f'zone {self.name}: domain is "registrable" or "host", not {self.domain!r}', str(self.domain)
-            )
+            raise self._wrong("domain", '"registrable" or "host"', self.domain)
         if self.on_error not in ("no_opinion", "listed"):
-            raise ZoneError(
-                f'zone {self.name}: on_error is "no_opinion" or "listed", not {self.on_error!r}',
-                str(self.on_error),
-            )
-        if self.timeout_s is not None and not 0 < self.timeout_s <= 60:
-            raise ZoneError(
-                f"zone {self.name}: timeout_s is above 0 and at most 60 seconds", str(self.timeout_s)
-            )
-        if self.daily_limit is not None and self.daily_limit < 1:
-            raise ZoneError(
-                f"zone {self.name}: daily_limit is a number of queries, 1 or more", str(self.daily_limit)
-            )
+            raise self._wrong("on_error", '"no_opinion" or "listed"', self.on_error)
+        if self.timeout_s is not None and not (is_number(self.timeout_s) and 0 < self.timeout_s <= 60):
+            raise self._wrong("timeout_s", "a number of seconds, above 0 and at most 60", self.timeout_s)
+        if self.daily_limit is not None and not (type(self.daily_limit) is int and self.daily_limit > 0):
+            raise self._wrong("daily_limit", "a whole number of queries, 1 or more", self.daily_limit)
         if self.key is not None:
             self._set_key()
+
+    def _take_parts(self) -> None:
+        """Make tuples of the fields that are sequences."""
+        for name, kind in _PARTS.items():
+            parts = getattr(self, name)
+            if isinstance(parts, str) or not all(isinstance(part, kind) for part in parts):
+                raise self._wrong(name, f"a sequence of {kind.__name__}", parts)
+            object.__setattr__(self, name, tuple(parts))
+
+    def _wrong(self, field: str, wanted: str, value: object) -> ZoneError:
+        return ZoneError(f"zone {self.name}: {field} = {value!r}: give {wanted}", str(value))
 
     def _set_key(self) -> None:
         key = self.key if isinstance(self.key, Secret) else Secret(str(self.key))
@@ -241,6 +243,10 @@ class Zone:
     def delist_link(self, subject: str) -> str | None:
         """The delist URL for `subject` (canonical text of an address or domain), or None."""
         return None if self.delist_url is None else self.delist_url.replace("{subject}", subject)
+
+
+_PARTS: Final = {"filters": Filter, "codes": Code, "nameservers": str, "tests": Probe}
+"""The fields of a Zone that are sequences, and of what."""
 
 
 def check_name(name: str) -> str:
@@ -292,9 +298,14 @@ def _label_fault(label: str) -> str:
     return "only letters, digits, underscores and inner hyphens in a label"
 
 
+def is_number(value: object) -> bool:
+    """Whether it is a finite number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def check_weight(weight: float) -> float:
     """A weight as a float: finite and at most a million either way. Raises ZoneError."""
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+    if not is_number(weight):
         raise ZoneError(f"weight {weight!r}: write a number such as 1, 0.5 or -2", str(weight))
     if abs(weight) > MAX_WEIGHT:
         raise ZoneError(f"weight {weight!r}: at most {MAX_WEIGHT:.0f} either way", str(weight))

@@ -150,7 +150,17 @@ def test_any_text_is_a_zone_or_one_clear_error(text: str) -> None:
         {"weight": True},
         {"timeout_s": 0},
         {"timeout_s": 61},
+        {"timeout_s": "1"},
+        {"timeout_s": True},
         {"daily_limit": 0},
+        {"daily_limit": 1.5},
+        {"daily_limit": True},
+        {"codes": [{"match": "127.0.0.2"}]},
+        {"filters": ["127.0.0.2"]},
+        {"filters": "127.0.0.2"},
+        {"nameservers": "127.0.0.1:5353"},
+        {"nameservers": [5353]},
+        {"tests": ["127.0.0.2"]},
         {"key": "two.labels"},
         {"key": "white space"},
         {"key": ""},
@@ -183,6 +193,14 @@ def test_a_value_that_cannot_be_used_is_refused(values: dict[str, object]) -> No
 def test_a_code_that_says_nothing_or_two_things_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ZoneError):
         Code(**values)  # type: ignore[arg-type]
+
+
+def test_lists_and_sets_are_taken_as_tuples_and_frozensets() -> None:
+    code = Code(mask=2)
+    zone = Zone("bl.example", subjects={"domain"}, codes=[code], nameservers=["127.0.0.1"])  # type: ignore[arg-type]
+    assert (zone.subjects, zone.codes, zone.nameservers) == (frozenset({"domain"}), (code,), ("127.0.0.1",))
+    assert Zone("bl.example", subjects="ip4").subjects == {"ip4"}  # type: ignore[arg-type]
+    hash(zone)
 
 
 def test_probes_are_the_lists_own_else_those_of_rfc_5782() -> None:
