@@ -212,7 +212,7 @@ class Verdict:
             "listings": [answer.zone for answer in self.listings],
             "errors": [answer.zone for answer in self.errors],
             "pending": list(self.pending),
-            "ttl_s": self.ttl_s,
+            "ttl_s": None if self.ttl_s is None else round(self.ttl_s, 3),
             "elapsed_s": round(self.elapsed_s, 6),
         }
 

@@ -285,6 +285,23 @@ def test_json_is_one_object_a_line_in_the_order_given(check: Check, dnsbl_server
     assert "rcode" not in verdicts[0]["answers"][0]
 
 
+def test_the_names_in_json_and_its_times(check: Check, dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ZONE).list("192.0.2.99", ttl=60)
+    verdict = json.loads(check("--json", "--explain", "192.0.2.99").out)
+    assert list(verdict) == [
+        "subject", "listed", "complete", "score", "answers", "listings", "errors", "pending", "ttl_s", "elapsed_s",
+    ]  # fmt: skip
+    (answer,) = verdict["answers"]
+    assert list(answer) == [
+        "zone", "outcome", "codes", "meanings", "score", "reason", "detail", "delist_url", "ttl_s", "query_name",
+        "cached", "rcode", "nameserver", "latency_ms", "matched",
+    ]  # fmt: skip
+    for held_s in (verdict["ttl_s"], answer["ttl_s"]):
+        assert 59 < held_s <= 60
+        assert held_s == round(held_s, 3)
+    assert 0 < verdict["elapsed_s"] < 1
+
+
 # ---- --explain ----
 
 
