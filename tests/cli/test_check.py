@@ -289,12 +289,13 @@ def test_the_names_in_json_and_its_times(check: Check, dnsbl_server: DnsblServer
     dnsbl_server.zone(ZONE).list("192.0.2.99", ttl=60)
     verdict = json.loads(check("--json", "--explain", "192.0.2.99").out)
     assert list(verdict) == [
-        "subject", "listed", "complete", "score", "answers", "listings", "errors", "pending", "ttl_s", "elapsed_s",
+        "subject", "listed", "complete", "score", "answers", "listings", "errors", "pending", "ttl_s",
+        "elapsed_s",
     ]  # fmt: skip
     (answer,) = verdict["answers"]
     assert list(answer) == [
-        "zone", "outcome", "codes", "meanings", "score", "reason", "detail", "delist_url", "ttl_s", "query_name",
-        "cached", "rcode", "nameserver", "latency_ms", "matched",
+        "zone", "outcome", "codes", "meanings", "score", "reason", "detail", "delist_url", "ttl_s",
+        "query_name", "cached", "rcode", "nameserver", "latency_ms", "matched",
     ]  # fmt: skip
     for held_s in (verdict["ttl_s"], answer["ttl_s"]):
         assert 59 < held_s <= 60
