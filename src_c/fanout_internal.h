@@ -49,10 +49,11 @@ typedef struct server {
     char *csv;
     bool loopback;
     int failures;       /* tries in a row without an answer, since the last answer to anybody */
+    uint64_t answered;  /* when the last answer to anybody came; 0: never */
     uint64_t probe_at;  /* when down: the next time it is asked again */
     bool went_down;     /* since the last pump */
     channel *channels;  /* newest first */
-    query_list fresh;   /* on their way for less than FRESH_NS */
+    query_list fresh;   /* on their way for less than fresh_ns() */
     query_list waiting; /* for room among the fresh */
 } server;
 

@@ -7,7 +7,11 @@
 enum { CLASS_IN = 1 };
 
 #define PROBE_EVERY DNSBL_S
-#define FRESH_NS (100 * DNSBL_MS) /* then a query is slow or lost, and no reason to hold others back */
+/* Then a query is slow or lost, and no reason to hold others back. A nameserver that answers has read what was
+ * sent this long ago, however long it takes to find an answer; of one that does not answer nothing is known. */
+#define FRESH_NS (20 * DNSBL_MS)
+#define FRESH_UNKNOWN_NS (100 * DNSBL_MS)
+#define ALIVE_NS DNSBL_S /* how long after an answer a nameserver counts as one that answers */
 
 /* ---- the health of a server ---- */
 
@@ -61,9 +65,14 @@ static void drop(query *q)
     free(q);
 }
 
+static uint64_t fresh_ns(const server *srv, uint64_t now)
+{
+    return srv->answered != 0 && now - srv->answered < ALIVE_NS ? FRESH_NS : FRESH_UNKNOWN_NS;
+}
+
 static bool has_room(server *srv, uint64_t now)
 {
-    while (srv->fresh.first != NULL && now - srv->fresh.first->sent >= FRESH_NS)
+    while (srv->fresh.first != NULL && now - srv->fresh.first->sent >= fresh_ns(srv, now))
         unlink_query(srv->fresh.first);
     return srv->fresh.count < FRESH_MAX;
 }
@@ -78,8 +87,10 @@ static void on_answer(void *arg, int status, size_t timeouts, const void *record
     *q->sent_at = q->next_sent;
     if (q->next_sent != NULL)
         q->next_sent->sent_at = q->sent_at;
-    if (record != NULL)
+    if (record != NULL) {
         q->channel->server->failures = 0;
+        q->channel->server->answered = now;
+    }
     dnsbl_fanout_ended(loop, q, status, record, now);
     drop(q);
 }
@@ -160,8 +171,8 @@ uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now)
         if (srv->waiting.first == NULL)
             continue;
         pump_server(loop, srv, now);
-        if (srv->waiting.first != NULL && srv->fresh.first->sent + FRESH_NS < again)
-            again = srv->fresh.first->sent + FRESH_NS;
+        if (srv->waiting.first != NULL && srv->fresh.first->sent + fresh_ns(srv, now) < again)
+            again = srv->fresh.first->sent + fresh_ns(srv, now);
     }
     return again;
 }

@@ -461,6 +461,22 @@ def test_a_burst_to_a_slow_server_loses_nothing(dnsbl_server: DnsblServer) -> No
     assert dnsbl_server.count() == 1500  # and none was sent twice
 
 
+@pytest.mark.parametrize("latency_s", [0.1, 0.3])
+def test_a_thousand_lookups_at_once_through_a_nameserver_that_is_far_away(
+    dnsbl_server: DnsblServer, latency_s: float
+) -> None:
+    """Queries are paced, so as not to overrun a socket, but not by how long their answers take."""
+    names = with_zones(dnsbl_server, *(f"bl{number}.example" for number in range(6)))
+    dnsbl_server.fault(delay(latency_s))
+
+    async def main() -> list[Verdict]:
+        async with resolver_for(dnsbl_server, *names, deadline_s=3) as resolver:
+            subjects = (f"198.51.{n // 250}.{n % 250}" for n in range(1000))
+            return await asyncio.gather(*map(resolver.check_async, subjects))
+
+    assert sum(verdict.complete for verdict in asyncio.run(main())) >= 995  # a busy machine may lose a packet
+
+
 def test_a_zone_behind_a_dead_nameserver_of_its_own_does_not_hold_up_the_rest(
     dnsbl_server: DnsblServer,
 ) -> None:
