@@ -39,9 +39,11 @@ __all__ = [
 Key: TypeAlias = bytes | str
 """The name asked: 4 or 16 bytes for an address, text for a domain (its A-label form, lower case)."""
 
-FAILURE_HOLD_S = 5.0
+FAILURE_HOLD_S = 2.0
 """How long SERVFAIL and TIMEOUT are held: RFC 2308 section 7 allows five minutes, but this only has to
-keep a burst of connections away from a struggling list."""
+keep a burst of connections away from a struggling list. Not longer, because where a nameserver dies between
+two lists' answers the second one's looks like that list's own failure, and verdicts are to be right again
+within 2 s of the nameserver's return."""
 REFUSAL_MIN_HOLD_S = 60.0
 REFUSAL_MAX_HOLD_S = 300.0
 _FAILED: Final = frozenset({Status.TIMEOUT.value, Status.RCODE.value})

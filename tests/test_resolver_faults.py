@@ -285,6 +285,24 @@ def test_verdicts_are_right_again_within_2_s_of_a_servers_return(dnsbl_server: D
         assert time.monotonic() - back_s < 2
 
 
+def test_a_server_that_dies_between_two_answers_is_forgiven_within_2_s_of_its_return(
+    dnsbl_server: DnsblServer,
+) -> None:
+    """One list had answered, so that the other's silence looks like its own."""
+    names = with_zones(dnsbl_server, "quick.example", "slow.example")
+    dnsbl_server.zone("slow.example").fault(delay(0.2))
+    with resolver_for(dnsbl_server, *names, deadline_s=0.5) as resolver:
+        death = threading.Timer(0.1, dnsbl_server.stop)
+        death.start()
+        verdict = resolver.check("192.0.2.1")
+        death.join()
+        assert outcomes(verdict) == [Outcome.NOT_LISTED, Outcome.TIMEOUT]
+        dnsbl_server.start()
+        back_s = time.monotonic()
+        assert eventually(lambda: resolver.check("192.0.2.1").complete, 4)
+        assert time.monotonic() - back_s < 2.3  # the last lookup's own time
+
+
 def test_a_lookup_in_flight_when_the_server_returns_is_answered(dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").list("192.0.2.99")
     with resolver_for(dnsbl_server, "bl.example", deadline_s=3, reasons=False) as resolver:
