@@ -71,8 +71,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         complain(error.format_message())
         return EXIT_USAGE
-    except (DnsblError, OSError) as error:
+    except DnsblError as error:
         complain(str(error))
+        return EXIT_USAGE
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
         return EXIT_USAGE
     except ImportError as error:
         complain(str(error))

@@ -156,6 +156,11 @@ def test_ctrl_c_ends_it_quietly(dnsbl_server: DnsblServer) -> None:
     assert time.monotonic() - asked < 2
 
 
+def test_a_file_that_is_not_there_is_named_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["zones", "import", "/nowhere/main.cf"]) == 2
+    assert capsys.readouterr() == ("", "dnsbl: /nowhere/main.cf: No such file or directory\n")
+
+
 def test_no_room_for_the_results_is_an_error(dnsbl_server: DnsblServer, tmp_path: Path) -> None:
     """As on a full disk: neither "listed" nor "not listed" may be read from the exit code."""
     dnsbl_server.zone(ZONE)
