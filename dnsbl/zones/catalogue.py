@@ -121,7 +121,7 @@ class Catalogue:
         if counted > MAX_ZONES:
             warnings.append(
                 f"{counted} zones: beyond {MAX_ZONES} each costs a query and the risk of its false listings, "
-                "and finds little that the others have not; leave the weakest out"
+                "and finds little that the others have not; leave the weakest out, or name them in allow"
             )
         return tuple(zones.values()), tuple(warnings)
 
@@ -190,9 +190,9 @@ class Catalogue:
         if allowed & {zone.name, row.name}:
             return
         if row.status == "charges":
-            yield f"{zone.name} charges for delisting: {row.why}; leave it out"
+            yield f"{zone.name} charges for delisting: {row.why}; leave it out, or name it in allow"
         elif row.status == "unfit":
-            yield f"{zone.name} is not fit for use: {row.why}; leave it out"
+            yield f"{zone.name} is not fit for use: {row.why}; leave it out, or name it in allow"
         if row.zone.weight < 0 and any(entry.weight > 0 for entry in _entries(zone)):
             yield f"{zone.name} is an allowlist: a positive weight counts its entries against the client"
 
