@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,9 @@ __all__ = ["needs"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what is to run in the background with SIGINT ignored, and a child would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Registered already where the package is installed: pluggy refuses one module under two names.
     from dnsbl.testing import plugin
 
