@@ -52,6 +52,7 @@ def group() -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `dnsbl ARGS...` (default: the process's own) and return its exit code; never raises."""
+    _open_closed_streams()
     _write_any_character()
     try:
         try:
@@ -100,6 +101,20 @@ def _run(args: list[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """What the caller has closed (`2>&-`) goes nowhere.
+
+    Else the next socket would get that descriptor, and a log line would be a message on it.
+    """
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  # as long as the process
 
 
 def _write_any_character() -> None:

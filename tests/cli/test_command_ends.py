@@ -175,6 +175,39 @@ def test_no_room_for_the_results_is_an_error(dnsbl_server: DnsblServer, tmp_path
     assert err.count(b"\n") == 1
 
 
+WITH_KINDS = """
+import os, sys
+from stat import filemode
+from dnsbl.cli import main
+code = main(sys.argv[1:])
+os.write(int(os.environ["REPORT"]), "".join(filemode(os.fstat(fd).st_mode)[0] for fd in range(3)).encode())
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("subject", "expected"), [("192.0.2.99", 1), ("bad..name", 2)])
+def test_closed_streams_are_never_taken_for_something_else(
+    dnsbl_server: DnsblServer, closed: str, subject: str, expected: int
+) -> None:
+    """Standard descriptors stay standard: no socket may be where a line of output goes."""
+    dnsbl_server.zone(ZONE).list("192.0.2.99")
+    report, theirs = os.pipe()
+    args = [sys.executable, "-c", WITH_KINDS, *command(dnsbl_server, subject)[3:]]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *args]
+    env = os.environ | {"DNSBL_CONFIG": "", "REPORT": str(theirs)}
+    ended = subprocess.run(
+        shell, stdin=subprocess.DEVNULL, capture_output=True, env=env, pass_fds=[theirs], timeout=10
+    )
+    os.close(theirs)
+    kinds = os.read(report, 10).decode()
+    os.close(report)
+    assert ended.returncode == expected
+    assert len(kinds) == 3
+    assert set(kinds) <= {"c", "p"}  # /dev/null or our pipe, and no socket
+    assert b"Traceback" not in ended.stderr
+
+
 # ---- at fault ----
 
 
