@@ -271,7 +271,7 @@ def test_verdicts_are_right_again_within_2_s_of_a_servers_return(dnsbl_server: D
         assert resolver.check("192.0.2.1").complete
         dnsbl_server.stop()
         numbers = iter(range(2, 250))
-        end_s = time.monotonic() + 2.5
+        end_s = time.monotonic() + 1.2
         while time.monotonic() < end_s:
             assert not resolver.check(f"192.0.2.{next(numbers)}").complete
         zones = resolver.stats()["zones"]
@@ -405,7 +405,7 @@ def test_formerr_that_is_not_about_edns_is_a_failure_not_a_no(dnsbl_server: Dnsb
 def test_g9_tcp_on_truncation_to_the_servers_own_port_in_pieces(
     dnsbl_server: DnsblServer, subject: str, size_bytes: int, close: bool
 ) -> None:
-    dnsbl_server.zone("bl.example").list(subject, codes=["127.0.0.2"], txt="why " * 200)
+    dnsbl_server.zone("bl.example").list(subject, codes=["127.0.0.2"], txt="why " * 70)
     dnsbl_server.fault(truncated())
     dnsbl_server.fault(pieces(size_bytes, 0.0, close=close), transport="tcp")
     with resolver_for(dnsbl_server, "bl.example", reason_timeout_s=2) as resolver:
