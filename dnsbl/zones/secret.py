@@ -25,7 +25,7 @@ _LIST: Final = re.compile(
     r"(?<=\.)[a-z0-9_-]+\.+(?:" + _OPERATORS.replace(r"\.", r"\.+") + ")", re.IGNORECASE
 )
 _BEHIND_KEY: Final = "\t\n\v\f\r ,=*/"
-_BEFORE_KEY: Final = re.compile(r"[\s,=*\[\]\"'<>/@]")
+_BEFORE_KEY: Final = re.compile(r"[\s,=*()\[\]\"'<>/@]")
 
 
 class Secret:

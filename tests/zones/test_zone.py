@@ -312,6 +312,7 @@ def test_no_error_about_a_key_shows_it(key: str) -> None:
         (f"{KEY}.Combined.Mail.Abusix.Zone", "***.Combined.Mail.Abusix.Zone"),
         (f"rbl = {KEY} ..zen.dq..spamhaus.net", "rbl = ***.zen.dq..spamhaus.net"),
         (".zen.dq.spamhaus.net", ".zen.dq.spamhaus.net"),
+        (f"a list ({KEY}.zen.dq.spamhaus.net): no", "a list (***.zen.dq.spamhaus.net): no"),
         ("", ""),
     ],
 )
