@@ -69,7 +69,7 @@ def test_g1_the_second_lookup_after_a_dead_first_ends_too(kind: str, host: str, 
     with dead_server(kind, host) as nameserver:
         resolver = Resolver(["bl.example"], [nameserver], deadline_s=0.15)
         took_s = []
-        for number in range(3):
+        for number in range(2):
             verdict = look_up(resolver, f"192.0.2.{number}")
             assert outcomes(verdict) == [Outcome.TIMEOUT]
             assert (verdict.listed, verdict.complete) == (False, False)
@@ -82,27 +82,27 @@ def test_g1_the_second_lookup_after_a_dead_first_ends_too(kind: str, host: str, 
 def test_g2_a_silent_server_and_20_zones_end_by_the_deadline_not_by_tries(dnsbl_server: DnsblServer) -> None:
     names = with_zones(dnsbl_server, *(f"bl{number}.example" for number in range(20)))
     dnsbl_server.fault(silence())
-    with resolver_for(dnsbl_server, *names, timeout_s=0.1, deadline_s=0.35) as resolver:
-        verdicts = [resolver.check(f"192.0.2.{number}") for number in range(3)]
+    with resolver_for(dnsbl_server, *names, timeout_s=0.1, deadline_s=0.25) as resolver:
+        verdicts = [resolver.check(f"192.0.2.{number}") for number in range(2)]
         assert all(outcomes(verdict) == [Outcome.TIMEOUT] * 20 for verdict in verdicts)
-        check_on_time([verdict.elapsed_s for verdict in verdicts], 0.35)
+        check_on_time([verdict.elapsed_s for verdict in verdicts], 0.25)
 
 
 @pytest.mark.parametrize("kind", DEAD)
 def test_all_of_several_servers_dead(kind: str) -> None:
     with dead_server(kind) as one, dead_server("silent") as two, dead_server(kind) as three:
         with Resolver(
-            ["a.example", "b.example"], [one, two, three], deadline_s=0.3, timeout_s=0.05
+            ["a.example", "b.example"], [one, two, three], deadline_s=0.2, timeout_s=0.05
         ) as resolver:
-            verdicts = [resolver.check(subject) for subject in (*SUBJECTS, "192.0.2.1")]
+            verdicts = [resolver.check(subject) for subject in SUBJECTS]
         assert all(outcomes(verdict) == [Outcome.TIMEOUT] * 2 for verdict in verdicts)
-        check_on_time([verdict.elapsed_s for verdict in verdicts], 0.3)
+        check_on_time([verdict.elapsed_s for verdict in verdicts], 0.2)
 
 
 def test_refused_connections_do_not_spin() -> None:
     with dead_server("refused") as one, dead_server("refused") as two:
         names = [f"bl{number}.example" for number in range(6)]
-        with Resolver(names, [one, two], deadline_s=1.0) as resolver:
+        with Resolver(names, [one, two], deadline_s=0.6) as resolver:
             resolver.check("192.0.2.1", deadline_s=0.1)  # the engine starts
             before_s = time.process_time()
             resolver.check("192.0.2.2")
@@ -113,7 +113,7 @@ def test_a_server_that_hangs_up_is_not_asked_without_end(dnsbl_server: DnsblServ
     dnsbl_server.zone("bl.example")
     dnsbl_server.fault(truncated())
     dnsbl_server.fault(hang_up())
-    with resolver_for(dnsbl_server, "bl.example", deadline_s=1.0) as resolver:
+    with resolver_for(dnsbl_server, "bl.example", deadline_s=0.6) as resolver:
         verdict = resolver.check("192.0.2.1")
         assert outcomes(verdict) == [Outcome.TIMEOUT]
     assert dnsbl_server.count() <= 20
@@ -128,7 +128,7 @@ def test_garbage_neither_lists_nor_holds_up_nor_spins(
     if over == "tcp":
         dnsbl_server.fault(truncated())
     dnsbl_server.fault(garbage(kind), transport=over)  # type: ignore[arg-type]
-    with resolver_for(dnsbl_server, "bl.example", deadline_s=0.2, timeout_s=0.1) as resolver:
+    with resolver_for(dnsbl_server, "bl.example", deadline_s=0.15, timeout_s=0.07) as resolver:
         for subject in ("192.0.2.1", "192.0.2.2"):
             verdict, took_s = timed(lambda subject=subject: resolver.check(subject))
             assert outcomes(verdict)[0] in (Outcome.INVALID, Outcome.TIMEOUT)
@@ -186,7 +186,7 @@ def test_an_answer_at_nine_tenths_of_the_deadline_counts_after_thousands_of_fast
             assert outcomes(verdict) == [Outcome.NOT_LISTED, Outcome.LISTED]
 
 
-@pytest.mark.parametrize("timeout_s", [0.1, 0.3, 5.0])
+@pytest.mark.parametrize("timeout_s", [0.1, 5.0])
 def test_the_answer_to_any_try_counts(dnsbl_server: DnsblServer, timeout_s: float) -> None:
     """Also the first one's, long after the next was sent."""
     zone = dnsbl_server.zone("bl.example")
@@ -227,10 +227,10 @@ def test_tries_bound_the_queries_and_the_deadline_still_holds(dnsbl_server: Dnsb
 
 def test_asking_goes_on_until_the_deadline(dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").fault(silence())
-    with resolver_for(dnsbl_server, "bl.example", timeout_s=0.1, deadline_s=0.95) as resolver:
+    with resolver_for(dnsbl_server, "bl.example", timeout_s=0.1, deadline_s=0.45) as resolver:
         resolver.check("192.0.2.99")
-        time.sleep(0.3)
-        assert 9 <= dnsbl_server.count() <= 10
+        time.sleep(0.15)
+        assert 4 <= dnsbl_server.count() <= 5
 
 
 # ---- a server that dies, and comes back ----
@@ -479,7 +479,7 @@ def test_a_burst_to_a_slow_server_loses_nothing(dnsbl_server: DnsblServer) -> No
     assert dnsbl_server.count() == 1500  # and none was sent twice
 
 
-@pytest.mark.parametrize("latency_s", [0.1, 0.3])
+@pytest.mark.parametrize("latency_s", [0.2])
 def test_a_thousand_lookups_at_once_through_a_nameserver_that_is_far_away(
     dnsbl_server: DnsblServer, latency_s: float
 ) -> None:
