@@ -8,8 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import dnsbl
 from dnsbl import Outcome, Resolver, Verdict, Zone, ZoneAnswer
 from dnsbl.testing import DnsblServer
 
@@ -101,17 +103,20 @@ def os_threads() -> int:
     return len(os.listdir(tasks)) if os.path.isdir(tasks) else threading.active_count()
 
 
-def run_python(script: str, *arguments: str, timeout_s: float = 30.0) -> str:
+def run_python(script: str, *arguments: str, timeout_s: float = 30.0, before: Sequence[str] = ()) -> str:
     """Run a script in a Python of its own, in development mode with warnings as errors; its output.
+
+    before: a command that runs it.
 
     Fails unless it exits with 0 and writes nothing to its standard error.
     """
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", script, *arguments],
+        [*before, sys.executable, "-X", "dev", "-W", "error", "-c", script, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout_s,
         check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(dnsbl.__file__).parents[1])},
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
