@@ -58,7 +58,7 @@ async def finish(lookup: Lookup) -> None:
             lookup.abandon()
 
 
-async def results(
+async def results_async(
     begin: Callable[[object], Lookup | Result],
     subjects: Iterable[object] | AsyncIterable[object],
     ordered: bool,

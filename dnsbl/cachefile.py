@@ -132,6 +132,17 @@ def load_cache(
     return []
 
 
+def zone_id(name: str, nameservers: Sequence[str]) -> str:
+    """What names a zone in a file: its name and, where it has its own nameservers, those too.
+
+    Two zones of one name behind different nameservers may be two lists.
+    """
+    from hashlib import sha256  # takes 2 ms to import, and is rarely needed
+
+    own = sha256(" ".join(nameservers).encode()).hexdigest()[:32] if nameservers else ""
+    return f"{name} {own}".rstrip()
+
+
 def _sized(text: str) -> bytes:
     encoded = text.encode()
     return bytes([len(encoded)]) + encoded

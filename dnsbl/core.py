@@ -217,8 +217,7 @@ class Core:
         """Tickets for the questions of `zones` (a bit mask), each asked once however many lookups want it."""
         tickets = []
         engine = self.running()
-        fans = self.in_flight.setdefault((key, texts), [])
-        for fan in fans:
+        for fan in self.in_flight.get((key, texts), ()):
             asked: Asked = fan.tag
             if asked.zones & zones and now < asked.deadline:
                 tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
@@ -227,7 +226,7 @@ class Core:
             tag = Asked(zones, texts, self.plan(now).sets, now, now + deadline_s, set(), {})
             fan = self._new_fan(key, bits(zones), now, texts, tag)
             tickets.append(engine.submit(fan, waiter, deadline_s, LISTEN_S, each, owner))
-            fans.append(fan)
+            self.in_flight.setdefault((key, texts), []).append(fan)
         return tickets
 
     def _new_fan(self, key: Key, zones: list[int], now: float, texts: bool, tag: Asked | None = None) -> Fan:
@@ -373,16 +372,6 @@ class Core:
                 for item in items[start : start + STEP_ITEMS]:
                     change(item)
             sleep(STEP_PAUSE_S)
-
-    def zone_ids(self) -> list[str]:
-        """By zone, what names it in a file: its name and, if it has them, its own nameservers."""
-        from hashlib import sha256  # takes 2 ms to import, and is rarely needed
-
-        ids = []
-        for zone in self.zones:
-            own = sha256(" ".join(zone.nameservers).encode()).hexdigest()[:32] if zone.nameservers else ""
-            ids.append(f"{zone.name} {own}".rstrip())
-        return ids
 
     # ---- inside; under the lock ----
 

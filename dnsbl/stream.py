@@ -1,22 +1,25 @@
 """Many lookups at once: a bounded window of them, and their results as they come or in order.
 
-It neither waits nor asks: the Resolver's check_many and check_many_async do, each in its own way.
+`results` is for a blocking caller; that of an event loop is in `dnsbl.aio`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dnsbl.errors import SubjectError
 from dnsbl.lookup import Lookup
 from dnsbl.model import Verdict
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Ticket
+    from dnsbl.engine._engine import Ticket, Waiter
 
 Result: TypeAlias = Verdict | SubjectError
+
+WAIT_S: Final = 60.0
+"""Every lookup ends by its deadline, so this only bounds one wait among several."""
 
 
 class Stream:
@@ -66,3 +69,28 @@ class Stream:
         for lookup in self._open:
             lookup.abandon()
         self._open.clear()
+
+
+def results(
+    begin: Callable[[object], Lookup | Result],
+    subjects: Iterable[object],
+    waiter: Waiter,
+    ordered: bool,
+    window: int,
+) -> Iterator[Result]:
+    """What becomes of each subject that is begun on `waiter`, at most `window` at once."""
+    stream, source, more = Stream(ordered), iter(subjects), True
+    try:
+        while more or stream.size:
+            while more and stream.size < window:
+                try:
+                    stream.add(begin(next(source)))
+                except StopIteration:
+                    more = False
+                stream.take(waiter.drain())  # a slow source holds no verdict up
+                yield from stream.ready()
+            if stream.size:
+                stream.take(waiter.wait(WAIT_S))
+                yield from stream.ready()
+    finally:
+        stream.abandon()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from lookups import answer_of, eventually, outcomes, resolver_for, run_python, with_zones
+from servers import HAS_IP6, report_missing
 
 from dnsbl import (
     ClosedError,
@@ -22,7 +23,7 @@ from dnsbl import (
 )
 from dnsbl.config import load
 from dnsbl.settings import CACHE_SIZE
-from dnsbl.testing import DnsblServer, rcode, silence
+from dnsbl.testing import DnsblServer, rcode, silence, truncated
 
 # ---- verdicts ----
 
@@ -205,6 +206,21 @@ def test_a_zone_with_its_own_nameserver(dnsbl_server: DnsblServer) -> None:
             servers = [answer.evidence.nameserver for answer in verdict.answers]
             assert servers == [other.nameserver, dnsbl_server.nameserver]
         assert (other.count(type="A"), dnsbl_server.count(type="A")) == (1, 1)
+
+
+@pytest.mark.parametrize("over", ["udp", "tcp"])
+def test_a_nameserver_on_ip6(over: str) -> None:
+    if not HAS_IP6:
+        report_missing("IPv6 on loopback")
+    with DnsblServer(zones=["bl.example"], host="::1") as server:
+        server.zone("bl.example").list("192.0.2.99", txt="why")
+        if over == "tcp":
+            server.fault(truncated())
+        with resolver_for(server, "bl.example") as resolver:
+            verdict = resolver.check("192.0.2.99")
+            assert verdict.listings[0].reason == "why"
+            assert verdict.listings[0].evidence.nameserver == server.nameserver
+            assert server.nameserver.startswith("[::1]:")
 
 
 def test_a_zone_with_its_own_timeout_is_asked_again_sooner(dnsbl_server: DnsblServer) -> None:
