@@ -127,7 +127,7 @@ def program(*command: str, **options: object) -> Iterator[subprocess.Popen[bytes
 @contextmanager
 def rbldnsd(directory: Path) -> Iterator[int]:
     port = free_port()
-    listed = "\n".join(f"198.18.0.{number}" for number in range(0, 200, 50))
+    listed = "\n".join(["127.0.0.2", *(f"198.18.0.{number}" for number in range(0, 200, 50))])
     (directory / "zone").write_text(
         f"$SOA 3600 ns.example hostmaster.example 0 1h 1h 1w 3600\n:127.0.0.2:listed\n{listed}\n"
     )

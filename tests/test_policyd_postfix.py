@@ -17,8 +17,8 @@ from servers import Rbldnsd, free_port
 
 FRAGMENT = (Path(__file__).parents[1] / "contrib" / "main.cf").read_text()
 LISTS = {
-    "bl.example": {"ip4set": ":127.0.0.2:Spam source, see https://bl.example/?$\n192.0.2.99\n192.0.2.97",
-                   "ip6trie": ":127.0.0.2:Spam source, see https://bl.example/?$\n2001:db8::99"},
+    "bl.example": {"ip4set": ":127.0.0.2:Spam source, see https://bl.example/?$\n127.0.0.2\n192.0.2.99\n192.0.2.97",
+                   "ip6trie": ":127.0.0.2:Spam source, see https://bl.example/?$\n::ffff:7f00:2\n2001:db8::99"},
     "refusing.example": {"ip4set": ":127.255.255.254:You use an open resolver\n0/0"},
 }  # fmt: skip
 TEXT = "192.0.2.99 is listed by bl.example: Spam source, see https://bl.example/?192.0.2.99"

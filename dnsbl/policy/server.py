@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.errors import DnsblError
+from dnsbl.healthcheck import health_loop
 from dnsbl.policy.backend import asks_alike, make_backend, make_resolver
 from dnsbl.policy.connection import Connection
 from dnsbl.policy.listeners import BACKLOG, Listener, open_listener, passed_listeners
@@ -52,6 +53,7 @@ class Server:
         self._empty = asyncio.Event()
         self._reload_wanted = asyncio.Event()
         self._reloads: asyncio.Task[None] | None = None
+        self._health: asyncio.Task[None] | None = None
         self._retired: set[Resolver] = set()
         self._refusal_logged_s = 0.0
 
@@ -110,13 +112,15 @@ class Server:
         self._feed_watchdog()
         self._reloads = self._loop.create_task(self._reload_on_demand())
         await asyncio.to_thread(warm_up)
+        self._check_health()
         gc.collect()
         gc.freeze()  # what lives as long as the daemon is not looked at again at every collection
         self._notifier.ready()
 
     async def _end(self) -> None:
-        if self._reloads is not None:
-            self._reloads.cancel()
+        for task in (self._reloads, self._health):
+            if task is not None:
+                task.cancel()
         for server in self._servers:
             server.close()
         if self._metrics is not None:
@@ -159,6 +163,12 @@ class Server:
             allow_remote=self._options.allow_remote,
         )
         self.log.info(f"metrics on http://{self._metrics.address}/metrics")
+
+    def _check_health(self) -> None:
+        """Ask the zones' test entries, now and about hourly; lookups leave out the zones that fail."""
+        if self._health is not None:
+            self._health.cancel()
+        self._health = self._loop.create_task(health_loop(self._resolver))
 
     def _sweep(self) -> None:
         """Look again and again for connections that do not go on."""
@@ -206,6 +216,7 @@ class Server:
         log_warnings(settings, self.log)
         self.log.info(f"reloaded {settings.config.source.name}: {summary(settings)}")
         if resolver is not old:
+            self._check_health()
             self._retire(old)
 
     def _warn_of_restart(self, new: Settings) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from policydaemon import REJECT, ROOT, Client, Policyd, config, request, run, start_lists
 
-from dnsbl.testing import DnsblServer, delay
+from dnsbl.testing import DnsblServer, delay, wildcard
 
 
 @pytest.fixture(scope="module")
@@ -124,14 +124,38 @@ def test_reload_keeps_connections_and_what_is_in_flight(lists: DnsblServer) -> N
 
 def test_reload_of_the_rules_keeps_the_cache(lists: DnsblServer) -> None:
     with Policyd(config(lists)) as daemon, Client(daemon.port) as client:
-        client.ask("198.51.100.77")
-        before = lists.count(zone="bl.example")
-        daemon.config.write_text(config(lists, "dry_run = true"))
+        for _ in range(2):
+            client.ask("203.0.113.77")
+            daemon.config.write_text(config(lists, "dry_run = true"))
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_for_log("reloaded")
+        assert asked(lists).count("77.113.0.203.bl.example") == 1
+        assert client.ask() == f"PREPEND X-DNSBL-Dry-Run: {REJECT}"
+
+
+def asked(lists: DnsblServer) -> list[str]:
+    return [query.name for query in lists.queries]
+
+
+def test_a_list_that_lists_everybody_is_left_out_from_the_start_and_after_a_reload(
+    lists: DnsblServer,
+) -> None:
+    """H2. Its test entries are asked once at the start and once for other zones, never for a message."""
+    for name in ("wild.example", "wilder.example"):
+        lists.zone(name).fault(wildcard("127.0.0.2"))
+    with Policyd(config(lists, zones=("wild.example",))) as daemon, Client(daemon.port) as client:
+        daemon.wait_for_log("wild.example: found broken and set aside: it lists 127.0.0.1")
+        assert client.ask("192.0.2.99") == "DUNNO"
+        daemon.config.write_text(config(lists, "dry_run = true", zones=("wild.example",)))
         daemon.signal(signal.SIGHUP)
         daemon.wait_for_log("reloaded")
-        client.ask("198.51.100.77")
-        assert lists.count(zone="bl.example") == before
-        assert client.ask() == f"PREPEND X-DNSBL-Dry-Run: {REJECT}"
+        daemon.config.write_text(config(lists, zones=("bl.example", "wilder.example")))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("wilder.example: found broken and set aside")
+        assert client.ask("192.0.2.99") == REJECT  # by the list that is sound
+        assert client.ask("192.0.2.98") == "DUNNO"
+    names = asked(lists)
+    assert [names.count(f"1.0.0.127.{name}") for name in ("wild.example", "wilder.example")] == [1, 1]
 
 
 @pytest.mark.parametrize(
