@@ -230,7 +230,7 @@ def _lines(row: Row) -> dict[str, str | list[str]]:
         "use": _standing(row),
         "why": row.why,
         "use instead": row.successor,
-        "already in": row.part_of,
+        "all of it is also in": row.part_of,
         "takes": _asked(row) + (f" (the {zone.domain} domain)" if "domain" in zone.subjects else ""),
         "weight": f"{zone.weight:+g}",
         "terms": _terms(row) if row.status != "retired" else row.terms,
@@ -240,10 +240,18 @@ def _lines(row: Row) -> dict[str, str | list[str]]:
         "TTL": row.ttl,
         "delist": zone.delist_url or "",
         "delisting": row.delisting,
+        "test entries, listed": _entries(row, listed=True),
+        "test entries, unlisted": _entries(row, listed=False),
         "source": list(row.sources),
         "read on": row.date.isoformat(),
         "not read at the operator's": ", ".join(row.unverified),
     }
+
+
+def _entries(row: Row, *, listed: bool) -> str:
+    """The subjects that the health check asks for; of a dead list none."""
+    alive = row.status != "retired"
+    return ", ".join(probe.subject for probe in row.zone.probes if probe.listed is listed and alive)
 
 
 def _facts(row: Row) -> dict[str, object]:
@@ -273,5 +281,8 @@ def _facts(row: Row) -> dict[str, object]:
         "weight": row.zone.weight,
         "queries_per_day": row.zone.daily_limit,
         "delist_url": row.zone.delist_url,
+        "tests": [
+            {"kind": probe.kind, "subject": probe.subject, "listed": probe.listed} for probe in row.zone.probes
+        ],
         "codes": codes,
     }

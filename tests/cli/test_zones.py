@@ -107,6 +107,14 @@ class TestShow:
     def test_a_retired_zone_says_what_to_use_instead(self, zones: Zones) -> None:
         assert "use instead: zen.spamhaus.org" in zones("show", "dnsbl.sorbs.net").out
 
+    def test_its_test_entries_are_shown(self, zones: Zones) -> None:
+        out = zones("show", "zen.spamhaus.org").out
+        assert "test entries, listed: 127.0.0.2, ::ffff:127.0.0.2\n" in out
+        assert "test entries, unlisted: 127.0.0.1, ::ffff:127.0.0.1\n" in out
+        facts = json.loads(zones("show", "dbl.spamhaus.org", "--json").out)
+        assert {"kind": "domain", "subject": "dbltest.com", "listed": True} in facts["tests"]
+        assert "test entries" not in zones("show", "dnsbl.sorbs.net").out
+
     def test_json(self, zones: Zones) -> None:
         facts = json.loads(zones("show", "multi.surbl.org", "--json").out)
         assert "domain" in facts["subjects"]
