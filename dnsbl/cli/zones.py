@@ -282,7 +282,7 @@ def _facts(row: Row) -> dict[str, object]:
         "queries_per_day": row.zone.daily_limit,
         "delist_url": row.zone.delist_url,
         "tests": [
-            {"kind": probe.kind, "subject": probe.subject, "listed": probe.listed} for probe in row.zone.probes
+            {"kind": test.kind, "subject": test.subject, "listed": test.listed} for test in row.zone.probes
         ],
         "codes": codes,
     }
