@@ -58,10 +58,8 @@ def main(args: Sequence[str] | None = None) -> int:
         try:
             return _run(list(sys.argv[1:] if args is None else args))
         finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            _flush()
     except BrokenPipeError:
-        _drop_stdout()
         return EXIT_BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
@@ -123,6 +121,10 @@ def _write_any_character() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _drop_stdout() -> None:
-    """Give what is left unwritten nowhere to go, or the interpreter would complain of it as it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _flush() -> None:
+    """Write the results out. What cannot be written is dropped, or the interpreter would end with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
