@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
 from lookups import run_python
 from servers import find_program, report_missing
 
-ALONE = ("unshare", "--map-root-user", "--net")
+ALONE = ("unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--net")
 """A network of its own, with nothing in it but a loopback interface that is down."""
 
 
