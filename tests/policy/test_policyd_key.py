@@ -1,4 +1,4 @@
-"""A list's key shows in nothing the policy daemon writes, whatever happens: replies, log, metrics, --explain."""
+"""A key shows in nothing the policy daemon writes, whatever happens: replies, log, metrics, --explain."""
 
 from __future__ import annotations
 
