@@ -121,7 +121,7 @@ def test_deadlines_hold_in_a_loop(dnsbl_server: DnsblServer, run: Runner) -> Non
     async def main() -> list[float]:
         took_s = []
         async with resolver_for(dnsbl_server, "silent.example") as resolver:
-            for number in range(5):
+            for number in range(3):
                 verdict = await resolver.check_async(f"192.0.2.{number}", deadline_s=0.2)
                 assert outcomes(verdict) == [Outcome.TIMEOUT]
                 took_s.append(verdict.elapsed_s)
