@@ -101,7 +101,7 @@ def test_unbound_stops_and_comes_back(unbound: Unbound) -> None:
 
 
 def test_the_lists_behind_unbound_stop_and_come_back(lists: Rbldnsd, unbound: Unbound) -> None:
-    with resolver_on(unbound, deadline_s=0.5, reasons=False) as resolver:
+    with resolver_on(unbound, deadline_s=0.35, reasons=False) as resolver:
         assert resolver.check("198.51.100.1").complete
         lists.stop()
         try:
