@@ -194,7 +194,8 @@ class Lookup:
             self._collect_texts()
         else:
             pending = self._collect_answers(waiting)
-            if self._ask_reasons():
+            without_reason = self._without_reason()
+            if without_reason and (self._waiter is None or self._ask_reasons(without_reason)):
                 return False
             self._conclude(pending)
             return True
@@ -260,27 +261,33 @@ class Lookup:
 
     # ---- reasons ----
 
-    def _ask_reasons(self) -> bool:
-        """Ask for the TXT records of zones that listed the subject. True: they are waited for."""
-        settings = self._core.settings
-        if not settings.reasons or self._waiter is None:
-            return False
-        now = monotonic()
-        deadline = min(self._deadline, now + settings.reason_timeout_s)
+    def _without_reason(self) -> dict[Key, int]:
+        """The zones that listed the subject, may be asked why and have not said it yet, by name asked."""
+        core = self._core
         wanted: dict[Key, int] = {}
-        for zone, found in self._found.items():
-            if found.reading.outcome is LISTED and zone not in self._texts:
-                wanted[found.key] = wanted.get(found.key, 0) | 1 << zone
-        if not wanted or deadline <= now:
+        if core.settings.reasons:
+            for zone, found in self._found.items():
+                if found.reading.outcome is LISTED and zone not in self._texts:
+                    wanted[found.key] = wanted.get(found.key, 0) | 1 << zone
+        if not wanted:
+            return wanted
+        with core.lock:
+            askable = ((key, core.askable_for_texts(zones)) for key, zones in wanted.items())
+            return {key: zones for key, zones in askable if zones}
+
+    def _ask_reasons(self, wanted: dict[Key, int]) -> bool:
+        """Ask for the TXT records of these zones. True: they are waited for."""
+        now = monotonic()
+        deadline = min(self._deadline, now + self._core.settings.reason_timeout_s)
+        if deadline <= now:
             return False
         with self._core.lock:
             if self._core.closed:
                 return False
             for key, zones in wanted.items():
-                zones = self._core.askable_for_texts(zones)
                 if self._decide is not None:
                     self._core.ask_aside(key, zones, now, texts=True)
-                elif zones:
+                else:
                     self._submit(key, zones, texts=True, deadline=deadline)
         self._reasoning = bool(self._tickets)
         return self._reasoning

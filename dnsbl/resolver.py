@@ -137,7 +137,7 @@ class Resolver:
         return lookup.verdict
 
     def check_cached(self, subject: object) -> Verdict | None:
-        """The verdict if the cache holds all of it, else None. Never asks and never waits.
+        """The verdict if the cache holds all of it, reasons too, else None. Never asks and never waits.
 
         Raises SubjectError as `check`.
         """
@@ -358,6 +358,8 @@ class Resolver:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
             deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
+        for name, threshold in (decide or {}).items():
+            checked_number(f"decide[{name!r}]", threshold, float("-inf"), float("inf"))
         return Lookup(self._core, parse_subject(subject), waiter, deadline_s, decide)
 
     def _begin(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from lookups import answer_of, eventually, outcomes, resolver_for, with_zones
 
-from dnsbl import Outcome, Resolver, Verdict, Zone
+from dnsbl import ConfigError, Outcome, Resolver, Verdict, Zone
 from dnsbl.testing import DnsblServer, Handler, delay, garbage, rcode, silence
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.zone import Code
@@ -95,6 +95,31 @@ def test_a_reason_is_cached_like_any_answer(dnsbl_server: DnsblServer) -> None:
         assert found is not None
         assert found.listings[0].reason == "why"
     assert dnsbl_server.count(type="TXT") == 2
+
+
+def test_the_cache_alone_answers_only_with_the_reason(dnsbl_server: DnsblServer) -> None:
+    """Else who asks the cache first would give a client no reason while its TXT record is on the way."""
+    dnsbl_server.zone("a.example").list("192.0.2.99", txt="why")
+    with resolver_for(dnsbl_server, "a.example") as resolver:
+        resolver.check("192.0.2.99", decide={"reject": 1})
+        dnsbl_server.zone("a.example").fault(delay(0.2), types=["TXT"])
+        resolver.flush()
+        resolver.check("192.0.2.99", decide={"reject": 1})
+        assert resolver.check_cached("192.0.2.99") is None
+        assert resolver.check("192.0.2.99").listings[0].reason == "why"
+        found = resolver.check_cached("192.0.2.99")
+        assert found is not None
+        assert found.listings[0].reason == "why"
+    with resolver_for(dnsbl_server, "a.example", reasons=False) as resolver:
+        resolver.check("192.0.2.99")
+        assert resolver.check_cached("192.0.2.99") is not None
+
+
+def test_thresholds_are_numbers(dnsbl_server: DnsblServer) -> None:
+    with resolver_for(dnsbl_server, "a.example") as resolver:
+        for wrong in ("3", None, True):
+            with pytest.raises(ConfigError, match=r"decide\['reject'\]"):
+                resolver.check("192.0.2.99", decide={"reject": wrong})  # type: ignore[dict-item]
 
 
 def test_a_reason_expires_by_itself(dnsbl_server: DnsblServer) -> None:
@@ -190,7 +215,7 @@ def heavy_and_slow(server: DnsblServer, heavy: float = 3, slow: float = 1) -> li
 
 def test_decided_as_soon_as_nothing_outstanding_can_change_it(dnsbl_server: DnsblServer, ask: Ask) -> None:
     zones = heavy_and_slow(dnsbl_server)
-    with resolver_for(dnsbl_server, *zones) as resolver:
+    with resolver_for(dnsbl_server, *zones, reasons=False) as resolver:
         verdict = ask(resolver, "192.0.2.99", decide={"reject": 3})
         assert verdict.elapsed_s < 0.15
         assert (verdict.listed, verdict.complete, verdict.score) == (True, False, 3)
