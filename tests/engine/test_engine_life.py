@@ -40,7 +40,7 @@ def run_python(code: str, server: DnsblServer) -> subprocess.CompletedProcess[st
             "-X",
             "dev",
             "-W",
-            "ignore:.*fork:DeprecationWarning",
+            "ignore::DeprecationWarning",
             "-c",
             code,
             server.nameserver,
