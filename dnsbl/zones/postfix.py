@@ -181,14 +181,20 @@ class _Reader:
             parameter.name: set(_REFERRED.findall(parameter.value)) - {parameter.name}
             for parameter in self.parameters.values()
         }
-        referred = set().union(*refers.values())
+        referring: dict[str, list[str]] = {}
+        for name, others in refers.items():
+            for other in others:
+                referring.setdefault(other, []).append(name)
         holding = {name for name, parameter in self.parameters.items() if _ALIKE.search(parameter.value)}
-        todo = set(holding)
+        todo = list(holding)
         while todo:
-            todo = {name for name, others in refers.items() if others & todo} - holding
-            holding |= todo
+            for name in referring.get(todo.pop(), ()):
+                if name not in holding:
+                    holding.add(name)
+                    todo.append(name)
+        classes = holding - referring.keys() - {SITES}
         for name, parameter in self.parameters.items():
-            if _RESTRICTIONS.fullmatch(name) or name in holding - referred - {SITES}:
+            if _RESTRICTIONS.fullmatch(name) or name in classes:
                 yield parameter
 
     def _restrictions_of(self, parameter: Parameter) -> Iterator[_Use]:

@@ -101,7 +101,7 @@ def test_a_filter_inside_a_longer_text_is_shown_in_it() -> None:
 
 def test_an_endless_filter_is_refused() -> None:
     text = "127.0.0.[" + ";".join(["2"] * MAX_TEXT) + "]"
-    with pytest.raises(ZoneError, match="at most 1000"):
+    with pytest.raises(ZoneError, match="at most 2000"):
         parse_reply_filter(text)
 
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
+from dnsbl.errors import ConfigError
 from dnsbl.zones.dialects.imported import ANY, CodeLine, Entry, Import
 from dnsbl.zones.dialects.octets import ALL, LOOPBACK, Octets, format_filter
 from dnsbl.zones.zone import Code, CodeOutcome, Kind
 
 Accepted = Octets | int | None
 """What a test takes: a set of codes, one bit of the last octet (1, 2, 4 ... 128), or None for any listing."""
+
+MAX_TESTS: Final = 1000
+"""Most tests of one zone."""
 
 _EVERY: Octets = (LOOPBACK, ALL, ALL, ALL)
 
@@ -39,7 +43,7 @@ class _Gathered:
     asked: frozenset[Kind]
     domain: Literal["registrable", "host"]
     on_error: Literal["no_opinion", "listed"] | None
-    tests: list[Test] = field(default_factory=list)
+    tests: dict[Test, None] = field(default_factory=dict)  # in order, each once
 
 
 class Collector:
@@ -63,7 +67,8 @@ class Collector:
         """Add tests of a zone's answers; gives the zone's name without its key.
 
         domain: what of a domain is asked, where the catalogue does not know the zone. None, and a note, where
-        the zone cannot be used, or excludes codes and looks for some too.
+        the zone cannot be used, or excludes codes and looks for some too. Raises ConfigError for a zone of
+        more than 1,000 tests.
         """
         found = self.into.zone(line, text, zone)
         if found is None:
@@ -77,7 +82,9 @@ class Collector:
             return None
         gathered.asked |= asked
         gathered.on_error = on_error or gathered.on_error
-        gathered.tests += [test for test in tests if test not in gathered.tests]
+        gathered.tests |= dict.fromkeys(tests)
+        if len(gathered.tests) > MAX_TESTS:
+            raise ConfigError(f"{name}: more than {MAX_TESTS} codes; is it the right file?", text[:40])
         return name
 
     def finish(self) -> None:

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.dialects.collect import Collector, Test
 from dnsbl.zones.dialects.imported import DOMAIN, IP, Import, Imported
-from dnsbl.zones.dialects.octets import of_address, union, with_bits
+from dnsbl.zones.dialects.octets import MAX_CODES, of_address, union, with_bits
 from dnsbl.zones.postfix import BASE_RULES, REFUSE
 from dnsbl.zones.zone import CodeOutcome, Kind
 
@@ -246,6 +246,9 @@ def _tests(into: Import, line: int, item: str, parsed: re.Match[str], weight: in
         into.note(line, item, f"no counterpart: {sign} holds only where all records match")
         return []
     found = []
+    if parsed["codes"].count(",") >= MAX_CODES:
+        into.note(line, item, f"left out: more than {MAX_CODES} codes")
+        return []
     for code in parsed["codes"].split(","):
         octets = of_address(code.strip())
         if octets is None:

@@ -106,6 +106,8 @@ class Import:
         self.notes: list[Note] = []
         self._asked = 0
         self._keys: dict[str, str] = {}  # a key, or `$` and what stands in its place -> environment variable
+        self._variables: set[str] = set()
+        self._numbers: dict[str, int] = {}  # by a variable's name without one, the highest number it has
 
     def note(self, line: int, text: str, message: str, *, lost: bool = True) -> None:
         if len(self.notes) < MAX_ITEMS:
@@ -185,8 +187,10 @@ class Import:
 
     def mask(self, text: str) -> str:
         text = mask_keys(text)
+        lowered = text.lower()
         for key in self._keys:
-            if not key.startswith("$"):
+            # Looked for first: a thousand keys and notes would be a million regular expressions.
+            if not key.startswith("$") and key in lowered:
                 text = re.sub(re.escape(key), MASK, text, flags=re.IGNORECASE)
         return text
 
@@ -208,14 +212,21 @@ class Import:
         key = key if reference else key.lower()
         if key in self._keys:
             return self._keys[key]
-        variable = reference[1] if reference else key_variable(zone)
-        number = 1
-        while not reference and variable in self._keys.values():
-            number += 1
-            variable = f"{key_variable(zone)}_{number}"
+        variable = reference[1] if reference else self._new_variable(key_variable(zone))
         self._keys[key] = variable
+        self._variables.add(variable)
         what = "it needs a key" if key.startswith("$") else "its key is not written down"
         self.note(line, text, f"{what}: set the environment variable {variable} to the key", lost=False)
+        return variable
+
+    def _new_variable(self, name: str) -> str:
+        """`name`, numbered where it is taken."""
+        number = self._numbers.get(name, 0) + 1
+        variable = name if number == 1 else f"{name}_{number}"
+        while variable in self._variables:
+            number += 1
+            variable = f"{name}_{number}"
+        self._numbers[name] = number
         return variable
 
 

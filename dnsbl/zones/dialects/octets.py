@@ -13,6 +13,9 @@ ALL: Final = (1 << 256) - 1
 LOOPBACK: Final = 1 << 127
 """The first octet of every return code: 127 (RFC 5782 section 2.3)."""
 
+MAX_CODES: Final = 500
+"""Most codes read from one place, as merging takes time by their square. Lists have a dozen or two."""
+
 
 def of_address(text: str) -> Octets | None:
     """The set of one dotted address; None where `text` is none."""

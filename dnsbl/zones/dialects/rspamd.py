@@ -18,7 +18,7 @@ from typing import Final
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.dialects.collect import Accepted, Collector, Test
 from dnsbl.zones.dialects.imported import DOMAIN, Import, Imported
-from dnsbl.zones.dialects.octets import ALL, Octets, of_address, union, with_bits
+from dnsbl.zones.dialects.octets import ALL, MAX_CODES, Octets, of_address, union, with_bits
 from dnsbl.zones.dialects.subtest import expression, masked
 from dnsbl.zones.dialects.ucl import Value, parse
 from dnsbl.zones.postfix import BASE_RULES, REFUSE
@@ -78,6 +78,8 @@ class _Reader:
                 self.defaults[key] = value.text.lower() == "true"
         self.weights: dict[str, float] = {}
         self.meanings: dict[str, str] = {}
+        self.exceptions: frozenset[str] = frozenset()
+        """The symbols that the rule being read lists under whitelist_exception."""
         for symbols in root.all("symbols"):
             for name, value in symbols.fields:
                 weight = value.get("weight") or value.get("score")
@@ -107,6 +109,9 @@ class _Reader:
         if not rule.flag("enabled", True) or rule.flag("disabled"):
             self.into.note(rule.line, shown, "left out: it is switched off", lost=False)
             return
+        self.exceptions = frozenset(
+            symbol for exception in rule.each("whitelist_exception") for symbol in exception.texts
+        )
         asked = self._asked(rule, shown)
         tests = list(self._tests(name, rule, shown)) if asked else []
         if not asked or not tests:
@@ -194,14 +199,16 @@ class _Reader:
         for name in (f"{prefix.text}_{symbol}", symbol) if prefix else (symbol,):
             if name in self.weights:
                 return self.weights[name]
-        exceptions = [value.texts for key, value in rule.fields if key == "whitelist_exception"]
-        if self.weights or any(symbol in texts for texts in exceptions):
+        if self.weights or symbol in self.exceptions:
             return 0.0
         return -1.0 if is_allow else 1.0
 
     def _codes(self, rule: Value, label: str, value: Value) -> list[Octets]:
         matcher = rule.get("returncodes_matcher")
         texts = value.texts
+        if len(texts) > MAX_CODES:
+            self.into.note(value.line, label, f"left out: more than {MAX_CODES} codes")
+            return []
         # Without a matcher, rspamd takes codes with % or [ as Lua patterns (convert_checks in rbl.lua).
         implied = "luapattern" if re.search(r"[%\[]", "".join(texts)) else "equality"
         read = _MATCHERS.get(matcher.text if matcher else implied)

@@ -34,7 +34,7 @@ _ASKED: Final[dict[str, frozenset[Kind]]] = {
     "check_rbl_headers": DOMAIN,
 }
 _EVAL: Final = re.compile(r"(\S+)\s+(?:\S+\s+)?eval:(check_rbl\w*|check_dns_sender)\s*\((.*)\)\s*")
-_ARGUMENT: Final = re.compile(r"""\s*(?:'((?:\\.|[^'])*)'|"((?:\\.|[^"])*)"|([^\s,'"]+))\s*(?:,|$)""")
+_ARGUMENT: Final = re.compile(r"""\s*(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)"|([^\s,'"]+))\s*(?:,|$)""")
 _URI: Final = re.compile(r"(\S+)\s+(\S+)\s+(A|TXT)(?:\s+(\S+))?\s*", re.IGNORECASE)
 _URI_OTHER: Final = frozenset(
     {"uridnsbl", "uridnssub", "urinsrhsbl", "urinsrhssub", "urifullnsrhsbl", "urifullnsrhssub"}
@@ -148,7 +148,7 @@ def _read_header(into: Import, rules: _Rules, line: int, content: str, rest: str
     found = _EVAL.fullmatch(rest)
     if found is None:
         return
-    arguments = [match[1] or match[2] or match[3] or "" for match in _ARGUMENT.finditer(found[3])]
+    arguments = _arguments(found[3])
     if found[2] == "check_rbl_sub" and len(arguments) == 2:
         rule = _Rule(line, content, found[1], arguments[0], "", IP, arguments[1])
     elif found[2] in _ASKED and len(arguments) in (2, 3):
@@ -161,6 +161,15 @@ def _read_header(into: Import, rules: _Rules, line: int, content: str, rest: str
         into.note(line, content, "no counterpart: not a rule that asks about an address or a domain")
         return
     rules.asking.append(rule)
+
+
+def _arguments(text: str) -> list[str]:
+    """The arguments of a call, as far as they can be read."""
+    found, at = [], 0
+    while match := _ARGUMENT.match(text, at):
+        found.append(match[1] or match[2] or match[3] or "")
+        at = match.end()
+    return found
 
 
 def _read_uri(into: Import, rules: _Rules, line: int, content: str, rest: str) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from dnsbl.errors import ConfigError
@@ -27,9 +28,11 @@ _BRACE: Final = re.compile(r"[ \t]*\{")
 _STRING: Final = re.compile(r'"((?:\\.|[^"\\])*)"|\'((?:\\.|[^\'\\])*)\'', re.DOTALL)
 _HEREDOC: Final = re.compile(r"<<([A-Z]+)\n")
 _MACRO: Final = re.compile(r"\.[a-z_]+[^\n]*")
+_TOKEN: Final = re.compile(r"/\*|\*/|\n|#[^\n]*|[^/*\"\n#]+|.")
+_QUOTED_OR_TOKEN: Final = re.compile(rf'"(?:\\.|[^"\\\n])*"|{_TOKEN.pattern}')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Value:
     """One value. text: of a scalar, as written, without quotes. line: where it starts, from 1.
 
@@ -42,9 +45,21 @@ class Value:
     items: tuple[Value, ...] = ()
     macros: tuple[tuple[int, str], ...] = field(default=(), repr=False)
 
+    @cached_property
+    def _by_key(self) -> Mapping[str, Sequence[Value]]:
+        found: dict[str, list[Value]] = {}
+        for name, value in self.fields:
+            found.setdefault(name, []).append(value)
+        return found
+
+    def each(self, key: str) -> Sequence[Value]:
+        """Every value of a key of this object, in order."""
+        return self._by_key.get(key, ())
+
     def get(self, key: str) -> Value | None:
         """The last value of a key, as rspamd takes it; None where the object has none."""
-        return next((value for name, value in reversed(self.fields) if name == key), None)
+        values = self.each(key)
+        return values[-1] if values else None
 
     def all(self, key: str) -> Iterator[Value]:
         """Every value of a key, at any depth."""
@@ -196,10 +211,15 @@ def _unquoted(found: re.Match[str]) -> str:
 def _without_comments(text: str) -> str:
     """`/* ... */`, which may stand inside each other, made blank; newlines stay, and quoted text too."""
     parts: list[str] = []
-    depth = 0
-    quoted = r'"(?:\\.|[^"\\\n])*"'
-    for token in re.finditer(rf"/\*|\*/|{quoted}|\n|#[^\n]*|[^/*\"\n#]+|.", text):
-        piece = token[0]
+    depth = at = unquoted_to = 0
+    while at < len(text):
+        # Where a quote is not closed on its line, none after it there is: looked for once, not from each.
+        token = (_TOKEN if at < unquoted_to else _QUOTED_OR_TOKEN).match(text, at)
+        assert token is not None
+        piece, at = token[0], token.end()
+        if piece == '"' and at > unquoted_to:
+            end = text.find("\n", at)
+            unquoted_to = len(text) if end < 0 else end
         if piece == "/*":
             depth += 1
         elif piece == "*/" and depth:
