@@ -6,7 +6,6 @@ those who use this (dnsbl/config.py, dnsbl/policy/rules.py); no file is read her
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from dnsbl.errors import ConfigError
 from dnsbl.toml_lines import Path, find_lines
+from dnsbl.toml_text import find_big_integer, loads
 from dnsbl.zones.secret import MASK, mask_keys
 
 MAX_TEXT: Final = 2000
@@ -51,15 +51,18 @@ def parse_toml(text: str, name: str) -> tuple[dict[str, Any], Source]:
     Raises ConfigError with the line where `text` is not TOML.
     """
     try:
-        values = tomllib.loads(text)
-        return values, Source(name, find_lines(text))
+        values = loads(text)
+        source = Source(name, find_lines(text))
     except tomllib.TOMLDecodeError as error:
         message, line = str(error), len(text.splitlines()) or 1
         if found := re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message):
             message, line = message[: found.start()], int(found[1] or line)
         raise ConfigError(f"{name}:{line}: not TOML: {message}", mask_keys(_line_of(text, line))) from None
-    except RecursionError:
-        raise ConfigError(f"{name}: arrays or tables nested too deep", "") from None
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}", "") from None
+    if path := find_big_integer(values):
+        raise source.error(path, "an integer of more than 64 bits")
+    return values, source
 
 
 def _line_of(text: str, line: int) -> str:
@@ -108,7 +111,7 @@ class Table:
     def number(self, key: str, low: float, high: float) -> float | None:
         """A float or integer from `low` to `high`, both included."""
         value = self._take(key, (int, float), "a number")
-        if value is not None and not (math.isfinite(value) and low <= value <= high):
+        if value is not None and not low <= value <= high:  # nor NaN
             raise self.error(key, f"{value} is out of range; give {low:g} to {high:g}", value)
         return None if value is None else float(value)
 

@@ -238,12 +238,14 @@ def _shipped() -> tuple[dict[str, str], date]:
 
 
 def _read_disk(path: Path) -> list[Row]:
-    import tomllib
+    from dnsbl.toml_text import find_big_integer, loads  # not at the top: tomllib is rarely needed
 
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
         raise ZoneError(f"not a regular file of at most {MAX_FILE_BYTES} bytes", str(path))
-    table = tomllib.loads(path.read_text("utf-8"))
+    table = loads(path.read_text("utf-8"))
+    if find_big_integer(table):
+        raise ZoneError("an integer of more than 64 bits", str(path))
     file_date, rows = table.get("date"), table.get("list", [])
     if type(file_date) is not date or not isinstance(rows, list):
         raise ZoneError("it needs a date = YYYY-MM-DD at the top, then [[list]] rows", str(path))

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, Literal, get_args
 
 from dnsbl.errors import ZoneError
@@ -135,7 +135,8 @@ def parse_row(table: object, file_date: date) -> Row:
         if key not in _TYPES:
             raise ZoneError(f"catalogue row {name}: nobody knows the key {key!r}", key)
         wanted = _TYPES[key]
-        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        wrong = isinstance(value, bool | datetime) and wanted is not bool  # an int and a date in Python
+        if wrong or not isinstance(value, wanted):
             raise ZoneError(f"catalogue row {name}: {key} has a value of the wrong kind: {value!r}", key)
     plain = {f.name: table[f.name] for f in fields(Row) if f.name in table}
     for key in ("sources", "unverified"):

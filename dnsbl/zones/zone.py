@@ -300,7 +300,7 @@ def _label_fault(label: str) -> str:
 
 def is_number(value: object) -> bool:
     """Whether it is a finite number; True and False are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def check_weight(weight: float) -> float:

@@ -386,6 +386,12 @@ BROKEN = {
     "a test that is none": ROW + "tests = { ip4 = { listed = [2] } }",
     "a test nobody knows": ROW + 'tests = { ip4 = { list = ["127.0.0.2"] } }',
     "a keyed default": ROW + 'key_place = "{key}.bl.example"\ndefault = true',
+    "a date with a time": ROW + "date = 2099-01-01T00:00:00",
+    "a weight beyond floats": ROW + f"weight = 1{'0' * 400}",
+    "a number of very many digits": ROW + f"queries_per_day = {'9' * 5000}",
+    "a number too long to be shown": ROW + f"queries_per_day = 0x{'f' * 5000}",
+    "nested too deep": ROW + "x = " + "[" * 5000,
+    "a key of very many names": "a" + ".a" * 400_000 + " = 1",
     "too large": "date = 2099-01-01\n#" + "x" * MAX_FILE_BYTES,
     "not UTF-8": None,
 }
