@@ -15,6 +15,7 @@ import re
 import select
 import time
 from collections.abc import Callable, Sequence
+from threading import RLock
 from typing import Any, Final, NamedTuple
 
 from dnsbl.policy.protocol import clean_text
@@ -54,7 +55,8 @@ class Record(NamedTuple):
 class Log:
     """Writes lines with `write`, all that are waiting at once. `later(delay_s, flush)` is how to wait.
 
-    Without `later` every line is written at once.
+    Without `later` every line is written at once. Decisions are logged from one thread, that of `later`;
+    the rest from any.
     """
 
     def __init__(self, write: Write, *, as_json: bool = False, with_time: bool = True) -> None:
@@ -62,6 +64,7 @@ class Log:
         self._as_json = as_json
         self._with_time = with_time
         self._waiting: list[str] = []
+        self._lock = RLock()
         self._second = -1
         self._stamp = ""
         self.later: Callable[[float, Callable[[], None]], object] | None = None
@@ -81,18 +84,22 @@ class Log:
 
     def flush(self) -> None:
         """Write what is waiting, as far as that does not block."""
-        if self._waiting:
+        with self._lock:
+            if not self._waiting:
+                return
             lines, self._waiting = self._waiting, []
             if lost := self._write("".join(lines).encode("ascii", "backslashreplace")):
                 self.warning(f"{lost} lines of this log were lost: its reader did not keep up")
 
     def _event(self, level: str, message: str) -> None:
         message = clean_text(message, 1_000)
-        if self._as_json:
-            self._add(json.dumps({"time": self._time(), "event": level, "message": message}))
-        else:
-            self._add(f"{self._time()}{level}: {message}")
-        self.flush()
+        with self._lock:
+            if self._as_json:
+                line = json.dumps({"time": self._time(), "event": level, "message": message})
+            else:
+                line = f"{self._time()}{level}: {message}"
+            self._waiting.append(line + "\n")
+            self.flush()  # without `later`, which belongs to another thread
 
     def _text_decision(self, record: Record) -> str:
         score = "-" if record.score is None else f"{record.score:g}"
@@ -129,10 +136,12 @@ class Log:
         return self._stamp
 
     def _add(self, line: str) -> None:
-        self._waiting.append(line + "\n")
-        if self.later is None or len(self._waiting) >= 200:
+        with self._lock:
+            self._waiting.append(line + "\n")
+            count = len(self._waiting)
+        if self.later is None or count >= 200:
             self.flush()
-        elif len(self._waiting) == 1:
+        elif count == 1:
             self.later(DELAY_S, self.flush)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 
 from dnsbl.policy.log import MAX_WAITING_BYTES, FdWriter, Log, LogHandler, Record, describe
 
@@ -82,3 +83,26 @@ def test_what_the_library_logs() -> None:
     assert lines[0] == "warning: dnsbl.test: nameservers are now 127.0.0.1:53 x\n"
     assert lines[1].startswith("error: dnsbl.test: it failed: OSError: broken [2J at test_log.py:")
     assert place.endswith(lines[1].strip().rpartition(" ")[2])
+
+
+def test_other_threads_log_too_and_leave_the_event_loop_alone() -> None:
+    """The health check does, from a thread; an event loop's call_later may be called in its own only."""
+    asked: list[str] = []
+    written: list[bytes] = []
+
+    def write(data: bytes) -> int:
+        written.append(data)
+        return 0
+
+    log = Log(write, with_time=False)
+    log.later = lambda delay_s, flush: asked.append(threading.current_thread().name)
+    handler = LogHandler(log)
+
+    def warn() -> None:
+        handler.emit(logging.LogRecord("dnsbl.breaker", logging.WARNING, "", 0, "set aside", (), None))
+
+    thread = threading.Thread(target=warn, name="health")
+    thread.start()
+    thread.join()
+    assert written == [b"warning: dnsbl.breaker: set aside\n"]
+    assert asked == []
