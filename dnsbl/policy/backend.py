@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dnsbl.policy.log import Log
 from dnsbl.policy.service import Backend
 from dnsbl.policy.settings import Options, Settings
 
@@ -28,6 +30,27 @@ def make_backend(settings: Settings, options: Options, resolver: Resolver) -> Ba
     return Backend(
         settings.policy, resolver, options.deadline_s or settings.config.resolver.deadline_s or DEADLINE_S
     )
+
+
+def load_answers(resolver: Resolver, path: Path | None, log: Log) -> None:
+    """Take back the answers that `save_answers` wrote, as far as they still hold."""
+    if path is not None and (count := resolver.load_cache(path)):
+        log.info(f"the answers for {count:,} names are taken from {path}")
+
+
+def save_answers(resolver: Resolver, path: Path | None, log: Log) -> None:
+    """Keep the answers for the next start; not those of zones that are set aside, which would count there."""
+    if path is None:
+        return
+    for name, zone in resolver.stats()["zones"].items():
+        if zone["breaker"]["unhealthy"]:
+            resolver.flush(zone=name)
+    try:
+        count = resolver.save_cache(path)
+    except OSError as error:
+        log.warning(f"the answers cannot be kept in {path} (cache_file): {error.strerror or error}")
+    else:
+        log.info(f"the answers for {count:,} names are kept in {path}")
 
 
 def asks_alike(one: Settings, other: Settings) -> bool:

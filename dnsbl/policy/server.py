@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from dnsbl.errors import DnsblError
 from dnsbl.healthcheck import health_loop
-from dnsbl.policy.backend import asks_alike, make_backend, make_resolver
+from dnsbl.policy.backend import asks_alike, load_answers, make_backend, make_resolver, save_answers
 from dnsbl.policy.connection import Connection
 from dnsbl.policy.listeners import BACKLOG, Listener, open_listener, passed_listeners
 from dnsbl.policy.log import Log, describe
@@ -98,6 +98,7 @@ class Server:
             await self._end()
 
     async def _start(self, listeners: list[Listener]) -> None:
+        await asyncio.to_thread(load_answers, self._resolver, self._settings.cache_file, self.log)
         for listener in listeners:
             self._servers.append(
                 await self._loop.create_server(lambda: Connection(self), sock=listener.sock, backlog=BACKLOG)
@@ -139,6 +140,7 @@ class Server:
                 for connection in list(self._connections):
                     connection.abort()
                 await asyncio.sleep(0)
+        await asyncio.to_thread(save_answers, self._resolver, self._settings.cache_file, self.log)
         for resolver in (self._resolver, *self._retired):
             await resolver.aclose()
         self._ignore_signals()
@@ -208,6 +210,8 @@ class Server:
         resolver = old
         if not asks_alike(settings, self._settings):
             resolver = await asyncio.to_thread(make_resolver, settings, self._options)
+            await asyncio.to_thread(save_answers, old, settings.cache_file, self.log)
+            await asyncio.to_thread(load_answers, resolver, settings.cache_file, self.log)
         self.service.backend = make_backend(settings, self._options, resolver)
         self._resolver = resolver
         self._warn_of_restart(settings)

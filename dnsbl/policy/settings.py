@@ -8,13 +8,16 @@
     read_timeout_s = 30             # from a request's first byte to its last
     max_connections = 1000
     metrics = "127.0.0.1:9140"
+    cache_file = "/var/lib/dnsbl/cache"     # keeps the answers over a restart; default: the file `cache` in
+                                            # systemd's StateDirectory=, and without one nothing is kept
 
 Reads the configuration file, and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -28,6 +31,7 @@ from dnsbl.zones.zone import Zone
 
 SERVER_KEYS: Final = (
     "listen", "socket_mode", "socket_group", "idle_timeout_s", "read_timeout_s", "max_connections", "metrics",
+    "cache_file",
 )  # fmt: skip
 
 T = TypeVar("T")
@@ -67,10 +71,14 @@ class Settings:
     read_timeout_s: float
     max_connections: int
     metrics: TcpAddress | None
+    cache_file: Path | None
 
 
-def load_settings(options: Options) -> Settings:
-    """Read and check all of it. Raises ConfigError and ZoneError, one line with place and remedy."""
+def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check all of it. env: has $STATE_DIRECTORY where systemd gives one.
+
+    Raises ConfigError and ZoneError, one line with place and remedy.
+    """
     config = load(options.config_path)
     table = Table(config.policy, ("policy",), config.source)
     table.check_keys((*POLICY_KEYS, *SERVER_KEYS))
@@ -93,12 +101,28 @@ def load_settings(options: Options) -> Settings:
         read_timeout_s=_seconds(table, "read_timeout_s", READ_TIMEOUT_S),
         max_connections=table.integer("max_connections", 1, 100_000) or MAX_CONNECTIONS,
         metrics=_option("--metrics", options.metrics, parse_tcp) if options.metrics else in_file,
+        cache_file=_cache_file(table, config.path, env.get("STATE_DIRECTORY", "")),
     )
 
 
 def _seconds(table: Table, key: str, default: float) -> float:
     value = table.number(key, 0.1, 86_400)
     return default if value is None else value
+
+
+def _cache_file(table: Table, config_path: Path | None, state: str) -> Path | None:
+    """`cache_file`, from the configuration's directory where it is relative; else in the state directory.
+
+    state: the directories of systemd's StateDirectory=, joined by colons (systemd.exec(5)).
+    """
+    text = table.text("cache_file")
+    if text is None:
+        first = state.partition(":")[0]
+        return Path(first) / "cache" if first else None
+    path = (config_path or Path()).parent / text
+    if not path.parent.is_dir():
+        raise table.error("cache_file", f"there is no directory {path.parent}; make it first", text)
+    return path
 
 
 def _address(table: Table, key: str, text: str, parse: Callable[[str], T]) -> T:
