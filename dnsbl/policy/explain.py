@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dnsbl.errors import InputError
 from dnsbl.model import Verdict
 from dnsbl.policy.conditions import RequestCondition, VerdictCondition
-from dnsbl.policy.protocol import Attributes, ProtocolError, RequestReader
+from dnsbl.policy.protocol import REQUEST_TYPE, Attributes, ProtocolError, RequestReader
 from dnsbl.policy.rules import Policy, Rule
 
 
@@ -35,6 +35,8 @@ def parse_requests(data: bytes) -> Sequence[Attributes]:
     requests = []
     try:
         while (request := reader.next()) is not None:
+            if (kind := request.get("request", REQUEST_TYPE)) != REQUEST_TYPE:
+                raise InputError(f"no policy request: request={kind}; the daemon answers DUNNO to it", kind)
             if request:
                 requests.append(request)
     except ProtocolError as error:

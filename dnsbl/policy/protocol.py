@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from dnsbl.errors import DnsblError
 
+REQUEST_TYPE = "smtpd_access_policy"
+"""The value of the attribute `request` in what Postfix asks."""
+
 MAX_REQUEST_BYTES = 65_536
 """The longest request, the empty line that ends it included. Postfix sends about 1,000 bytes."""
 

@@ -138,9 +138,11 @@ class Policy:
         return Decision(action, rule)
 
     def wants_text(self, candidates: Sequence[Rule], verdict: Verdict) -> bool:
-        """The rule that decides says in its text what only a full verdict holds: the list's reason."""
+        """The rule that decides says in its text what the verdict lacks as yet: the list's reason."""
         rule = _first(candidates, verdict)
-        return rule is not None and "reason" in rule.action.parts[1::2] and bool(verdict.listings)
+        if rule is None or "reason" not in rule.action.parts[1::2]:
+            return False
+        return bool(verdict.listings) and not any(answer.reason for answer in verdict.listings)
 
     def failed(self, request: Attributes) -> Decision:
         """The decision where no verdict could be had: `on_error`."""

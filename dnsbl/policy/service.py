@@ -16,12 +16,11 @@ from dnsbl.model import Verdict
 from dnsbl.policy.log import Log, Record, describe
 from dnsbl.policy.message import Message, Messages
 from dnsbl.policy.patterns import MAX_ADDRESS_CHARS
-from dnsbl.policy.protocol import Attributes, format_reply
+from dnsbl.policy.protocol import REQUEST_TYPE, Attributes, format_reply
 from dnsbl.policy.rules import DUNNO, Decision, Policy, Rule
 from dnsbl.policy.stats import Stats
 from dnsbl.subject.address import address_key
 
-REQUEST_TYPE: Final = "smtpd_access_policy"
 GRACE_S: Final = 1.0
 """How much longer than a lookup may take is waited before it is given up as a fault."""
 EARLY_AFTER_S: Final = 0.025
@@ -77,8 +76,9 @@ class Service:
             asked = self._begin(request)
             if not _needs_verdict(asked):
                 return self._reply(asked, None, "none")
-            if asked.message.verdict is not None:
-                return self._reply(asked, asked.message.verdict, "message")
+            known = asked.message.verdict
+            if known is not None and not (known.pending and _wants_text(asked, known)):
+                return self._reply(asked, known, "message")
             found = asked.backend.resolver.check_cached(request["client_address"])
             if found is None:
                 return asked
@@ -175,6 +175,10 @@ def _needs_verdict(asked: Asked) -> bool:
     return len(client) <= MAX_ADDRESS_CHARS and address_key(client) is not None
 
 
+def _wants_text(asked: Asked, verdict: Verdict) -> bool:
+    return asked.backend.policy.wants_text(asked.candidates, verdict)
+
+
 async def _look_up(asked: Asked) -> Verdict:
     """The verdict, early where the rules allow it.
 
@@ -189,7 +193,7 @@ async def _look_up(asked: Asked) -> Verdict:
                 return await resolver.check_async(client)
     async with asyncio.timeout(deadline_s + 2 * TEXT_WAIT_S + GRACE_S):
         verdict = await resolver.check_async(client, decide=policy.decide)
-        if policy.decide is not None and policy.wants_text(asked.candidates, verdict):
+        if policy.decide is not None and _wants_text(asked, verdict):
             verdict = await _with_reason(resolver, client, policy.decide, verdict)
         return verdict
 

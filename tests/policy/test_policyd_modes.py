@@ -248,6 +248,12 @@ def test_explain_as_json(lists: DnsblServer, tmp_path: Path) -> None:
     assert (unknown["action"], unknown["verdict"]) == ("DUNNO", None)
 
 
+def test_explain_of_another_kind_of_request() -> None:
+    done = run("--explain", "-", "--nameserver", "127.0.0.1:9", stdin=b"request=junk\nclient_address=192.0.2.99\n")
+    assert done.returncode == 2
+    assert b"no policy request: request=junk; the daemon answers DUNNO to it" in done.stderr
+
+
 @pytest.mark.parametrize("text", [b"", b"\n\n", b"EHLO x\n"])
 def test_explain_of_no_request(text: bytes) -> None:
     done = run("--explain", "-", "--listen", "127.0.0.1:0", stdin=text)

@@ -275,6 +275,31 @@ def test_an_early_answer_has_its_reason(dnsbl_server: DnsblServer) -> None:
     assert dnsbl_server.count(zone="silent.example", type="A") == 1
 
 
+def test_a_later_recipient_whose_rule_gives_the_reason_has_it(dnsbl_server: DnsblServer) -> None:
+    """The first recipient's rule did not wait for it; the answers are not asked for again."""
+    bl = dnsbl_server.zone("bl.example")
+    bl.list("192.0.2.99", txt="spam source")
+    bl.fault(delay(0.1), types="TXT")
+    dnsbl_server.zone("silent.example").fault(silence())
+    rules = [
+        {"recipient": "example.org", "score": ">=1", "action": "REJECT listed"},
+        {"score": ">=1", "action": "REJECT {reason}"},
+    ]
+
+    async def answer() -> list[str]:
+        zones = ["bl.example", "silent.example"]
+        async with Resolver(zones, [dnsbl_server.nameserver], deadline_s=1.0) as resolver:
+            harness = Harness()
+            harness.service.backend = Backend(compile_rules({"rule": rules}), resolver, 1.0)
+            return [
+                await harness.answer({"client_address": "192.0.2.99", "instance": "1.2", "recipient": to})
+                for to in ("a@example.org", "b@example.com", "c@example.com")
+            ]
+
+    assert asyncio.run(answer()) == ["REJECT listed", "REJECT spam source", "REJECT spam source"]
+    assert dnsbl_server.count(zone="bl.example", type="A") == 1
+
+
 def test_an_early_answer_without_a_reason_comes_soon(dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").list("192.0.2.99")
     dnsbl_server.zone("silent.example").fault(silence())
