@@ -249,7 +249,8 @@ def test_explain_as_json(lists: DnsblServer, tmp_path: Path) -> None:
 
 
 def test_explain_of_another_kind_of_request() -> None:
-    done = run("--explain", "-", "--nameserver", "127.0.0.1:9", stdin=b"request=junk\nclient_address=192.0.2.99\n")
+    text = b"request=junk\nclient_address=192.0.2.99\n"
+    done = run("--explain", "-", "--nameserver", "127.0.0.1:9", stdin=text)
     assert done.returncode == 2
     assert b"no policy request: request=junk; the daemon answers DUNNO to it" in done.stderr
 
