@@ -314,6 +314,8 @@ def test_the_unit_files_hold_what_the_daemon_needs() -> None:
         "ExecReload=/bin/kill -HUP $MAINPID",
         "ProtectSystem=strict",
         "NoNewPrivileges=yes",
+        "StateDirectory=dnsbl",
+        "StartLimitIntervalSec=0",
     ):
         assert line in service
     socket_unit = (ROOT / "contrib" / "dnsbl-policyd.socket").read_text().splitlines()
