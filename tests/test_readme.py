@@ -48,7 +48,16 @@ def test_the_rules_are_rules(tmp_path: Path) -> None:
     """Together with the configuration above them, as they would stand in one file."""
     config = tmp_path / "dnsbl.toml"
     config.write_text("\n".join(blocks("toml")))
-    assert len(load_settings(Options(config)).policy.rules) == 3
+    policy = load_settings(Options(config)).policy
+    assert len(policy.rules) == 4
+    exempt = (
+        {"client_address": "198.51.100.9"},
+        {"client_address": "192.0.2.99", "sasl_username": "user"},
+        {"client_address": "192.0.2.99", "server_port": "587"},
+    )
+    for request in exempt:
+        candidates = policy.candidates(request)
+        assert not candidates or not candidates[0].of_verdict, request
 
 
 def test_the_commands_are_there(capsys: pytest.CaptureFixture[str]) -> None:
