@@ -52,6 +52,9 @@ _REFUSALS: Final = frozenset({Outcome.BLOCKED, Outcome.INVALID})
 
 MAX_TTL_S = 604_800
 """The highest ceiling: RFC 8767 section 4 advises to cap TTLs at seven days."""
+FULL_BYTES = 1024
+"""What an entry may hold and count as one. One of six zones takes 110 bytes where all say no, and 800 where
+all list it and say why in a line; a list that sends 2 KiB of text for each address fills no memory."""
 SWEEP_ENTRIES = 500
 """About how many expired entries one call clears away, at some 4 us each."""
 
@@ -168,8 +171,16 @@ class _Sweep:
             left -= self._due.pop(self._reached, 0) + 0.01  # a second has its cost too
 
 
+def _weight(entry: bytes | None) -> int:
+    """How many entries this one counts as."""
+    return 1 + len(entry or b"") // FULL_BYTES
+
+
 class AnswerCache:
     """Packed answers by asked name, at most `maxsize` of them; 0 holds nothing.
+
+    An entry counts once for each `FULL_BYTES` it has begun, so that the memory is bounded by `maxsize` alone,
+    whatever lists answer.
 
     When full, expired entries go first, then the least recently used one. `timer` gives seconds and
     never goes back.
@@ -197,7 +208,7 @@ class AnswerCache:
         self.misses = 0
         self._timer = timer
         self._sweep = _Sweep(timer())
-        self._entries = _Entries(maxsize, self._sweep.until, self._sweep)
+        self._entries = _Entries(maxsize, self._sweep.until, self._sweep, _weight)
         self.get: Callable[[Key], bytes | None] = self._entries.__getitem__
 
     def put(
@@ -229,7 +240,7 @@ class AnswerCache:
         self.put(key, answers, texts)
 
     def _store(self, key: Key, entry: bytes | None) -> None:
-        if entry is None:
+        if entry is None or _weight(entry) > self.maxsize:
             self._entries.pop(key, None)
         else:
             self._entries[key] = entry  # drops what the sweep has reached
@@ -278,4 +289,4 @@ class AnswerCache:
     def info(self) -> CacheInfo:
         """Hits, misses, the bound and the present size; what expired last may still be counted."""
         self._sweep.advance(self._timer())
-        return CacheInfo(self.hits, self.misses, self.maxsize, int(self._entries.currsize))
+        return CacheInfo(self.hits, self.misses, self.maxsize, len(self._entries))

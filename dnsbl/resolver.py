@@ -44,7 +44,8 @@ class Resolver:
     deadline_s: seconds a lookup may take in all (default 3.0; at most 300).
     timeout_s: seconds until an unanswered question is asked again (default 1.0).
     tries: how often a question is asked at the most (1 to 100); None: as often as fits before the deadline.
-    cache_size: entries of the answer cache (default 80,000); 0 holds nothing.
+    cache_size: entries of the answer cache (default 80,000), one with long texts counting as several; 0 holds
+        nothing.
     ttl_min_s, ttl_max_s: floor and ceiling of what the cache holds, in seconds (default 0 and 86,400).
     reasons: ask zones that list the subject for their TXT record (default true), for `reason_timeout_s`
         seconds at the most (default 0.5).

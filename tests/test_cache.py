@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from dnsbl.cache import SWEEP_ENTRIES, AnswerCache, CacheInfo, Key, TtlRules
+from dnsbl.cache import FULL_BYTES, SWEEP_ENTRIES, AnswerCache, CacheInfo, Key, TtlRules
 from dnsbl.entry import (
     HEADER,
     Entry,
@@ -235,6 +235,38 @@ def test_size_is_bounded(clock: Clock) -> None:
     for n in range(10_000):
         cache.put(n.to_bytes(4, "big"), {0: Held(CLEAN, clock.now + n)})
         assert cache.info().currsize <= 50
+
+
+@pytest.mark.parametrize("zones", [1, 6, 64])
+def test_memory_is_bounded_whatever_lists_answer(clock: Clock, zones: int) -> None:
+    """Sixteen records and 2 KiB of text from each zone: 1 GiB in a cache of 80,000 entries and six zones."""
+    cache = AnswerCache(300, clock)
+    long = Wire(Status.OK, 0, tuple(0x7F000000 + i for i in range(16)))
+    texts = tuple(bytes([65 + i]) * 512 for i in range(4))
+    for number in range(400):
+        expires = clock.now + 60
+        answers = {zone: Held(long, expires) for zone in range(zones)}
+        cache.put(number.to_bytes(4, "big"), answers, {z: HeldTexts(texts, expires) for z in range(zones)})
+    entries = [entry for _, entry in cache.items()]
+    assert 0 < sum(map(len, entries)) <= 300 * FULL_BYTES
+    assert cache.get((399).to_bytes(4, "big")) == entries[-1]
+    for number in range(400):
+        cache.put(number.to_bytes(4, "big"), {0: Held(CLEAN, clock.now + 60)})
+    assert cache.info().currsize <= 300
+    cache.flush()
+    assert cache.info().currsize == 0
+    for number in range(400):
+        cache.put(number.to_bytes(4, "big"), {0: Held(CLEAN, clock.now + 60)})
+    assert cache.info().currsize == 300
+
+
+def test_what_is_larger_than_the_whole_cache_is_not_held(clock: Clock) -> None:
+    cache = AnswerCache(1, clock)
+    cache.put(A, {0: Held(LISTED, clock.now + 60)})
+    cache.put(A, {}, {zone: HeldTexts((b"x" * 512,), clock.now + 60) for zone in range(3)})
+    assert cache.get(A) is None
+    cache.put(B, {0: Held(LISTED, clock.now + 60)})
+    assert cache.get(B) is not None
 
 
 def test_a_cache_of_size_nothing_holds_nothing(clock: Clock) -> None:
