@@ -8,7 +8,7 @@ clock), how many zone ids and entries; the zone ids; the entries. Zones are told
 so a changed configuration keeps what still applies. Times are what was left when the file was written, in
 tenths of a second: a clock set back cannot lengthen them.
 
-What is read is not trusted: every count and length is checked, and a file that is damaged, foreign or of
+What is read is not trusted: a file that another user could have made gives nothing, every count and length is checked, and a file that is damaged, foreign or of
 another version is left alone with one warning (logger `dnsbl.cache`) and gives nothing.
 """
 
@@ -188,6 +188,15 @@ def _replace(path: str, data: bytes) -> None:
         os.close(directory_handle)
 
 
+def _foreign(about: os.stat_result, user: int) -> str:
+    """Why others may have made up what the file holds; empty where only `user` and root could."""
+    if about.st_uid not in (user, 0):
+        return f"it belongs to user {about.st_uid}, who could have anybody listed"
+    if about.st_mode & stat.S_IWOTH:
+        return "everybody may write to it, and could have anybody listed"
+    return ""
+
+
 def _read_file(path: str | os.PathLike[str]) -> bytes:
     # Without O_NONBLOCK, opening a named pipe would wait for a writer.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -197,6 +206,8 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
             raise _UnusableError("not a regular file")
         if about.st_size > MAX_FILE_BYTES:
             raise _UnusableError(f"larger than {MAX_FILE_BYTES} bytes")
+        if why := _foreign(about, os.geteuid()):
+            raise _UnusableError(why)
         with open(handle, "rb", closefd=False) as file:
             return file.read(about.st_size)
     finally:

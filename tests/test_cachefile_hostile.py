@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsbl.cache import Key
-from dnsbl.cachefile import _START, MAGIC, MAX_FILE_BYTES, load_cache, save_cache
+from dnsbl.cachefile import _START, MAGIC, MAX_FILE_BYTES, _foreign, load_cache, save_cache
 from dnsbl.entry import MAX_ADDRESSES, MAX_TEXT_BYTES, MAX_TEXTS, Entry, Held, HeldTexts, pack, unpack
 from dnsbl.model import Status, Wire
 
@@ -74,6 +74,47 @@ def test_bad_file_gives_nothing_and_one_warning(
     warning = only_warning(caplog)
     assert str(path) in warning
     assert "\n" not in warning
+
+
+def test_a_file_that_others_could_have_made_gives_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "c"
+    path.write_bytes(good_file())
+    path.chmod(0o666)
+    assert load(path) == {}
+    assert only_warning(caplog).endswith(
+        "saved cache ignored: everybody may write to it, and could have anybody listed"
+    )
+    caplog.clear()
+    path.chmod(0o640)
+    assert set(load(path)) == {V4, "example.com"}
+    assert caplog.records == []
+
+
+def test_only_our_own_files_and_those_of_root_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    path.touch(0o600)
+    about = path.stat()
+    assert _foreign(about, os.geteuid()) == ""
+    if about.st_uid:
+        assert _foreign(about, 0).startswith(f"it belongs to user {about.st_uid}")
+    else:
+        assert _foreign(about, 1000) == ""
+        os.chown(path, 1234, -1)
+        assert load(path) == {}
+        assert _foreign(path.stat(), 0).startswith("it belongs to user 1234")
+        assert _foreign(path.stat(), 1234) == ""
+
+
+def test_a_link_in_the_place_of_the_file_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    other, path = tmp_path / "other", tmp_path / "c"
+    other.write_text("not to be touched")
+    path.symlink_to(other)
+    save_cache(path, [], ZONES, now=0, wall_now=WALL)
+    assert other.read_text() == "not to be touched"
+    assert not path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_any_byte_changed_gives_nothing(tmp_path: Path) -> None:
