@@ -8,8 +8,9 @@ clock), how many zone ids and entries; the zone ids; the entries. Zones are told
 so a changed configuration keeps what still applies. Times are what was left when the file was written, in
 tenths of a second: a clock set back cannot lengthen them.
 
-What is read is not trusted: a file that another user could have made gives nothing, every count and length is checked, and a file that is damaged, foreign or of
-another version is left alone with one warning (logger `dnsbl.cache`) and gives nothing.
+What is read is not trusted: a file that another user could have made gives nothing, every count and length is
+checked, and a file that is damaged, foreign or of another version is left alone with one warning (logger
+`dnsbl.cache`) and gives nothing.
 """
 
 from __future__ import annotations
