@@ -17,10 +17,8 @@ from __future__ import annotations
 import argparse
 import os
 import select
-import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,7 +27,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-ZONES = [f"bl{number}.example" for number in range(1, 7)]
+from common import LISTED, ZONES, free_port, median, need, rbldnsd, spread, table, verdict
+
 ROOT = Path(__file__).parents[1]
 START_S = 15.0
 
@@ -73,33 +72,30 @@ policy_context=
 
 
 class Requests:
-    """Makes requests; no two have the same instance. Clients are of 198.18.0.0/15 (RFC 2544)."""
+    """Makes requests, each with an instance of its own. Unlisted clients are of 198.18.0.0/15 (RFC 2544)."""
 
     def __init__(self) -> None:
         self._instances = iter(range(1, 1 << 60))
         self._fresh = iter(range(1 << 16, 1 << 17))
 
     def cached(self, count: int, clients: int = 200) -> list[bytes]:
-        """Requests of a few clients, over and over; one in fifty of them is listed."""
-        return [self._make(number % clients) for number in range(count)]
+        """Requests of a few clients, over and over; one in fifty is of the listed one."""
+        return [self._make(number % clients if number % 50 else None) for number in range(count)]
 
     def uncached(self, count: int) -> list[bytes]:
         """Requests of clients that were not seen before."""
         return [self._make(next(self._fresh)) for _ in range(count)]
 
-    def _make(self, client: int) -> bytes:
-        address = f"198.{18 + (client >> 16)}.{client >> 8 & 255}.{client & 255}"
+    def _make(self, client: int | None) -> bytes:
+        """One request; client: which, None for the listed one."""
+        address = LISTED
+        if client is not None:
+            address = f"198.{18 + (client >> 16)}.{client >> 8 & 255}.{client & 255}"
         instance = f"1a2b.{next(self._instances):x}.0"
         return REQUEST.format(client=address, instance=instance).encode()
 
 
 # Servers
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_for(port: int) -> None:
@@ -125,24 +121,6 @@ def program(*command: str, **options: object) -> Iterator[subprocess.Popen[bytes
 
 
 @contextmanager
-def rbldnsd(directory: Path) -> Iterator[int]:
-    port = free_port()
-    listed = "\n".join(["127.0.0.2", *(f"198.18.0.{number}" for number in range(0, 200, 50))])
-    (directory / "zone").write_text(
-        f"$SOA 3600 ns.example hostmaster.example 0 1h 1h 1w 3600\n:127.0.0.2:listed\n{listed}\n"
-    )
-    data = [f"{zone}:ip4set:zone" for zone in ZONES]
-    binary = shutil.which("rbldnsd", path="/usr/sbin:/sbin:/usr/bin:/bin")
-    if binary is None:
-        raise SystemExit("rbldnsd is missing; apt install rbldnsd")
-    with program(
-        binary, "-n", "-c", "0", "-b", f"127.0.0.1/{port}", *data, cwd=directory, stdout=subprocess.DEVNULL
-    ):
-        time.sleep(0.5)
-        yield port
-
-
-@contextmanager
 def policyd(directory: Path, nameserver_port: int) -> Iterator[tuple[int, int]]:
     """Our daemon with its built-in rules and its log in a file; gives port and process id."""
     port = free_port()
@@ -163,9 +141,7 @@ def policyd(directory: Path, nameserver_port: int) -> Iterator[tuple[int, int]]:
 @contextmanager
 def postfwd2(directory: Path, nameserver_port: int) -> Iterator[int]:
     """postfwd2 with one rule over the same zones; its DNS and request caches are on, as by default."""
-    source = shutil.which("postfwd2", path="/usr/sbin:/sbin:/usr/bin:/bin")
-    if source is None:
-        raise SystemExit("postfwd2 is missing; apt install postfwd")
+    source = need("postfwd2", "postfwd")
     script = directory / "postfwd2"
     script.write_text(Path(source).read_text(errors="surrogateescape").replace("/perl -T", "/perl", 1))
     rules = directory / "postfwd.cf"
@@ -298,18 +274,25 @@ def resident_kib(pid: int) -> int:
 
 
 def compare(name: str, ours: list[float], theirs: list[float], target: float) -> None:
-    ratio = statistics.median(ours) / statistics.median(theirs)
-    print(f"\n{name}: {ratio:.1f} times postfwd2 (wanted: {target:g})  {verdict(ratio >= target)}")
-    for who, values in (("dnsbl policyd", ours), ("postfwd2", theirs)):
-        print(
-            f"  {who:14}{statistics.median(values):10,.0f} requests/s, median of {len(values)}; "
-            f"{min(values):,.0f} to {max(values):,.0f}"
-        )
-    print(f"  worst of ours by best of postfwd2: {min(ours) / max(theirs):.1f}")
+    ratio = median(ours) / median(theirs)
+    print()
+    verdict(f"{name}, in postfwd2's", ratio, target, at_least=True)
+    rows = [[who, spread(values)] for who, values in (("dnsbl policyd", ours), ("postfwd2", theirs))]
+    table(
+        [f"  median of {len(ours)} (lowest to highest)", "requests/s"],
+        [["  " + who, what] for who, what in rows],
+    )
+    print(f"  our worst in postfwd2's best: {min(ours) / max(theirs):.1f}")
 
 
-def verdict(good: bool) -> str:
-    return "reached" if good else "NOT REACHED"
+def check(port: int, requests: Requests) -> None:
+    """Both reject the listed client and no other, or there is nothing to compare."""
+    for request, wanted in zip(requests.cached(2), (b"action=REJECT", b"action=DUNNO"), strict=True):
+        with connect(port) as sock:
+            sock.sendall(request)
+            reply = _more(sock)
+        if not reply.startswith(wanted):
+            raise SystemExit(f"port {port}: {reply!r} instead of {wanted!r}; is a server still starting?")
 
 
 def throughput(ours: int, theirs: int, requests: Requests, options: argparse.Namespace) -> None:
@@ -318,6 +301,7 @@ def throughput(ours: int, theirs: int, requests: Requests, options: argparse.Nam
         (kind, port): [] for kind in kinds for port in (ours, theirs)
     }
     for port in (ours, theirs):
+        check(port, requests)
         one_by_one(port, requests.cached(400))
     for _ in range(options.rounds):
         for port in (theirs, ours):
@@ -339,9 +323,9 @@ def latency(port: int, requests: Requests, options: argparse.Namespace) -> None:
     for _ in range(options.rounds):
         times = steady(port, requests.cached(int(rate * options.seconds)), rate, connections)
         worst.append((times[len(times) // 2], times[len(times) * 99 // 100], times[-1]))
-    p99 = statistics.median(row[1] for row in worst)
-    print(f"\ncached, {rate:,.0f} requests/s over {connections} connections: p99 {p99:.2f} ms", end=" ")
-    print(f"(wanted: under {TARGET_P99_MS:g})  {verdict(p99 < TARGET_P99_MS)}")
+    print()
+    what = f"p99 in ms of cached requests, {rate:,.0f} a second over {connections} connections"
+    verdict(what, median([row[1] for row in worst]), TARGET_P99_MS, at_least=False)
     for p50, p99, longest in worst:
         print(f"  p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {longest:.2f} ms")
 
@@ -352,12 +336,9 @@ def memory(port: int, pid: int, requests: Requests, options: argparse.Namespace)
     for _ in range(10):
         flood(port, lambda count: requests.cached(count, 10_000), options.memory_requests // 10)
         sizes.append(resident_kib(pid))
-    growth = sizes[-1] - sizes[0]
-    print(
-        f"\nresident memory over {options.memory_requests:,} requests: {growth:+,} KiB after the first tenth",
-        end=" ",
-    )
-    print(f"(wanted: under {TARGET_GROWTH_KIB:,})  {verdict(growth < TARGET_GROWTH_KIB)}")
+    print()
+    what = f"KiB of growth over {options.memory_requests:,} requests, after the first tenth"
+    verdict(what, sizes[-1] - sizes[0], TARGET_GROWTH_KIB, at_least=False)
     print("  KiB after each tenth: " + " ".join(f"{size:,}" for size in sizes))
 
 
@@ -375,7 +356,7 @@ def main() -> None:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dnsbl-bench-")))
         directory.chmod(0o755)
-        dns = stack.enter_context(rbldnsd(directory))
+        dns = stack.enter_context(rbldnsd())
         ours, pid = stack.enter_context(policyd(directory, dns))
         theirs = stack.enter_context(postfwd2(directory, dns))
         throughput(ours, theirs, requests, options)

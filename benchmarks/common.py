@@ -25,8 +25,9 @@ ZONES = tuple(f"zone{number}.bl.example" for number in range(1, 7))
 LISTED = "192.0.2.99"
 RUNS = 5
 
-_ZONE_FILE = f"""$SOA 300 ns.bl.example hostmaster.bl.example 1 3600 600 86400 300
-$NS 300 ns.bl.example
+_ZONE_FILE = f"""$SOA 3600 ns.bl.example hostmaster.bl.example 1 3600 600 86400 3600
+$NS 3600 ns.bl.example
+$TTL 3600
 :127.0.0.2:$ is listed
 127.0.0.2
 {LISTED}
