@@ -75,7 +75,9 @@ def _remedy(error: OSError) -> str:
 def _open_tcp(address: TcpAddress, allow_remote: bool) -> Listener:
     check_loopback(address.host, str(address), allow_remote)
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it is known to be TCP:
+    # replies to requests sent together would wait for the client's delayed acknowledgements, 40 ms each.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

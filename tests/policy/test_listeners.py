@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import os
 import socket
@@ -147,6 +148,31 @@ def test_loopback(host: str) -> None:
     listener = open_listener(TcpAddress(host, 0))
     assert listener.name == str(TcpAddress(host, listener.sock.getsockname()[1]))
     listener.close()
+
+
+def test_replies_do_not_wait_for_acknowledgements() -> None:
+    """Nagle's algorithm is off on a connection that asyncio serves from this listener."""
+
+    async def nodelay() -> int:
+        made: asyncio.Future[asyncio.BaseTransport] = asyncio.get_running_loop().create_future()
+
+        class Accepted(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                made.set_result(transport)
+
+        listener = open_listener(TcpAddress("127.0.0.1", 0))
+        server = await asyncio.get_running_loop().create_server(Accepted, sock=listener.sock)
+        host, port = listener.sock.getsockname()
+        _, writer = await asyncio.open_connection(host, port)
+        transport = await made
+        found: int = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
+        transport.close()
+        server.close()
+        await server.wait_closed()
+        return found
+
+    assert asyncio.run(nodelay())
 
 
 def test_a_port_in_use() -> None:
