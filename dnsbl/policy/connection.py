@@ -17,7 +17,7 @@ from dnsbl.policy.service import Asked, Service
 from dnsbl.policy.stats import Stats
 
 READ_BYTES: Final = 16_384
-TURN_REQUESTS: Final = 64
+TURN_REQUESTS: Final = 8
 """How many requests of one connection are answered before the others have their turn."""
 
 WRITE_BYTES: Final = 16_384
@@ -139,7 +139,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None:
             return
         for _ in range(TURN_REQUESTS):
-            if self._stalled:
+            if self._stalled or transport.is_closing():  # or the client has gone: asyncio warns of each write
                 return
             try:
                 request = self._reader.next()

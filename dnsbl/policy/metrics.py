@@ -1,14 +1,19 @@
 """The daemon's counts for Prometheus, by the prometheus-client library, on an address of their own.
 
-Collected when they are asked for; nothing is counted twice, and nothing in the way of a request. Served by
-the library's own thread.
+Collected when they are asked for; nothing is counted twice, and nothing in the way of a request. Served in
+threads of their own, a few at the most: the library's own server has one for each connection, without bound
+and for as long as the other side likes.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from socketserver import TCPServer, ThreadingMixIn
+from threading import Semaphore, Thread
+from typing import TYPE_CHECKING, Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from dnsbl.errors import DnsblError
 from dnsbl.policy.addresses import TcpAddress
@@ -17,6 +22,10 @@ from dnsbl.policy.stats import BUCKETS_S, Stats
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+
+HTTP_THREADS: Final = 4
+HTTP_TIMEOUT_S: Final = 2.0
+"""How long a client of the metrics may be silent."""
 
 ZoneStats = Callable[[], dict[str, Any]]
 """`Resolver.stats` of the resolver in use."""
@@ -29,7 +38,7 @@ class MetricsServer:
         self, address: TcpAddress, stats: Stats, zone_stats: ZoneStats, *, allow_remote: bool = False
     ) -> None:
         try:
-            from prometheus_client import CollectorRegistry, start_http_server
+            from prometheus_client import CollectorRegistry, make_wsgi_app
         except ImportError:
             raise DnsblError(
                 "metrics need the package prometheus-client; pip install 'dnsbl-resolver[metrics]'"
@@ -38,15 +47,62 @@ class MetricsServer:
         registry = CollectorRegistry()
         registry.register(Collector(stats, zone_stats))
         try:
-            self._server, self._thread = start_http_server(address.port, address.host, registry)
+            self._server = _HttpServer(address, make_wsgi_app(registry))
         except OSError as error:
             raise ListenError(f"cannot serve metrics on {address}: {error.strerror or error}") from None
         self.address = TcpAddress(address.host, self._server.server_port)
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = HTTP_TIMEOUT_S
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Who asks for metrics is not worth a line."""
+
+
+class _HttpServer(ThreadingMixIn, WSGIServer):
+    """Serves one application, `HTTP_THREADS` requests at once; whoever comes besides is closed."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: TcpAddress, application: Callable[..., Any]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        self._free = Semaphore(HTTP_THREADS)
+        super().__init__((address.host, address.port), _Handler)
+        self.set_app(application)
+
+    def server_bind(self) -> None:
+        """As HTTPServer's, without looking its own name up, which may take long."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread to be had
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is slow or gone is no concern of the daemon's."""
 
 
 class Collector:

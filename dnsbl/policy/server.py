@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 END_AFTER_S: Final = 0.05
 """At the end, connections are given this long to bring what was on its way when the signal came."""
 SPARE_DESCRIPTORS: Final = 200
+"""Beside those of the connections: for nameservers, files, metrics, and a resolver that a reload replaces."""
 _MOST_SWEEP_S: Final = 5.0
 
 
@@ -56,11 +57,12 @@ class Server:
         self._health: asyncio.Task[None] | None = None
         self._retired: set[Resolver] = set()
         self._refusal_logged_s = 0.0
+        self._most_connections = raise_descriptor_limit(settings.max_connections, log)
 
     # What connections call
 
     def opened(self, connection: Connection) -> bool:
-        if len(self._connections) >= self._settings.max_connections:
+        if len(self._connections) >= self._most_connections:
             self._refuse()
             return False
         self._connections.add(connection)
@@ -81,8 +83,7 @@ class Server:
         if now - self._refusal_logged_s >= 1.0:
             self._refusal_logged_s = now
             self.log.warning(
-                f"more than {self._settings.max_connections} connections (max_connections): "
-                "the newest are closed"
+                f"more than {self._most_connections} connections (max_connections): the newest are closed"
             )
 
     # The course of the daemon
@@ -100,9 +101,11 @@ class Server:
     async def _start(self, listeners: list[Listener]) -> None:
         await asyncio.to_thread(load_answers, self._resolver, self._settings.cache_file, self.log)
         for listener in listeners:
-            self._servers.append(
-                await self._loop.create_server(lambda: Connection(self), sock=listener.sock, backlog=BACKLOG)
-            )
+            # asyncio tries to accept as often in one go as the backlog is long, logs each failure, and comes
+            # back for each: without descriptors that is a thousand lines a second, and soon many more.
+            server = await self._loop.create_server(lambda: Connection(self), sock=listener.sock, backlog=1)
+            listener.sock.listen(BACKLOG)
+            self._servers.append(server)
             self.log.info(f"listening on {listener.name}")
         if self._settings.metrics is not None:
             self._start_metrics()
@@ -215,7 +218,7 @@ class Server:
         self.service.backend = make_backend(settings, self._options, resolver)
         self._resolver = resolver
         self._warn_of_restart(settings)
-        raise_descriptor_limit(settings.max_connections + SPARE_DESCRIPTORS, self.log)
+        self._most_connections = raise_descriptor_limit(settings.max_connections, self.log)
         self._settings = settings
         log_warnings(settings, self.log)
         self.log.info(f"reloaded {settings.config.source.name}: {summary(settings)}")
@@ -248,7 +251,6 @@ async def serve(options: Options, log: Log) -> None:
     loop = asyncio.get_running_loop()
     log.later = loop.call_later
     log_warnings(settings, log)
-    raise_descriptor_limit(settings.max_connections + SPARE_DESCRIPTORS, log)
     notifier = Notifier(os.environ)
     with ExitStack() as stack:
         listeners = list(passed_listeners(os.environ, allow_remote=options.allow_remote))
@@ -287,16 +289,27 @@ def summary(settings: Settings) -> str:
     return f"{rules} {kind}, {zones} zones" + (f", dry run of {dry}" if dry else "")
 
 
-def raise_descriptor_limit(wanted: int, log: Log) -> None:
-    """A connection is a descriptor; many systems allow 1,024 until asked for more."""
+def raise_descriptor_limit(connections: int, log: Log) -> int:
+    """Allow a descriptor for each connection and some more; gives how many connections there may be then.
+
+    A connection is a descriptor, and many systems allow 1,024 until asked for more.
+    """
     import resource
 
+    wanted = connections + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-        except OSError:  # a sandbox may forbid it
-            allowed = soft
-        if allowed < wanted:
-            log.warning(f"only {allowed} descriptors are allowed, {wanted} would be needed (LimitNOFILE=)")
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return connections
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    except OSError:  # a sandbox may forbid it
+        allowed = soft
+    if allowed == wanted:
+        return connections
+    most = max(allowed - SPARE_DESCRIPTORS, allowed // 2)
+    log.warning(
+        f"only {allowed} descriptors are allowed, {wanted} would be needed (LimitNOFILE=): "
+        f"at most {most} connections are taken"
+    )
+    return most
