@@ -55,7 +55,8 @@ def _format_zone(entry: Entry) -> str:
     text = _format_table("[[zone]]", table)
     if not entry.retired:
         return text
-    return "\n".join(f"# {line}" for line in [" ".join(entry.retired.split()), *text.split("\n")])
+    why = "".join(c if c.isprintable() else " " for c in entry.retired)
+    return "\n".join(f"# {line}" for line in [" ".join(why.split()), *text.split("\n")])
 
 
 def _code_table(code: CodeLine) -> dict[str, object]:
@@ -96,11 +97,19 @@ def _format_array(items: list[str]) -> str:
 
 
 def format_text(text: str) -> str:
-    """A TOML basic string. JSON's escapes are TOML's too, but for DEL, which JSON leaves as it is, and for
-    surrogates, which TOML does not have.
+    """A TOML basic string that is safe to print.
+
+    JSON's escapes are TOML's too, and what else a terminal could act upon (C1 controls, marks that change the
+    direction of writing) is escaped as well. For surrogates, which TOML does not have, there is a `?`.
 
     >>> format_text('a"b')
     '"a\\\\"b"'
     """
     clean = text.encode("utf-8", "replace").decode()
-    return json.dumps(clean, ensure_ascii=False).replace("\x7f", "\\u007f")
+    quoted = json.dumps(clean, ensure_ascii=False)
+    return quoted if quoted.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in quoted)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
