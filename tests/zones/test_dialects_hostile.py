@@ -134,3 +134,15 @@ def test_every_filter_that_is_written_can_be_read_back() -> None:
     address = of_address("127.1.3.255")
     assert address
     assert all(one & both == one for one, both in zip(address, octets, strict=True))
+
+
+def test_a_code_that_no_list_answers_is_left_out() -> None:
+    """A filter that cannot match would make the file that is written unreadable."""
+    found = import_spamassassin("header X eval:check_rbl('x', 'bl.example.com.', '1.0.0.2')\n", CATALOGUE)
+    assert found.entries == ()
+    (note,) = (note for note in found.notes if note.lost)
+    assert note.message == "no counterpart: '1.0.0.2' is no set of codes"
+
+    text = 'rbls { x { rbl = "bl.example.com"; returncodes { X = ["1.0.0.2", "127.0.0.3"] } } }'
+    (entry,) = import_rspamd(text, CATALOGUE).entries
+    assert entry.reply == "127.0.0.3"

@@ -19,7 +19,7 @@ from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.dialects.collect import Accepted, Collector, Test
 from dnsbl.zones.dialects.imported import DOMAIN, Import, Imported
 from dnsbl.zones.dialects.octets import ALL, MAX_CODES, Octets, of_address, union, with_bits
-from dnsbl.zones.dialects.subtest import expression, masked
+from dnsbl.zones.dialects.subtest import expression, in_loopback, masked
 from dnsbl.zones.dialects.ucl import Value, parse
 from dnsbl.zones.postfix import BASE_RULES, REFUSE
 from dnsbl.zones.zone import Kind
@@ -214,7 +214,7 @@ class _Reader:
         read = _MATCHERS.get(matcher.text if matcher else implied)
         sets: list[Octets] = []
         for text in texts:
-            found = read(text) if read else []
+            found = in_loopback(list(read(text))) if read else []
             if not found:
                 self.into.note(value.line, f"{label} = {text}", "no counterpart: not a set of codes")
             sets += found

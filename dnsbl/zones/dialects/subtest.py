@@ -34,7 +34,7 @@ def parse_subtest(text: str) -> list[Accepted]:
     """
     text = text.strip()
     if (address := of_address(text)) is not None:
-        return [address]
+        return list(in_loopback([address]))
     if _NUMBER.fullmatch(text):
         return _any_bit(_value(text) or 0)
     low, dash, high = text.partition("-")
@@ -75,7 +75,7 @@ def _span(low: int, high: int) -> list[Octets]:
         first, last = max(low, block << 8) & 255, min(high, block << 8 | 255) & 255
         upper = [1 << (block >> shift & 255) for shift in (16, 8, 0)]
         sets.append((upper[0], upper[1], upper[2], (2 << last) - (1 << first)))
-    return _in_loopback(union(sets))
+    return in_loopback(union(sets))
 
 
 def masked(number: int, mask: int) -> list[Octets]:
@@ -84,7 +84,7 @@ def masked(number: int, mask: int) -> list[Octets]:
     for shift in (24, 16, 8, 0):
         want, bits = number >> shift & 255, mask >> shift & 255
         fields.append(sum(1 << octet for octet in range(256) if octet & bits == want & bits))
-    return _in_loopback([(fields[0], fields[1], fields[2], fields[3])])
+    return in_loopback([(fields[0], fields[1], fields[2], fields[3])])
 
 
 def expression(text: str) -> list[Octets]:
@@ -105,7 +105,7 @@ def expression(text: str) -> list[Octets]:
             return []
         fields.append(field)
     fields += [ALL] * (4 - len(fields))
-    return _in_loopback([(fields[0], fields[1], fields[2], fields[3])])
+    return in_loopback([(fields[0], fields[1], fields[2], fields[3])])
 
 
 def _octets_of(fragment: str, is_open: bool) -> int:
@@ -120,5 +120,6 @@ def _octets_of(fragment: str, is_open: bool) -> int:
     return sum(1 << octet for octet in range(256) if match(str(octet)))
 
 
-def _in_loopback(sets: list[Octets]) -> list[Octets]:
+def in_loopback(sets: list[Octets]) -> list[Octets]:
+    """The sets cut down to 127.0.0.0/8, where a list answers; those that have nothing there are left out."""
     return [(LOOPBACK, *octets[1:]) for octets in sets if octets[0] & LOOPBACK]
