@@ -9,6 +9,7 @@ Importing this package imports neither pycares nor asyncio; both come at first u
 """
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 from dnsbl.errors import (
     ClosedError,
@@ -19,8 +20,10 @@ from dnsbl.errors import (
     ZoneError,
 )
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
-from dnsbl.resolver import Resolver
 from dnsbl.zones.zone import Zone
+
+if TYPE_CHECKING:
+    from dnsbl.resolver import Resolver
 
 __all__ = [
     "ClosedError",
@@ -38,3 +41,13 @@ __all__ = [
 
 # Without a handler Python prints warnings to stderr: whether they are to be seen is the application's choice.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    """The Resolver, imported when it is named: the command must be able to say so where that fails."""
+    if name != "Resolver":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from dnsbl.resolver import Resolver
+
+    globals()[name] = Resolver
+    return Resolver

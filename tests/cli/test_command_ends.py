@@ -222,6 +222,29 @@ def test_a_fault_of_the_program_is_not_read_as_listed(
     assert "RuntimeError: a bug" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("package", ["click", "cachetools", "pycares", "dnsbl.engine._qname"])
+@pytest.mark.parametrize("fault", ["ImportError('gone\\x1b[2J')", "MemoryError"])
+def test_a_broken_installation_is_not_read_as_listed(
+    dnsbl_server: DnsblServer, package: str, fault: str
+) -> None:
+    """As after an upgrade of Python: an exception while modules are loaded ends a program with 1."""
+    dnsbl_server.zone(ZONE)
+    breaking = f"""
+import runpy, sys
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == {package!r}:
+            raise {fault}
+sys.meta_path.insert(0, Broken())
+sys.argv[0] = "dnsbl"
+runpy.run_module("dnsbl", run_name="__main__")
+"""
+    args = [sys.executable, "-c", breaking, *command(dnsbl_server, "192.0.2.1")[3:]]
+    ended = subprocess.run(args, capture_output=True, env=os.environ | {"DNSBL_CONFIG": ""}, timeout=10)
+    assert (ended.returncode, ended.stdout) == (70, b"")
+    assert b"\x1b" not in ended.stderr
+
+
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chekc"]) == 2
     out, err = capsys.readouterr()
