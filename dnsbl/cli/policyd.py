@@ -84,9 +84,11 @@ def _check(options: Options) -> int:
     from dnsbl.policy.backend import make_resolver
     from dnsbl.policy.listeners import check_address
     from dnsbl.policy.server import summary
-    from dnsbl.policy.settings import load_settings
+    from dnsbl.policy.settings import cache_file_fault, load_settings
 
     settings = load_settings(options)
+    if fault := cache_file_fault(settings):
+        raise fault
     make_resolver(settings, options).close()
     for address in (*settings.listen, *([settings.metrics] if settings.metrics else [])):
         check_address(address, allow_remote=options.allow_remote, group=settings.socket_group)

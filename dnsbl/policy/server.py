@@ -21,7 +21,7 @@ from dnsbl.policy.listeners import BACKLOG, Listener, open_listener, passed_list
 from dnsbl.policy.log import Log, describe
 from dnsbl.policy.notify import Notifier
 from dnsbl.policy.service import GRACE_S, TEXT_WAIT_S, Service
-from dnsbl.policy.settings import Options, Settings, load_settings
+from dnsbl.policy.settings import Options, Settings, cache_file_fault, load_settings
 from dnsbl.policy.stats import Stats
 
 if TYPE_CHECKING:
@@ -279,6 +279,8 @@ def warm_up() -> None:
 def log_warnings(settings: Settings, log: Log) -> None:
     for warning in settings.config.warnings:
         log.warning(warning)
+    if fault := cache_file_fault(settings):
+        log.warning(f"{fault}; until then no answers are kept over a restart")
 
 
 def summary(settings: Settings) -> str:

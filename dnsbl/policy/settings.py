@@ -119,10 +119,16 @@ def _cache_file(table: Table, config_path: Path | None, state: str) -> Path | No
     if text is None:
         first = state.partition(":")[0]
         return Path(first) / "cache" if first else None
-    path = (config_path or Path()).parent / text
-    if not path.parent.is_dir():
-        raise table.error("cache_file", f"there is no directory {path.parent}; make it first", text)
-    return path
+    return (config_path or Path()).parent / text
+
+
+def cache_file_fault(settings: Settings) -> ConfigError | None:
+    """What keeps `cache_file` from being written: told, but no reason to answer no mail."""
+    path = settings.cache_file
+    if path is None or path.parent.is_dir():
+        return None
+    message = f"cache_file: there is no directory {path.parent}; make it first"
+    return settings.config.source.error(("policy", "cache_file"), message, path)
 
 
 def _address(table: Table, key: str, text: str, parse: Callable[[str], T]) -> T:

@@ -91,6 +91,20 @@ def test_answers_that_cannot_be_kept_cost_a_warning(lists: DnsblServer, tmp_path
         assert "cannot be kept" in daemon.log()
 
 
+def test_a_directory_that_is_missing_keeps_no_mail_from_being_answered(
+    lists: DnsblServer, tmp_path: Path
+) -> None:
+    """As where /var/lib is not mounted: it starts, takes a new configuration, and warns."""
+    with Policyd(config(lists, keeping(tmp_path / "state" / "answers"))) as daemon:
+        assert f"cache_file: there is no directory {tmp_path}/state; make it first" in daemon.log()
+        assert ask(daemon) == (REJECT, "dns")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("reloaded ")
+        (tmp_path / "state").mkdir()
+        assert daemon.stop() == 0
+        assert (tmp_path / "state" / "answers").exists()
+
+
 def test_a_directory_that_is_missing_is_told_at_once(lists: DnsblServer, tmp_path: Path) -> None:
     path = tmp_path / "dnsbl.toml"
     path.write_text(config(lists, 'cache_file = "missing/answers"'))
