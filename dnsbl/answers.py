@@ -13,7 +13,7 @@ from dnsbl.cache import Key, unpack
 from dnsbl.engine._qname import join_name, reverse_name
 from dnsbl.model import Evidence, Outcome, ZoneAnswer
 from dnsbl.readings import Readings
-from dnsbl.zones.reason import clean_text
+from dnsbl.text.reason import clean_text
 from dnsbl.zones.secret import Secret
 from dnsbl.zones.zone import Zone
 

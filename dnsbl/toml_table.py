@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from dnsbl.errors import ConfigError
 from dnsbl.toml_lines import Path, find_lines
-from dnsbl.toml_text import find_big_integer, loads
+from dnsbl.text.toml import find_big_integer, loads
 from dnsbl.zones.secret import MASK, mask_keys
 
 MAX_TEXT: Final = 2000

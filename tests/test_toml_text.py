@@ -9,7 +9,7 @@ import pytest
 
 from dnsbl.config import parse
 from dnsbl.errors import ConfigError
-from dnsbl.toml_text import MAX_NAMES, find_big_integer, loads
+from dnsbl.text.toml import MAX_NAMES, find_big_integer, loads
 
 
 @pytest.mark.parametrize(

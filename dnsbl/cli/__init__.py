@@ -19,7 +19,7 @@ from io import TextIOWrapper
 
 import click
 
-from dnsbl.cli.text import printable
+from dnsbl.text.printable import printable
 from dnsbl.errors import DnsblError
 
 COMMANDS = ("check", "zones", "policyd", "doctor", "demo")

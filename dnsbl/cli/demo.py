@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from dnsbl.cli import complain, render
-from dnsbl.cli.text import printable
+from dnsbl.text.printable import printable
 from dnsbl.model import Verdict
 
 ZONE = "bl.example.com"

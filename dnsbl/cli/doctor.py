@@ -12,7 +12,7 @@ import click
 
 from dnsbl.cli import render
 from dnsbl.cli.options import source_options
-from dnsbl.cli.text import printable
+from dnsbl.text.printable import printable
 from dnsbl.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import click
 
 from dnsbl.cli import EXIT_USAGE, complain, render
 from dnsbl.cli.options import lookup_options
-from dnsbl.cli.text import printable
+from dnsbl.text.printable import printable
 from dnsbl.errors import DnsblError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from dnsbl.cli.text import printable
+from dnsbl.text.printable import printable
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
 
 _STYLES = {"listed": "bold red", "not listed": "green", "skipped": "dim"}

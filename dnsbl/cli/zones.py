@@ -16,7 +16,7 @@ import click
 
 from dnsbl.cli import complain
 from dnsbl.cli.options import config_option, json_option
-from dnsbl.cli.text import printable
+from dnsbl.text.printable import printable
 from dnsbl.errors import ConfigError, ZoneError
 
 if TYPE_CHECKING:

@@ -238,7 +238,7 @@ def _shipped() -> tuple[dict[str, str], date]:
 
 
 def _read_disk(path: Path) -> list[Row]:
-    from dnsbl.toml_text import find_big_integer, loads  # not at the top: tomllib is rarely needed
+    from dnsbl.text.toml import find_big_integer, loads  # not at the top: tomllib is rarely needed
 
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsbl.zones.reason import clean_text
+from dnsbl.text.reason import clean_text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Text as values: TOML text, text made safe to show, and a list's reason. Pure."""
