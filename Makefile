@@ -16,7 +16,7 @@ PYTEST_ARGS ?=
 
 py := $(VENV)/bin/python
 comma := ,
-sources := setup.py $(wildcard dnsbl/engine/*.pyx dnsbl/engine/*.pxd src_c/*.c src_c/*.h)
+sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd src_c/*.c src_c/*.h)
 
 .PHONY: demo test lint asan bench clean needs FORCE
 .DELETE_ON_ERROR:
@@ -40,7 +40,7 @@ bench: $(VENV)/.bench $(VENV)/.extension
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/c/build
-	rm -f dnsbl/engine/*.so dnsbl/engine/*.c
+	rm -f dnsbl/*/*.so dnsbl/*/*.c
 	find dnsbl tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # The venv, and one stamp for each set of packages in it. A changed pyproject.toml installs again. The build

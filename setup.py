@@ -28,8 +28,8 @@ c_headers = sorted(glob("src_c/*.h"))
 
 def extension(name: str, *sources: str, depends: tuple[str, ...] = ()) -> Extension:
     return Extension(
-        f"dnsbl.engine.{name}",
-        [f"dnsbl/engine/{name}.pyx", *sources],
+        f"dnsbl.{name}",
+        [f"dnsbl/{name.replace('.', '/')}.pyx", *sources],
         depends=[*c_headers, *depends],
         include_dirs=["src_c"],
         extra_compile_args=compile_args,
@@ -39,7 +39,7 @@ def extension(name: str, *sources: str, depends: tuple[str, ...] = ()) -> Extens
 
 setup(
     ext_modules=[
-        extension("_qname", "src_c/qname.c"),
-        extension("_engine", *c_sources, depends=("dnsbl/engine/capi.pxd",)),
+        extension("names._qname", "src_c/qname.c"),
+        extension("engine._engine", *c_sources, depends=("dnsbl/engine/capi.pxd",)),
     ]
 )

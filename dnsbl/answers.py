@@ -10,7 +10,7 @@ from typing import Final
 
 from dnsbl.asked import Found
 from dnsbl.cache import Key, unpack
-from dnsbl.engine._qname import join_name, reverse_name
+from dnsbl.names._qname import join_name, reverse_name
 from dnsbl.model import Evidence, Outcome, ZoneAnswer
 from dnsbl.readings import Readings
 from dnsbl.text.reason import clean_text

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from dnsbl.engine.nameservers import parse_nameserver
+from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.errors import ConfigError, InputError
 from dnsbl.toml_lines import Path as KeyPath
 from dnsbl.toml_table import Source, Table, check_keys, parse_toml

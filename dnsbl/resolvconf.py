@@ -1,7 +1,7 @@
 """The system's nameservers: those of /etc/resolv.conf, followed when the file changes.
 
 c-ares would read the file again only with a thread of its own, and drops `nameserver 192.0.2.53 # note`; so
-it is read here, by `dnsbl.engine.nameservers`. Looked at every 5 s at most, and only when something is asked.
+it is read here, by `dnsbl.names.nameserver`. Looked at every 5 s at most, and only when something is asked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import os
 from typing import Final
 
-from dnsbl.engine.nameservers import parse_resolv_conf
+from dnsbl.names.nameserver import parse_resolv_conf
 from dnsbl.errors import NameserverError
 
 PATH: Final = "/etc/resolv.conf"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from dnsbl.answers import CachedAnswers
 from dnsbl.cache import HEADER, CacheInfo, Key
 from dnsbl.core import Core
-from dnsbl.engine._qname import format_address
+from dnsbl.names._qname import format_address
 from dnsbl.errors import ClosedError, SubjectError, ZoneError
 from dnsbl.lookup import Decide, Lookup, parts_of
 from dnsbl.model import Verdict

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from dnsbl.cache import MAX_TTL_S, TtlRules
-from dnsbl.engine.nameservers import parse_nameserver
+from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.errors import ConfigError, NameserverError, ZoneError
 from dnsbl.zones.zone import Zone
 

@@ -9,7 +9,7 @@ import pytest
 
 from dnsbl.config import Config, parse
 from dnsbl.doctor import Finding, Patient, Report, findings_of, split_remedy, split_retired
-from dnsbl.engine.nameservers import parse_nameserver
+from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.model import Status, Wire
 from dnsbl.policy.rules import compile_rules
 from dnsbl.public_resolvers import _ADDRESSES, public_operator

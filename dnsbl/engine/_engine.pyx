@@ -14,7 +14,7 @@ from posix.unistd cimport getpid
 
 from dnsbl.engine.capi cimport *
 
-from dnsbl.engine.nameservers import is_loopback
+from dnsbl.names.nameserver import is_loopback
 from dnsbl.errors import ClosedError, NameserverError
 
 MAX_ZONES = DNSBL_FANOUT_MAX_SLOTS

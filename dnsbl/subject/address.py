@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from dnsbl.engine._qname import parse_address
+from dnsbl.names._qname import parse_address
 
 MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 """The first 12 bytes of an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2)."""

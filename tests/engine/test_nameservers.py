@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsbl.engine.nameservers import NAMESERVERS_MAX, is_loopback, parse_nameserver, parse_resolv_conf
+from dnsbl.names.nameserver import NAMESERVERS_MAX, is_loopback, parse_nameserver, parse_resolv_conf
 from dnsbl.errors import NameserverError
 
 

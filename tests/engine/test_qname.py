@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dnsbl.engine import _qname
-from dnsbl.engine._qname import format_address, is_local, join_name, parse_address, reverse_name, scope_id
+from dnsbl.names import _qname
+from dnsbl.names._qname import format_address, is_local, join_name, parse_address, reverse_name, scope_id
 
 ZONE = "bl.example.com"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from dnsbl.engine._qname import format_address, parse_address, scope_id
+from dnsbl.names._qname import format_address, parse_address, scope_id
 from dnsbl.errors import NameserverError
 
 DEFAULT_PORT = 53
