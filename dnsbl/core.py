@@ -22,7 +22,7 @@ from dnsbl.errors import ClosedError, NameserverError
 from dnsbl.model import Status, Wire
 from dnsbl.readings import Readings
 from dnsbl.resolvconf import SystemNameservers
-from dnsbl.settings import Settings
+from dnsbl.config.settings import Settings
 from dnsbl.stats import Stats
 from dnsbl.zones.zone import Kind, Zone
 

@@ -19,14 +19,14 @@ from dnsbl.names._qname import format_address
 from dnsbl.errors import ClosedError, SubjectError, ZoneError
 from dnsbl.lookup import Decide, Lookup, parts_of
 from dnsbl.model import Verdict
-from dnsbl.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
+from dnsbl.config.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
 from dnsbl.stream import results
 from dnsbl.subject import address_key, parse_subject
 from dnsbl.zones.secret import mask_keys
 from dnsbl.zones.zone import Zone, known_name
 
 if TYPE_CHECKING:
-    from dnsbl.config import Config
+    from dnsbl.config.file import Config
     from dnsbl.engine._engine import Waiter
     from dnsbl.zones.health import ZoneHealth
 
@@ -50,7 +50,7 @@ class Resolver:
     reasons: ask zones that list the subject for their TXT record (default true), for `reason_timeout_s`
         seconds at the most (default 0.5).
     check_private: look up private and other non-public subjects too (default false).
-    config: a `dnsbl.config.Config`; what is given here wins over it.
+    config: a `dnsbl.config.file.Config`; what is given here wins over it.
     allow: names among `zones` that are used although they are retired or unfit, and without a warning.
 
     Raises ZoneError, NameserverError and ConfigError (all ValueError) for what cannot be used. Nothing is

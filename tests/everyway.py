@@ -11,7 +11,7 @@ import pytest
 
 from dnsbl import Resolver, SubjectError, Verdict
 from dnsbl.cli import main
-from dnsbl.config import Config, parse
+from dnsbl.config.file import Config, parse
 from dnsbl.testing import DnsblServer
 
 

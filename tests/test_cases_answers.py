@@ -311,7 +311,7 @@ def test_h1_a_parked_list_lists_nobody(every_way: EveryWay, dnsbl_server: DnsblS
 def test_h2_a_wildcarded_lists_hits_do_not_count_once_it_was_found(
     dnsbl_server: DnsblServer, kind: str
 ) -> None:
-    from dnsbl.config import parse
+    from dnsbl.config.file import parse
 
     dnsbl_server.zone(OWN).fault(wildcard("127.0.0.2"))
     config = parse(f'[resolver]\nnameservers = ["{dnsbl_server.nameserver}"]\n{table()}')

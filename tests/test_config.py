@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import dnsbl.config
-from dnsbl.config import Config, load, parse
+import dnsbl.config.file
+from dnsbl.config.file import Config, load, parse
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Status, Wire
 from dnsbl.zones.interpret import read

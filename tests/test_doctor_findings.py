@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dnsbl.config import Config, parse
+from dnsbl.config.file import Config, parse
 from dnsbl.doctor import Finding, Patient, Report, findings_of, split_remedy, split_retired
 from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.model import Status, Wire

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dnsbl.cli import main
-from dnsbl.config import parse
+from dnsbl.config.file import parse
 from dnsbl.policy.settings import Options, load_settings
 from dnsbl.resolvconf import SystemNameservers
 from dnsbl.testing import DnsblServer

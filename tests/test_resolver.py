@@ -21,8 +21,8 @@ from dnsbl import (
     Zone,
     ZoneError,
 )
-from dnsbl.config import load
-from dnsbl.settings import CACHE_SIZE
+from dnsbl.config.file import load
+from dnsbl.config.settings import CACHE_SIZE
 from dnsbl.testing import DnsblServer, rcode, silence, truncated
 
 # ---- verdicts ----

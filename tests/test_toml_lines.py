@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsbl.errors import ConfigError
-from dnsbl.toml_lines import Path, find_lines
-from dnsbl.toml_table import Source, Table, check_keys, parse_toml
+from dnsbl.config.toml_lines import Path, find_lines
+from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
 
 TRICKY = r'''
 # [not.a.table]

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from dnsbl.config import parse
+from dnsbl.config.file import parse
 from dnsbl.errors import ConfigError
 from dnsbl.text.toml import MAX_NAMES, find_big_integer, loads
 

@@ -59,7 +59,7 @@ def config_file(nameserver: str, tmp_path_factory: pytest.TempPathFactory) -> st
 
 @pytest.fixture(scope="module")
 def resolver(config_file: str) -> Iterator[Resolver]:
-    from dnsbl.config import load
+    from dnsbl.config.file import load
 
     with Resolver(config=load(config_file)) as resolver:
         yield resolver

@@ -16,7 +16,7 @@ from dnsbl.text.printable import printable
 from dnsbl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from dnsbl.config import Config
+    from dnsbl.config.file import Config
     from dnsbl.doctor import Finding, Patient, Report
     from dnsbl.policy.rules import Policy
 
@@ -63,7 +63,7 @@ def command(
 def _examine(
     zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float, config_path: Path | None
 ) -> Report:
-    from dnsbl import config
+    from dnsbl.config import file as config
     from dnsbl.doctor import Finding, Report, findings_of, split_remedy, split_retired
     from dnsbl.zones.zone import parse_zone
 

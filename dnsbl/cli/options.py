@@ -81,7 +81,7 @@ def open_resolver(
 
     Raises InputError for what cannot be used. What the library warns of meanwhile goes to stderr.
     """
-    from dnsbl import config
+    from dnsbl.config import file as config
     from dnsbl.resolver import Resolver
 
     log, complaints = logging.getLogger("dnsbl"), _Complaints(logging.WARNING)

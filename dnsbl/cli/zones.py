@@ -20,7 +20,7 @@ from dnsbl.text.printable import printable
 from dnsbl.errors import ConfigError, ZoneError
 
 if TYPE_CHECKING:
-    from dnsbl.config import Config
+    from dnsbl.config.file import Config
     from dnsbl.zones.dialects.imported import Imported
     from dnsbl.zones.row import Row
     from dnsbl.zones.zone import Code
@@ -157,7 +157,7 @@ def export_zones(dialect: str, config_path: Path | None) -> int:
 
 def _config(path: Path | None) -> Config:
     """The configuration, without keys: nothing is asked here."""
-    from dnsbl import config
+    from dnsbl.config import file as config
 
     found = config.load(path, retired=True, keys=False)
     for warning in found.catalogue.warnings:

@@ -25,7 +25,7 @@ def make_resolver(settings: Settings, options: Options) -> Resolver:
 
 def make_backend(settings: Settings, options: Options, resolver: Resolver) -> Backend:
     """The rules and the resolver, together."""
-    from dnsbl.settings import DEADLINE_S
+    from dnsbl.config.settings import DEADLINE_S
 
     return Backend(
         settings.policy, resolver, options.deadline_s or settings.config.resolver.deadline_s or DEADLINE_S

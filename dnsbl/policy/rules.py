@@ -46,7 +46,7 @@ from dnsbl.policy.conditions import (
 )
 from dnsbl.policy.patterns import networks
 from dnsbl.policy.protocol import Attributes, clean_text
-from dnsbl.toml_table import Source, Table
+from dnsbl.config.toml_table import Source, Table
 
 DRY_RUN_HEADER: Final = "X-DNSBL-Dry-Run"
 

@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from dnsbl.config import Config, load
+from dnsbl.config.file import Config, load
 from dnsbl.errors import ConfigError
 from dnsbl.policy.addresses import TcpAddress, UnixAddress, parse_listen, parse_tcp
 from dnsbl.policy.rules import POLICY_KEYS, Policy, compile_rules
-from dnsbl.toml_table import Table
+from dnsbl.config.toml_table import Table
 from dnsbl.zones.zone import Zone
 
 SERVER_KEYS: Final = (

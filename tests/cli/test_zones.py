@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from dnsbl.cli import main
-from dnsbl.config import parse
+from dnsbl.config.file import parse
 from dnsbl.zones.catalogue import load
 
 KEY = "abcdefghij0123456789abcdef"

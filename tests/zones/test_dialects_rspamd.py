@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsbl.config import Config
-from dnsbl.config import parse as parse_config
+from dnsbl.config.file import Config
+from dnsbl.config.file import parse as parse_config
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Status, Wire
 from dnsbl.policy.rules import compile_rules

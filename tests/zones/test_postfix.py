@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import needs
 
-from dnsbl.config import Config
-from dnsbl.config import parse as parse_config
+from dnsbl.config.file import Config
+from dnsbl.config.file import parse as parse_config
 from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.model import Outcome, Status, Wire, ZoneAnswer
 from dnsbl.policy.rules import DEFAULT_RULES, compile_rules

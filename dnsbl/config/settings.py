@@ -13,7 +13,7 @@ from dnsbl.errors import ConfigError, NameserverError, ZoneError
 from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
-    from dnsbl.config import Config
+    from dnsbl.config.file import Config
 
 DEADLINE_S: Final = 3.0
 TIMEOUT_S: Final = 1.0

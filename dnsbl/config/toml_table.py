@@ -1,7 +1,7 @@
 """TOML tables read strictly: every value's type and range checked, every complaint with file and line.
 
 A complaint is a ConfigError of one line, `FILE:LINE: what is wrong; what to do`. What the keys mean is for
-those who use this (dnsbl/config.py, dnsbl/policy/rules.py); no file is read here.
+those who use this (dnsbl/config/file.py, dnsbl/policy/rules.py); no file is read here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from dnsbl.errors import ConfigError
-from dnsbl.toml_lines import Path, find_lines
+from dnsbl.config.toml_lines import Path, find_lines
 from dnsbl.text.toml import find_big_integer, loads
 from dnsbl.zones.secret import MASK, mask_keys
 
