@@ -18,8 +18,8 @@ from random import Random
 from cachetools import TLRUCache
 from common import RUNS, median, spread, table, verdict
 
-from dnsbl.cache import AnswerCache
-from dnsbl.entry import HEADER, Held, HeldTexts, pack, unpack
+from dnsbl.cache.answers import AnswerCache
+from dnsbl.cache.entry import HEADER, Held, HeldTexts, pack, unpack
 from dnsbl.model import Status, Wire
 
 ENTRIES = 80_000

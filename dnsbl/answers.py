@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from dnsbl.asked import Found
-from dnsbl.cache import Key, unpack
+from dnsbl.cache.answers import Key, unpack
 from dnsbl.names._qname import join_name, reverse_name
 from dnsbl.model import Evidence, Outcome, ZoneAnswer
 from dnsbl.readings import Readings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from dnsbl.cache import Key
+from dnsbl.cache.answers import Key
 from dnsbl.model import Wire
 from dnsbl.zones.interpret import Reading
 

@@ -17,7 +17,7 @@ from dnsbl import forking
 from dnsbl.asked import Asked, Found, bits, mask_of
 from dnsbl.breaker import Breaker, Permit
 from dnsbl.budget import Budget
-from dnsbl.cache import AnswerCache, Held, HeldTexts, Key
+from dnsbl.cache.answers import AnswerCache, Held, HeldTexts, Key
 from dnsbl.errors import ClosedError, NameserverError
 from dnsbl.model import Status, Wire
 from dnsbl.readings import Readings

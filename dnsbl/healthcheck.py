@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from time import time
 from typing import TYPE_CHECKING, Final
 
-from dnsbl.cache import Key
+from dnsbl.cache.answers import Key
 from dnsbl.core import TIMED_OUT, Core
 from dnsbl.errors import ClosedError
 from dnsbl.model import Status, Wire

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dnsbl.answers import Answers
 from dnsbl.asked import Asked, Found, bits
-from dnsbl.cache import Held, HeldTexts, Key, unpack
+from dnsbl.cache.answers import Held, HeldTexts, Key, unpack
 from dnsbl.core import TIMED_OUT, Core
 from dnsbl.errors import ClosedError, SubjectError
 from dnsbl.model import ERRORS, Outcome, Status, Verdict

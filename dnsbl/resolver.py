@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from dnsbl.answers import CachedAnswers
-from dnsbl.cache import HEADER, CacheInfo, Key
+from dnsbl.cache.answers import HEADER, CacheInfo, Key
 from dnsbl.core import Core
 from dnsbl.names._qname import format_address
 from dnsbl.errors import ClosedError, SubjectError, ZoneError
@@ -229,7 +229,7 @@ class Resolver:
         the zones said, and no key of a zone. Returns how many names (addresses, domains) it holds. May be
         called after `close`. Raises OSError where the file cannot be written.
         """
-        from dnsbl.cachefile import save_cache, zone_id
+        from dnsbl.cache.file import save_cache, zone_id
 
         ids = [zone_id(zone.name, zone.nameservers) for zone in self.zones]
         return save_cache(path, self._core.cached_entries(), ids, now=monotonic(), wall_now=time())
@@ -241,7 +241,7 @@ class Resolver:
         dropped. What the cache holds already stays. Raises nothing because of the file: one that is damaged,
         foreign or of another version is ignored with one warning, and one that is missing without any.
         """
-        from dnsbl.cachefile import load_cache, zone_id
+        from dnsbl.cache.file import load_cache, zone_id
 
         core = self._core
         entries = load_cache(

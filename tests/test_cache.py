@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from dnsbl.cache import FULL_BYTES, SWEEP_ENTRIES, AnswerCache, CacheInfo, Key, TtlRules
-from dnsbl.entry import (
+from dnsbl.cache.answers import FULL_BYTES, SWEEP_ENTRIES, AnswerCache, CacheInfo, Key, TtlRules
+from dnsbl.cache.entry import (
     HEADER,
     Entry,
     Held,

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsbl.cache import AnswerCache, Key
-from dnsbl.cachefile import load_cache, save_cache
-from dnsbl.entry import MAX_ADDRESSES, Entry, Held, HeldTexts, pack, unpack
+from dnsbl.cache.answers import AnswerCache, Key
+from dnsbl.cache.file import load_cache, save_cache
+from dnsbl.cache.entry import MAX_ADDRESSES, Entry, Held, HeldTexts, pack, unpack
 from dnsbl.model import Status, Wire
 
 ZONES = ("bl.example.com", "allow.example.com", "dbl.example.com")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsbl.entry import HEADER, MAX_ADDRESSES, MAX_TEXT_BYTES, MAX_TEXTS, Held, HeldTexts, pack, unpack
+from dnsbl.cache.entry import HEADER, MAX_ADDRESSES, MAX_TEXT_BYTES, MAX_TEXTS, Held, HeldTexts, pack, unpack
 from dnsbl.model import Status, Wire
 
 WIRES = st.builds(

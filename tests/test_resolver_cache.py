@@ -109,7 +109,7 @@ def test_floor_and_ceiling(dnsbl_server: DnsblServer) -> None:
 def test_a_failure_of_one_zone_is_held_a_few_seconds(
     dnsbl_server: DnsblServer, fault: object, place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnsbl.cache.FAILURE_HOLD_S", 0.3)
+    monkeypatch.setattr("dnsbl.cache.answers.FAILURE_HOLD_S", 0.3)
     dnsbl_server.zone("dead.example").fault(fault)  # type: ignore[arg-type]
     dnsbl_server.zone("bl.example")
     zones = ["bl.example", "bl.example"]
@@ -127,7 +127,7 @@ def test_a_failure_of_one_zone_is_held_a_few_seconds(
 
 
 def test_a_failure_is_held_for_seconds_not_minutes() -> None:
-    from dnsbl.cache import FAILURE_HOLD_S
+    from dnsbl.cache.answers import FAILURE_HOLD_S
 
     assert 1 <= FAILURE_HOLD_S <= 2  # verdicts are right again 2 s after an outage
 

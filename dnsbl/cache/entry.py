@@ -1,7 +1,7 @@
 """One cache entry: what the zones said of one asked name, as objects and packed into one `bytes`.
 
 Packed: `HEADER`, then for each answer `_PART` and what it counts: addresses (32 bits each), or texts (16
-bits of length, then the bytes). The form is this process's own; `dnsbl.cachefile` has another for files.
+bits of length, then the bytes). The form is this process's own; `dnsbl.cache.file` has another for files.
 
 Pure: no state, no clock, no I/O. Zones are small numbers, 0 to 63: the index in the resolver's tuple of
 zones. Times are seconds on whatever clock the caller uses.

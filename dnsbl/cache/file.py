@@ -10,7 +10,7 @@ tenths of a second: a clock set back cannot lengthen them.
 
 What is read is not trusted: a file that another user could have made gives nothing, every count and length is
 checked, and a file that is damaged, foreign or of another version is left alone with one warning (logger
-`dnsbl.cache`) and gives nothing.
+`dnsbl.cache.answers`) and gives nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from struct import pack as struct_pack
 from typing import Any
 from zlib import crc32
 
-from dnsbl.cache import Key
-from dnsbl.entry import (
+from dnsbl.cache.answers import Key
+from dnsbl.cache.entry import (
     MAX_ADDRESSES,
     MAX_TEXT_BYTES,
     MAX_TEXTS,

@@ -3,7 +3,7 @@
 Holds answers, never verdicts, so that a weight or a code table may change while answers stay. Every
 zone's A answer and TXT answer has its own expiry: one expired zone costs one query, not all of them.
 
-Does no I/O (`dnsbl.cachefile` reads and writes files), asks no questions, and has no lock: the
+Does no I/O (`dnsbl.cache.file` reads and writes files), asks no questions, and has no lock: the
 resolver calls it under its own. Zones are small numbers, 0 to 63: the index in the resolver's tuple
 of zones. All times are seconds on the timer given to `AnswerCache`, `time.monotonic` by default.
 """
@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from cachetools import Cache, TLRUCache
 
-from dnsbl.entry import HEADER, Entry, Held, HeldTexts, pack, unpack
+from dnsbl.cache.entry import HEADER, Entry, Held, HeldTexts, pack, unpack
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Status
 
