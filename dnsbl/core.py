@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dnsbl import forking
 from dnsbl.asked import Asked, Found, bits, mask_of
-from dnsbl.breaker import Breaker, Permit
-from dnsbl.budget import Budget
+from dnsbl.health.breaker import Breaker, Permit
+from dnsbl.health.budget import Budget
 from dnsbl.cache.answers import AnswerCache, Held, HeldTexts, Key
 from dnsbl.errors import ClosedError, NameserverError
 from dnsbl.model import Status, Wire
 from dnsbl.readings import Readings
 from dnsbl.resolvconf import SystemNameservers
 from dnsbl.config.settings import Settings
-from dnsbl.stats import Stats
+from dnsbl.health.counters import Stats
 from dnsbl.zones.zone import Kind, Zone
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from dnsbl.model import Status
 from dnsbl.policy.rules import Policy
 from dnsbl.public_resolvers import public_operator
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.health import State, ZoneHealth
+from dnsbl.health.judge import State, ZoneHealth
 from dnsbl.zones.row import Row
 from dnsbl.zones.zone import Kind, Zone
 

@@ -1,6 +1,6 @@
 """Asks the zones' test entries and sets broken zones aside until they pass again.
 
-What the answers mean is decided in `dnsbl.zones.health`; here they are asked and acted upon. Meant to run
+What the answers mean is decided in `dnsbl.health.judge`; here they are asked and acted upon. Meant to run
 rarely (at the start, about hourly, on demand), never per message. The queries go past cache and breaker and
 count against the zones' daily budgets; a zone whose budget is spent is not asked.
 
@@ -21,7 +21,7 @@ from dnsbl.cache.answers import Key
 from dnsbl.core import TIMED_OUT, Core
 from dnsbl.errors import ClosedError
 from dnsbl.model import Status, Wire
-from dnsbl.zones.health import ProbeAnswer, State, ZoneHealth, judge, untested
+from dnsbl.health.judge import ProbeAnswer, State, ZoneHealth, judge, untested
 from dnsbl.zones.zone import Probe
 
 if TYPE_CHECKING:

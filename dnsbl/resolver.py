@@ -28,7 +28,7 @@ from dnsbl.zones.zone import Zone, known_name
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
     from dnsbl.engine._engine import Waiter
-    from dnsbl.zones.health import ZoneHealth
+    from dnsbl.health.judge import ZoneHealth
 
 GRACE_S: Final = 0.05
 """How much later than its deadline a lookup may end."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dnsbl.breaker import (
+from dnsbl.health.breaker import (
     FAILURES_TO_OPEN,
     FIRST_WAIT_S,
     MAX_SERVER_SETS,

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from dnsbl.budget import Budget
+from dnsbl.health.budget import Budget
 from dnsbl.zones.zone import Zone
 
 DAY_S = 86_400

@@ -14,7 +14,7 @@ from dnsbl.model import Status, Wire
 from dnsbl.policy.rules import compile_rules
 from dnsbl.public_resolvers import _ADDRESSES, public_operator
 from dnsbl.zones.catalogue import load
-from dnsbl.zones.health import ProbeAnswer, State, ZoneHealth, judge, untested
+from dnsbl.health.judge import ProbeAnswer, State, ZoneHealth, judge, untested
 from dnsbl.zones.zone import Zone
 
 CATALOGUE = load()

@@ -28,7 +28,7 @@ from dnsbl.testing import (
     stripped,
     wildcard,
 )
-from dnsbl.zones.health import State
+from dnsbl.health.judge import State
 from dnsbl.zones.zone import Kind
 
 NAME = "bl.example.com"

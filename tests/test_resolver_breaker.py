@@ -24,7 +24,7 @@ def fault(request: pytest.FixtureRequest) -> Handler:
 @pytest.fixture
 def first_wait_s(monkeypatch: pytest.MonkeyPatch) -> float:
     """In place of 30 s until the first probe."""
-    monkeypatch.setattr("dnsbl.breaker.FIRST_WAIT_S", 0.6)
+    monkeypatch.setattr("dnsbl.health.breaker.FIRST_WAIT_S", 0.6)
     return 0.6
 
 
@@ -183,7 +183,7 @@ def test_a_failed_probe_doubles_the_wait(
 
 
 def test_the_waits_are_30_s_doubling_to_15_minutes() -> None:
-    from dnsbl import breaker
+    from dnsbl.health import breaker
 
     assert (breaker.FIRST_WAIT_S, breaker.MAX_WAIT_S) == (30.0, 900.0)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsbl.model import Outcome
-from dnsbl.stats import HALVE_AT, Latencies, Stats
+from dnsbl.health.counters import HALVE_AT, Latencies, Stats
 from dnsbl.zones.zone import Zone
 
 HALF_BUCKET = 2 ** (1 / 8) * 1.000001
