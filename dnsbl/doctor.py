@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from dnsbl.errors import ZoneError
-from dnsbl.lookup import score_bounds
+from dnsbl.lookup.lookup import score_bounds
 from dnsbl.model import Status
 from dnsbl.policy.rules import Policy
 from dnsbl.public_resolvers import public_operator

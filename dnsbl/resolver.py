@@ -12,15 +12,15 @@ from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from dnsbl.answers import CachedAnswers
+from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.cache.answers import HEADER, CacheInfo, Key
-from dnsbl.core import Core
+from dnsbl.lookup.core import Core
 from dnsbl.names._qname import format_address
 from dnsbl.errors import ClosedError, SubjectError, ZoneError
-from dnsbl.lookup import Decide, Lookup, parts_of
+from dnsbl.lookup.lookup import Decide, Lookup, parts_of
 from dnsbl.model import Verdict
 from dnsbl.config.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
-from dnsbl.stream import results
+from dnsbl.lookup.stream import results
 from dnsbl.subject import address_key, parse_subject
 from dnsbl.zones.secret import mask_keys
 from dnsbl.zones.zone import Zone, known_name
@@ -130,7 +130,7 @@ class Resolver:
         found = self._clean(subject)
         if found is not None:
             return found
-        from dnsbl.aio import finish
+        from dnsbl.lookup.aio import finish
 
         lookup = self._lookup(subject, self._loop_waiter(), deadline_s, decide)
         if not lookup.start():
@@ -179,7 +179,7 @@ class Resolver:
         """As `check_many`, in an asyncio event loop; `subjects` may be asynchronous too."""
         from contextlib import aclosing
 
-        from dnsbl.aio import results_async
+        from dnsbl.lookup.aio import results_async
 
         waiter, window = self._loop_waiter(), checked_number("window", window, 1, 65_536)
         found = results_async(
@@ -279,7 +279,7 @@ class Resolver:
 
         Raises ZoneError for a zone not asked here, ClosedError after `close`.
         """
-        from dnsbl.healthcheck import check_health
+        from dnsbl.lookup.healthcheck import check_health
 
         indices = range(len(self.zones)) if zones is None else [self._zone_index(name) for name in zones]
         return check_health(self._core, indices, checked_number("deadline_s", deadline_s, 0.001, 300.0))
@@ -387,7 +387,7 @@ class Resolver:
     def _loop_waiter(self) -> Waiter:
         import asyncio
 
-        from dnsbl.aio import LoopWaiter
+        from dnsbl.lookup.aio import LoopWaiter
 
         loop, core = asyncio.get_running_loop(), self._core
         with core.lock:

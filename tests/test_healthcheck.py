@@ -13,7 +13,7 @@ import pytest
 from servers import Rbldnsd, Unbound, needs
 
 from dnsbl import ClosedError, ConfigError, Outcome, Resolver, Zone, ZoneError
-from dnsbl.healthcheck import health_loop
+from dnsbl.lookup.healthcheck import health_loop
 from dnsbl.testing import (
     DnsblServer,
     Handler,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lookups import resolver_for
 
 from dnsbl import Resolver, Zone
-from dnsbl.lookup import parts_of, score_bounds
+from dnsbl.lookup.lookup import parts_of, score_bounds
 from dnsbl.model import Status, Wire
 from dnsbl.subject import parse_subject
 from dnsbl.testing import DnsblServer

@@ -10,7 +10,7 @@ import pytest
 from dnsbl.cli import main
 from dnsbl.config.file import parse
 from dnsbl.policy.settings import Options, load_settings
-from dnsbl.resolvconf import SystemNameservers
+from dnsbl.lookup.resolvconf import SystemNameservers
 from dnsbl.testing import DnsblServer
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

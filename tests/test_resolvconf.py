@@ -11,7 +11,7 @@ import pytest
 from lookups import outcomes, with_zones
 
 from dnsbl import NameserverError, Outcome, Resolver, Verdict
-from dnsbl.resolvconf import LOOK_EVERY_S, MAX_BYTES, SystemNameservers
+from dnsbl.lookup.resolvconf import LOOK_EVERY_S, MAX_BYTES, SystemNameservers
 from dnsbl.testing import DnsblServer, delay, wildcard
 
 
@@ -19,13 +19,13 @@ from dnsbl.testing import DnsblServer, delay, wildcard
 def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that stands in for /etc/resolv.conf."""
     path = tmp_path / "resolv.conf"
-    monkeypatch.setattr("dnsbl.resolvconf.PATH", str(path))
+    monkeypatch.setattr("dnsbl.lookup.resolvconf.PATH", str(path))
     return path
 
 
 @pytest.fixture
 def looked_at_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dnsbl.resolvconf.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("dnsbl.lookup.resolvconf.LOOK_EVERY_S", 0.0)
 
 
 # ---- reading ----

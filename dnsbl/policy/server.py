@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.errors import DnsblError
-from dnsbl.healthcheck import health_loop
+from dnsbl.lookup.healthcheck import health_loop
 from dnsbl.policy.backend import asks_alike, load_answers, make_backend, make_resolver, save_answers
 from dnsbl.policy.connection import Connection
 from dnsbl.policy.listeners import BACKLOG, Listener, open_listener, passed_listeners
@@ -273,7 +273,7 @@ async def serve(options: Options, log: Log) -> None:
 
 def warm_up() -> None:
     """Import what the first lookup would: c-ares takes 40 ms to load."""
-    import dnsbl.aio  # noqa: F401
+    import dnsbl.lookup.aio  # noqa: F401
 
 
 def log_warnings(settings: Settings, log: Log) -> None:

@@ -11,7 +11,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dnsbl.core import Core
+    from dnsbl.lookup.core import Core
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
 _lock = threading.RLock()

@@ -1,6 +1,6 @@
 """Many lookups at once: a bounded window of them, and their results as they come or in order.
 
-`results` is for a blocking caller; that of an event loop is in `dnsbl.aio`.
+`results` is for a blocking caller; that of an event loop is in `dnsbl.lookup.aio`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dnsbl.errors import SubjectError
-from dnsbl.lookup import Lookup
+from dnsbl.lookup.lookup import Lookup
 from dnsbl.model import Verdict
 
 if TYPE_CHECKING:

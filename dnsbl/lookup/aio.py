@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import suppress
 
 from dnsbl.engine._engine import Waiter
-from dnsbl.lookup import Lookup
-from dnsbl.stream import Result, Stream
+from dnsbl.lookup.lookup import Lookup
+from dnsbl.lookup.stream import Result, Stream
 
 
 class LoopWaiter:
