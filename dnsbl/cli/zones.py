@@ -1,7 +1,7 @@
 """`dnsbl zones`: show the catalogue, and read and write other programs' lists.
 
 What the catalogue says is in dnsbl/zones/catalogue.toml, how a configuration is read in
-dnsbl/zones/postfix.py and dnsbl/zones/dialects; here it is only printed. Results go to stdout, what has no
+dnsbl/migrate/postfix.py and dnsbl/zones/dialects; here it is only printed. Results go to stdout, what has no
 counterpart to stderr.
 """
 
@@ -21,7 +21,7 @@ from dnsbl.errors import ConfigError, ZoneError
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
-    from dnsbl.zones.dialects.imported import Imported
+    from dnsbl.migrate.imported import Imported
     from dnsbl.zones.row import Row
     from dnsbl.zones.zone import Code
 
@@ -114,7 +114,7 @@ def import_zones(file: str, dialect: str, config_path: Path | None) -> int:
 
     Exit code: 0 all has a counterpart; 1 some of it has none, which stderr names; 2 bad usage or bad input.
     """
-    from dnsbl.zones.dialects.write import format_config
+    from dnsbl.migrate.write import format_config
 
     module, function, origin = _READERS[dialect]
     found: Imported = getattr(import_module(module), function)(_text(file), _config(config_path).catalogue)
@@ -137,7 +137,7 @@ def export_zones(dialect: str, config_path: Path | None) -> int:
 
     Exit code: 0; 1 something has no counterpart in main.cf, which stderr names; 2 bad usage or bad input.
     """
-    from dnsbl.zones.postfix_export import export_postfix
+    from dnsbl.migrate.postfix_export import export_postfix
     from dnsbl.zones.zone import check_name
 
     config = _config(config_path)

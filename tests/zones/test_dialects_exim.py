@@ -15,9 +15,9 @@ from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Status, Wire
 from dnsbl.policy.rules import compile_rules
 from dnsbl.zones.catalogue import load
-from dnsbl.zones.dialects.exim import import_exim
-from dnsbl.zones.dialects.imported import Imported
-from dnsbl.zones.dialects.write import format_config
+from dnsbl.migrate.exim import import_exim
+from dnsbl.migrate.imported import Imported
+from dnsbl.migrate.write import format_config
 from dnsbl.zones.interpret import read
 
 CATALOGUE = load()

@@ -16,9 +16,9 @@ from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Status, Wire
 from dnsbl.policy.rules import compile_rules
 from dnsbl.zones.catalogue import load
-from dnsbl.zones.dialects.imported import Imported
-from dnsbl.zones.dialects.rspamd import import_rspamd
-from dnsbl.zones.dialects.write import format_config
+from dnsbl.migrate.imported import Imported
+from dnsbl.migrate.rspamd import import_rspamd
+from dnsbl.migrate.write import format_config
 from dnsbl.zones.interpret import Reading, read
 
 CATALOGUE = load()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from servers import needs
 
-from dnsbl.zones.maincf import Item, Value, items, parse
+from dnsbl.migrate.maincf import Item, Value, items, parse
 
 TEXT = """\
 # a comment = x

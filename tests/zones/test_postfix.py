@@ -18,13 +18,13 @@ from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.model import Outcome, Status, Wire, ZoneAnswer
 from dnsbl.policy.rules import DEFAULT_RULES, compile_rules
 from dnsbl.zones.catalogue import load
-from dnsbl.zones.dialects.imported import Imported
-from dnsbl.zones.dialects.write import format_config
+from dnsbl.migrate.imported import Imported
+from dnsbl.migrate.write import format_config
 from dnsbl.zones.interpret import read
-from dnsbl.zones.maincf import Value, items
-from dnsbl.zones.maincf import parse as parse_maincf
-from dnsbl.zones.postfix import BASE_RULES, REFUSE, VERBS, import_maincf
-from dnsbl.zones.postfix_export import Exported, export_postfix
+from dnsbl.migrate.maincf import Value, items
+from dnsbl.migrate.maincf import parse as parse_maincf
+from dnsbl.migrate.postfix import BASE_RULES, REFUSE, VERBS, import_maincf
+from dnsbl.migrate.postfix_export import Exported, export_postfix
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.zone import Code, Filter, Zone
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from dnsbl.errors import ConfigError
-from dnsbl.zones.dialects.imported import ANY, CodeLine, Entry, Import
-from dnsbl.zones.dialects.octets import ALL, LOOPBACK, Octets, format_filter
+from dnsbl.migrate.imported import ANY, CodeLine, Entry, Import
+from dnsbl.migrate.octets import ALL, LOOPBACK, Octets, format_filter
 from dnsbl.zones.zone import Code, CodeOutcome, Kind
 
 Accepted = Octets | int | None

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.dialects.collect import Accepted, Collector, Test
-from dnsbl.zones.dialects.imported import DOMAIN, IP, Import, Imported
-from dnsbl.zones.dialects.subtest import parse_subtest
-from dnsbl.zones.postfix import BASE_RULES, REFUSE
+from dnsbl.migrate.collect import Accepted, Collector, Test
+from dnsbl.migrate.imported import DOMAIN, IP, Import, Imported
+from dnsbl.migrate.subtest import parse_subtest
+from dnsbl.migrate.postfix import BASE_RULES, REFUSE
 from dnsbl.zones.zone import CodeOutcome, Kind
 
 REQUIRED: Final = 5.0

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from dnsbl.zones.dialects.imported import CodeLine, Entry, Imported
+from dnsbl.migrate.imported import CodeLine, Entry, Imported
 
 _KINDS = ("ip4", "ip6", "domain")
 

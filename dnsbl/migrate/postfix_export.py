@@ -1,6 +1,6 @@
 """Zones -> main.cf: postscreen_dnsbl_sites with its threshold, and lists of smtpd restrictions.
 
-Where dnsbl.toml has a [postfix] table (dnsbl/zones/postfix.py writes it on import), each entry goes back
+Where dnsbl.toml has a [postfix] table (dnsbl/migrate/postfix.py writes it on import), each entry goes back
 where it stood; any other goes to postscreen_dnsbl_sites for addresses, and to restrictions for domains. No
 parameter of the user's own is overwritten: restrictions are written as `dnsbl_NAME`, to be added to NAME as
 `$dnsbl_NAME`. Pure: values in, text out.
@@ -17,9 +17,9 @@ from math import lcm
 from typing import Any, Final, NamedTuple
 
 from dnsbl.errors import ZoneError
-from dnsbl.zones.dialects.imported import key_variable
-from dnsbl.zones.dialects.octets import format_filter, union, with_bits
-from dnsbl.zones.postfix import BASE_RULES, EXPORT_PREFIX, SITES, THRESHOLD, VERBS, WARN
+from dnsbl.migrate.imported import key_variable
+from dnsbl.migrate.octets import format_filter, union, with_bits
+from dnsbl.migrate.postfix import BASE_RULES, EXPORT_PREFIX, SITES, THRESHOLD, VERBS, WARN
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.zone import Code, Zone, check_name
 

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.dialects.collect import Accepted, Collector, Test
-from dnsbl.zones.dialects.imported import DOMAIN, Import, Imported
-from dnsbl.zones.dialects.octets import ALL, MAX_CODES, Octets, of_address, union, with_bits
-from dnsbl.zones.dialects.subtest import expression, in_loopback, masked
-from dnsbl.zones.dialects.ucl import Value, parse
-from dnsbl.zones.postfix import BASE_RULES, REFUSE
+from dnsbl.migrate.collect import Accepted, Collector, Test
+from dnsbl.migrate.imported import DOMAIN, Import, Imported
+from dnsbl.migrate.octets import ALL, MAX_CODES, Octets, of_address, union, with_bits
+from dnsbl.migrate.subtest import expression, in_loopback, masked
+from dnsbl.migrate.ucl import Value, parse
+from dnsbl.migrate.postfix import BASE_RULES, REFUSE
 from dnsbl.zones.zone import Kind
 
 REJECT: Final = 15.0

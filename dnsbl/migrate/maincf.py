@@ -1,6 +1,6 @@
 """main.cf as Postfix reads it: logical lines, `$name` references, list items with their lines.
 
-What the parameters mean is in dnsbl/zones/postfix.py. Source: postconf(5), "main.cf configuration file
+What the parameters mean is in dnsbl/migrate/postfix.py. Source: postconf(5), "main.cf configuration file
 format" in postconf.5 and Postfix 3.11's readlline.c, mac_parse.c, mac_expand.c. Values of parameters that the
 text does not set are not known here: a reference to one stays in the value as `${name}`.
 """

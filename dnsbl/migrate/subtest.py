@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from dnsbl.zones.dialects.collect import Accepted
-from dnsbl.zones.dialects.octets import ALL, LOOPBACK, Octets, of_address, union, with_bits
+from dnsbl.migrate.collect import Accepted
+from dnsbl.migrate.octets import ALL, LOOPBACK, Octets, of_address, union, with_bits
 
 MAX_SPAN: Final = 1 << 16
 """Widest range `n1-n2` read, in addresses."""

@@ -3,7 +3,7 @@
 What one zone can say becomes a zone: an item of postscreen_dnsbl_sites one entry with its filter and weight,
 a reject_* one that counts 1, a permit_* one that counts -1. What order and threshold say becomes
 [[policy.rule]] tables, and in which parameter a zone stood a [postfix] table, from which
-dnsbl/zones/postfix_export.py writes main.cf's lines back. Pure: text in, values out.
+dnsbl/migrate/postfix_export.py writes main.cf's lines back. Pure: text in, values out.
 
 Source: postconf(5) of Postfix 3.7 to 3.11, postscreen_dnsbl_sites, reject_rbl_client and its kin.
 """
@@ -17,8 +17,8 @@ from typing import Final
 
 from dnsbl.errors import ConfigError
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.dialects.imported import ANY, DOMAIN, IP, MAX_TEXT, Entry, Import, Imported
-from dnsbl.zones.maincf import Item, Parameter, Value, items, parse
+from dnsbl.migrate.imported import ANY, DOMAIN, IP, MAX_TEXT, Entry, Import, Imported
+from dnsbl.migrate.maincf import Item, Parameter, Value, items, parse
 from dnsbl.zones.zone import Kind
 
 SITES: Final = "postscreen_dnsbl_sites"

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.dialects.collect import Collector, Test
-from dnsbl.zones.dialects.imported import DOMAIN, IP, Import, Imported
-from dnsbl.zones.dialects.octets import MAX_CODES, of_address, union, with_bits
-from dnsbl.zones.postfix import BASE_RULES, REFUSE
+from dnsbl.migrate.collect import Collector, Test
+from dnsbl.migrate.imported import DOMAIN, IP, Import, Imported
+from dnsbl.migrate.octets import MAX_CODES, of_address, union, with_bits
+from dnsbl.migrate.postfix import BASE_RULES, REFUSE
 from dnsbl.zones.zone import CodeOutcome, Kind
 
 MAX_LINE: Final = 100_000
