@@ -7,11 +7,11 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 
 from dnsbl import Outcome, Verdict, ZoneAnswer
-from dnsbl.policy.connection import Connection
-from dnsbl.policy.log import Log
+from dnsbl.policyd.connection import Connection
+from dnsbl.policyd.log import Log
 from dnsbl.policy.rules import compile_rules
-from dnsbl.policy.service import Backend, Service
-from dnsbl.policy.stats import Stats
+from dnsbl.policyd.service import Backend, Service
+from dnsbl.policyd.stats import Stats
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter

@@ -9,7 +9,7 @@ import pytest
 
 from dnsbl.cli import main
 from dnsbl.config.file import parse
-from dnsbl.policy.settings import Options, load_settings
+from dnsbl.policyd.settings import Options, load_settings
 from dnsbl.lookup.resolvconf import SystemNameservers
 from dnsbl.testing import DnsblServer
 

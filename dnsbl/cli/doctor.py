@@ -90,7 +90,7 @@ def _examine(
 def _policy(config_path: Path | None) -> tuple[Policy | None, tuple[Finding, ...]]:
     """The daemon's rules, or what is wrong with its part of the configuration."""
     from dnsbl.doctor import Finding
-    from dnsbl.policy.settings import Options, load_settings
+    from dnsbl.policyd.settings import Options, load_settings
 
     try:
         return load_settings(Options(config_path)).policy, ()

@@ -17,9 +17,9 @@ from dnsbl.errors import DnsblError
 
 if TYPE_CHECKING:
     from dnsbl.policy.explain import RuleOutcome
-    from dnsbl.policy.log import Log, Write
+    from dnsbl.policyd.log import Log, Write
     from dnsbl.policy.protocol import Attributes
-    from dnsbl.policy.settings import Options, Settings
+    from dnsbl.policyd.settings import Options, Settings
     from dnsbl.resolver import Resolver
 
 MAX_REQUEST_FILE_BYTES = 1 << 20
@@ -67,7 +67,7 @@ def command(
     The log goes to stderr, one line per decision; with --json, one object per line. SIGHUP reads the
     configuration again, SIGTERM ends. A ready main.cf fragment and a systemd unit are in contrib/.
     """
-    from dnsbl.policy.settings import Options
+    from dnsbl.policyd.settings import Options
 
     options = Options(
         config_path, zones, nameservers, deadline_s, listen, metrics or None, dry_run, allow_remote
@@ -81,10 +81,10 @@ def command(
 
 def _check(options: Options) -> int:
     """Say that the configuration is good, or raise what is wrong with it. Opens no socket."""
-    from dnsbl.policy.backend import make_resolver
-    from dnsbl.policy.listeners import check_address
-    from dnsbl.policy.server import summary
-    from dnsbl.policy.settings import cache_file_fault, load_settings
+    from dnsbl.policyd.backend import make_resolver
+    from dnsbl.policyd.listeners import check_address
+    from dnsbl.policyd.server import summary
+    from dnsbl.policyd.settings import cache_file_fault, load_settings
 
     settings = load_settings(options)
     if fault := cache_file_fault(settings):
@@ -101,8 +101,8 @@ def _check(options: Options) -> int:
 def _serve(options: Options, as_json: bool) -> int:
     import asyncio
 
-    from dnsbl.policy.log import FdWriter
-    from dnsbl.policy.server import serve
+    from dnsbl.policyd.log import FdWriter
+    from dnsbl.policyd.server import serve
 
     log = _open_log(FdWriter(STDERR), as_json)
     try:
@@ -115,7 +115,7 @@ def _serve(options: Options, as_json: bool) -> int:
 
 def _spawn(options: Options, as_json: bool) -> int:
     """As stderr may be the socket to Postfix, even what is wrong with the configuration goes to the log."""
-    from dnsbl.policy.spawn import open_log_writer, run_spawned
+    from dnsbl.policyd.spawn import open_log_writer, run_spawned
 
     log = _open_log(open_log_writer(), as_json)
     try:
@@ -128,7 +128,7 @@ def _spawn(options: Options, as_json: bool) -> int:
 
 def _open_log(write: Write, as_json: bool) -> Log:
     """The daemon's log, which also takes what the library says by `logging`."""
-    from dnsbl.policy.log import Log, LogHandler
+    from dnsbl.policyd.log import Log, LogHandler
 
     log = Log(write, as_json=as_json, with_time="JOURNAL_STREAM" not in os.environ)
     root = logging.getLogger()
@@ -138,9 +138,9 @@ def _open_log(write: Write, as_json: bool) -> Log:
 
 
 def _explain(options: Options, data: bytes, as_json: bool) -> int:
-    from dnsbl.policy.backend import make_resolver
+    from dnsbl.policyd.backend import make_resolver
     from dnsbl.policy.explain import parse_requests
-    from dnsbl.policy.settings import load_settings
+    from dnsbl.policyd.settings import load_settings
 
     requests = parse_requests(data)
     settings = load_settings(options)

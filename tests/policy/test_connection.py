@@ -9,7 +9,7 @@ import pytest
 from policyconnection import OneServer, Reader, Writer, actions, connect, open_server, talk
 from policydaemon import request
 
-from dnsbl.policy.connection import READ_BYTES
+from dnsbl.policyd.connection import READ_BYTES
 from dnsbl.policy.protocol import MAX_ATTRIBUTES, MAX_REQUEST_BYTES
 
 

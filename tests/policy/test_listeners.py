@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dnsbl.policy.addresses import TcpAddress, UnixAddress, parse_listen, parse_tcp
-from dnsbl.policy.listeners import Listener, ListenError, open_listener, passed_listeners
+from dnsbl.policyd.addresses import TcpAddress, UnixAddress, parse_listen, parse_tcp
+from dnsbl.policyd.listeners import Listener, ListenError, open_listener, passed_listeners
 
 
 @pytest.mark.parametrize(

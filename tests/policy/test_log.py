@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 
-from dnsbl.policy.log import MAX_WAITING_BYTES, FdWriter, Log, LogHandler, Record, describe
+from dnsbl.policyd.log import MAX_WAITING_BYTES, FdWriter, Log, LogHandler, Record, describe
 
 RECORD = Record("1a.2b", "192.0.2.99", "REJECT", 4, 1.0, ["bl.example"], True, 0.5, "dns")
 

@@ -16,9 +16,9 @@ import pytest
 from policydaemon import REJECT, Client, Policyd, config, request, start_lists
 from servers import report_missing
 
-from dnsbl.policy.addresses import parse_tcp
-from dnsbl.policy.metrics import HTTP_THREADS, MetricsServer
-from dnsbl.policy.stats import Stats
+from dnsbl.policyd.addresses import parse_tcp
+from dnsbl.policyd.metrics import HTTP_THREADS, MetricsServer
+from dnsbl.policyd.stats import Stats
 from dnsbl.testing import DnsblServer
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-import dnsbl.policy.service as service_module
+import dnsbl.policyd.service as service_module
 from dnsbl import Outcome, Resolver, Verdict, ZoneAnswer
-from dnsbl.policy.log import Log
+from dnsbl.policyd.log import Log
 from dnsbl.policy.rules import DRY_RUN_HEADER, compile_rules
-from dnsbl.policy.service import Backend, Service
-from dnsbl.policy.stats import Stats
+from dnsbl.policyd.service import Backend, Service
+from dnsbl.policyd.stats import Stats
 from dnsbl.testing import DnsblServer, delay, silence
 
 

@@ -14,12 +14,12 @@ import signal
 from types import FrameType
 from typing import Final
 
-from dnsbl.policy.backend import make_backend, make_resolver
-from dnsbl.policy.log import FdWriter, Log, SyslogWriter, Write
+from dnsbl.policyd.backend import make_backend, make_resolver
+from dnsbl.policyd.log import FdWriter, Log, SyslogWriter, Write
 from dnsbl.policy.protocol import ProtocolError, RequestReader
-from dnsbl.policy.service import Asked, Service
-from dnsbl.policy.settings import Options, load_settings
-from dnsbl.policy.stats import Stats
+from dnsbl.policyd.service import Asked, Service
+from dnsbl.policyd.settings import Options, load_settings
+from dnsbl.policyd.stats import Stats
 
 STDIN: Final = 0
 STDOUT: Final = 1

@@ -15,7 +15,7 @@ from collections.abc import MutableMapping, Sequence
 from typing import Final
 
 from dnsbl.errors import DnsblError
-from dnsbl.policy.addresses import TcpAddress, UnixAddress
+from dnsbl.policyd.addresses import TcpAddress, UnixAddress
 
 BACKLOG: Final = 1_024
 FIRST_PASSED_FD: Final = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from dnsbl.policy.log import Log
+from dnsbl.policyd.log import Log
 from dnsbl.policy.protocol import ProtocolError, RequestReader
-from dnsbl.policy.service import Asked, Service
-from dnsbl.policy.stats import Stats
+from dnsbl.policyd.service import Asked, Service
+from dnsbl.policyd.stats import Stats
 
 READ_BYTES: Final = 16_384
 TURN_REQUESTS: Final = 8

@@ -13,12 +13,12 @@ from time import perf_counter
 from typing import Final, NamedTuple, Protocol
 
 from dnsbl.model import Verdict
-from dnsbl.policy.log import Log, Record, describe
-from dnsbl.policy.message import Message, Messages
+from dnsbl.policyd.log import Log, Record, describe
+from dnsbl.policyd.message import Message, Messages
 from dnsbl.policy.patterns import MAX_ADDRESS_CHARS
 from dnsbl.policy.protocol import REQUEST_TYPE, Attributes, format_reply
 from dnsbl.policy.rules import DUNNO, Decision, Policy, Rule
-from dnsbl.policy.stats import Stats
+from dnsbl.policyd.stats import Stats
 from dnsbl.subject.address import address_key
 
 GRACE_S: Final = 1.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnsbl.policy.log import Log
-from dnsbl.policy.service import Backend
-from dnsbl.policy.settings import Options, Settings
+from dnsbl.policyd.log import Log
+from dnsbl.policyd.service import Backend
+from dnsbl.policyd.settings import Options, Settings
 
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Final
 
 from dnsbl.errors import DnsblError
 from dnsbl.lookup.healthcheck import health_loop
-from dnsbl.policy.backend import asks_alike, load_answers, make_backend, make_resolver, save_answers
-from dnsbl.policy.connection import Connection
-from dnsbl.policy.listeners import BACKLOG, Listener, open_listener, passed_listeners
-from dnsbl.policy.log import Log, describe
-from dnsbl.policy.notify import Notifier
-from dnsbl.policy.service import GRACE_S, TEXT_WAIT_S, Service
-from dnsbl.policy.settings import Options, Settings, cache_file_fault, load_settings
-from dnsbl.policy.stats import Stats
+from dnsbl.policyd.backend import asks_alike, load_answers, make_backend, make_resolver, save_answers
+from dnsbl.policyd.connection import Connection
+from dnsbl.policyd.listeners import BACKLOG, Listener, open_listener, passed_listeners
+from dnsbl.policyd.log import Log, describe
+from dnsbl.policyd.notify import Notifier
+from dnsbl.policyd.service import GRACE_S, TEXT_WAIT_S, Service
+from dnsbl.policyd.settings import Options, Settings, cache_file_fault, load_settings
+from dnsbl.policyd.stats import Stats
 
 if TYPE_CHECKING:
-    from dnsbl.policy.metrics import MetricsServer
+    from dnsbl.policyd.metrics import MetricsServer
     from dnsbl.resolver import Resolver
 
 END_AFTER_S: Final = 0.05
@@ -158,7 +158,7 @@ class Server:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _start_metrics(self) -> None:
-        from dnsbl.policy.metrics import MetricsServer
+        from dnsbl.policyd.metrics import MetricsServer
 
         assert self._settings.metrics is not None
         self._metrics = MetricsServer(

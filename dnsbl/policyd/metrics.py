@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from dnsbl.errors import DnsblError
-from dnsbl.policy.addresses import TcpAddress
-from dnsbl.policy.listeners import ListenError, check_loopback
-from dnsbl.policy.stats import BUCKETS_S, Stats
+from dnsbl.policyd.addresses import TcpAddress
+from dnsbl.policyd.listeners import ListenError, check_loopback
+from dnsbl.policyd.stats import BUCKETS_S, Stats
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
