@@ -8,11 +8,11 @@ from ipaddress import ip_address
 import pytest
 
 from dnsbl.config.file import Config, parse
-from dnsbl.doctor import Finding, Patient, Report, findings_of, split_remedy, split_retired
+from dnsbl.doctor.findings import Finding, Patient, Report, findings_of, split_remedy, split_retired
 from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.model import Status, Wire
 from dnsbl.policy.rules import compile_rules
-from dnsbl.public_resolvers import _ADDRESSES, public_operator
+from dnsbl.doctor.public_resolvers import _ADDRESSES, public_operator
 from dnsbl.zones.catalogue import load
 from dnsbl.health.judge import ProbeAnswer, State, ZoneHealth, judge, untested
 from dnsbl.zones.zone import Zone

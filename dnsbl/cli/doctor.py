@@ -17,7 +17,7 @@ from dnsbl.errors import ConfigError
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
-    from dnsbl.doctor import Finding, Patient, Report
+    from dnsbl.doctor.findings import Finding, Patient, Report
     from dnsbl.policy.rules import Policy
 
 DEADLINE_S = 5.0
@@ -64,7 +64,7 @@ def _examine(
     zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float, config_path: Path | None
 ) -> Report:
     from dnsbl.config import file as config
-    from dnsbl.doctor import Finding, Report, findings_of, split_remedy, split_retired
+    from dnsbl.doctor.findings import Finding, Report, findings_of, split_remedy, split_retired
     from dnsbl.zones.zone import parse_zone
 
     try:
@@ -89,7 +89,7 @@ def _examine(
 
 def _policy(config_path: Path | None) -> tuple[Policy | None, tuple[Finding, ...]]:
     """The daemon's rules, or what is wrong with its part of the configuration."""
-    from dnsbl.doctor import Finding
+    from dnsbl.doctor.findings import Finding
     from dnsbl.policyd.settings import Options, load_settings
 
     try:
@@ -99,7 +99,7 @@ def _policy(config_path: Path | None) -> tuple[Policy | None, tuple[Finding, ...
 
 
 def _ask(settings: Config, nameservers: tuple[str, ...], deadline_s: float) -> tuple[Patient, ...]:
-    from dnsbl.doctor import Patient
+    from dnsbl.doctor.findings import Patient
     from dnsbl.resolver import Resolver
 
     with Resolver(nameservers=nameservers or None, config=settings) as resolver:

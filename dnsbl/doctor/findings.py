@@ -14,7 +14,7 @@ from dnsbl.errors import ZoneError
 from dnsbl.lookup.lookup import score_bounds
 from dnsbl.model import Status
 from dnsbl.policy.rules import Policy
-from dnsbl.public_resolvers import public_operator
+from dnsbl.doctor.public_resolvers import public_operator
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.health.judge import State, ZoneHealth
 from dnsbl.zones.row import Row

@@ -1,0 +1,1 @@
+"""What makes blocklists misfire on this machine, found before mail does."""
