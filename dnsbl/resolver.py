@@ -12,15 +12,15 @@ from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.cache.answers import HEADER, CacheInfo, Key
-from dnsbl.lookup.core import Core
-from dnsbl.names._qname import format_address
-from dnsbl.errors import ClosedError, SubjectError, ZoneError
-from dnsbl.lookup.lookup import Decide, Lookup, parts_of
-from dnsbl.model import Verdict
 from dnsbl.config.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
+from dnsbl.errors import ClosedError, SubjectError, ZoneError
+from dnsbl.lookup.answers import CachedAnswers
+from dnsbl.lookup.core import Core
+from dnsbl.lookup.lookup import Decide, Lookup, parts_of
 from dnsbl.lookup.stream import results
+from dnsbl.model import Verdict
+from dnsbl.names._qname import format_address
 from dnsbl.subject import address_key, parse_subject
 from dnsbl.zones.secret import mask_keys
 from dnsbl.zones.zone import Zone, known_name

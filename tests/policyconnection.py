@@ -7,9 +7,9 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 
 from dnsbl import Outcome, Verdict, ZoneAnswer
+from dnsbl.policy.rules import compile_rules
 from dnsbl.policyd.connection import Connection
 from dnsbl.policyd.log import Log
-from dnsbl.policy.rules import compile_rules
 from dnsbl.policyd.service import Backend, Service
 from dnsbl.policyd.stats import Stats
 

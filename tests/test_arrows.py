@@ -13,60 +13,36 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dnsbl"
 
-# A room is a module or a package with all below it; the longest name that fits counts. To the right stand
-# the rooms it may import. `engine.names` is the engine's text side: addresses, query names, nameservers.
+# A room is a folder or a file: the longest name that fits counts. To the right stand the rooms it may import.
 VALUES = {"model", "errors"}
-TEXT = {"engine.names", "toml"}
-PARTS = {"cache", "resolvconf", "breaker", "budget", "stats", "engine", "zones", "subject"} | VALUES | TEXT
+TEXT = {"text", "names"}
+LISTS = {"zones", "subject"} | VALUES | TEXT
+LOOKUP = {"cache", "health", "engine", "config"} | LISTS
 ARROWS: dict[str, set[str]] = {
-    "model": set(),
     "errors": set(),
-    "toml.text": set(),
-    "toml": {"errors", "zones", "toml.text"},
-    "engine.names": {"errors"},
-    "engine": VALUES | {"engine.names"},
-    "subject": VALUES | {"engine.names"},
-    "zones": VALUES | {"engine.names", "toml.text"},
-    "cache": VALUES,
-    "resolvconf": {"errors", "engine.names"},
-    "breaker": VALUES,
-    "budget": VALUES | {"zones"},
-    "stats": VALUES | {"zones"},
-    "config": {"zones"} | VALUES | TEXT,
-    "policy.rules": {"zones", "subject"} | VALUES | TEXT,
-    "resolver": {"config"} | PARTS,
-    "policy": {"policy.rules", "resolver", "config"} | PARTS,
+    "model": set(),
+    "text": {"errors"},
+    "names": {"errors"},
+    "engine": VALUES | TEXT,
+    "subject": VALUES | TEXT,
+    "zones": VALUES | TEXT,
+    "cache": {"zones"} | VALUES,
+    "health": {"zones"} | VALUES,
+    "config": {"cache"} | LISTS,
+    "lookup": LOOKUP,
+    "resolver": {"lookup"} | LOOKUP,
+    "migrate": LISTS,
+    "policy": {"config"} | LISTS,
+    "policyd": {"policy", "resolver", "lookup"} | LOOKUP,
+    "doctor": {"policy", "resolver", "lookup"} | LOOKUP,
     "testing": {"errors"},
-    "doctor": {"policy.rules", "resolver", "config"} | PARTS,
-    "cli": {"testing", "doctor", "policy", "policy.rules", "resolver", "config"} | PARTS,
+    "cli": {"testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP,
     "__main__": {"cli"},
     "__init__": {"resolver", "zones"} | VALUES,
 }
-# Rooms of several modules that share no package.
-MEMBERS = {
-    "toml.text": {"toml_text"},
-    "toml": {"toml_lines", "toml_table"},
-    "engine.names": {"engine._qname", "engine.nameservers"},
-    "cache": {"cache", "cachefile", "entry"},
-    "resolver": {
-        "resolver",
-        "settings",
-        "core",
-        "lookup",
-        "answers",
-        "readings",
-        "asked",
-        "forking",
-        "stream",
-        "aio",
-        "healthcheck",
-    },
-    "doctor": {"doctor", "public_resolvers"},
-    "policy.rules": {f"policy.{name}" for name in ("rules", "actions", "conditions", "patterns", "protocol")},
-}
 
 # Parsing and deciding: text or values in, values out.
-NO_IO = {"model", "errors", "toml.text", "toml", "engine.names", "subject", "zones", "policy.rules"}
+NO_IO = {"model", "errors", "text", "names", "subject", "zones", "migrate", "policy"}
 MAY_READ_FILES = {"zones.catalogue"}  # it loads the shipped table and a newer one
 IO_MODULES = {"asyncio", "http", "pycares", "select", "selectors", "socket", "ssl", "subprocess", "threading"}
 IO_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "getenv", "print", "input"}
@@ -77,7 +53,7 @@ HOMES = {
     "click": "cli",
     "rich": "cli",
     "dns": "testing",
-    "prometheus_client": "policy",
+    "prometheus_client": "policyd",
     "cachetools": "cache",
     "idna": "subject",
     "publicsuffixlist": "subject",
@@ -131,9 +107,6 @@ def cython_imports(text: str) -> Iterator[str]:
 
 def room(name: str) -> str | None:
     """The room of a module below `dnsbl`."""
-    for known, members in MEMBERS.items():
-        if name in members:
-            return known
     fitting = [known for known in ARROWS if name == known or name.startswith(known + ".")]
     return max(fitting, key=len, default=None)
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsbl.cache.answers import AnswerCache, Key
-from dnsbl.cache.file import load_cache, save_cache
 from dnsbl.cache.entry import MAX_ADDRESSES, Entry, Held, HeldTexts, pack, unpack
+from dnsbl.cache.file import load_cache, save_cache
 from dnsbl.model import Status, Wire
 
 ZONES = ("bl.example.com", "allow.example.com", "dbl.example.com")

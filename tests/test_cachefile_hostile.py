@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsbl.cache.answers import Key
-from dnsbl.cache.file import _START, MAGIC, MAX_FILE_BYTES, _foreign, load_cache, save_cache
 from dnsbl.cache.entry import MAX_ADDRESSES, MAX_TEXT_BYTES, MAX_TEXTS, Entry, Held, HeldTexts, pack, unpack
+from dnsbl.cache.file import _START, MAGIC, MAX_FILE_BYTES, _foreign, load_cache, save_cache
 from dnsbl.model import Status, Wire
 
 ZONES = ("bl.example.com", "allow.example.com", "dbl.example.com")

@@ -52,7 +52,7 @@ action = "REJECT {client} is listed"
 def no_system_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The place of /etc/dnsbl.toml in these tests; nothing stands there at first."""
     path = tmp_path / "etc-dnsbl.toml"
-    monkeypatch.setattr(dnsbl.config, "SYSTEM_PATH", path)
+    monkeypatch.setattr(dnsbl.config.file, "SYSTEM_PATH", path)
     return path
 
 
@@ -158,7 +158,7 @@ class TestWhichFile:
 
     def test_a_file_too_long_or_not_utf8(self, tmp_path: Path) -> None:
         path = tmp_path / "x.toml"
-        path.write_bytes(b"# " + b"x" * dnsbl.config.MAX_BYTES)
+        path.write_bytes(b"# " + b"x" * dnsbl.config.file.MAX_BYTES)
         with pytest.raises(ConfigError, match=r"longer than 1048576 bytes"):
             load(path, env={})
         path.write_bytes(b"# a\n# caf\xe9\n")

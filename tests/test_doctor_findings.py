@@ -9,12 +9,12 @@ import pytest
 
 from dnsbl.config.file import Config, parse
 from dnsbl.doctor.findings import Finding, Patient, Report, findings_of, split_remedy, split_retired
-from dnsbl.names.nameserver import parse_nameserver
-from dnsbl.model import Status, Wire
-from dnsbl.policy.rules import compile_rules
 from dnsbl.doctor.public_resolvers import _ADDRESSES, public_operator
-from dnsbl.zones.catalogue import load
 from dnsbl.health.judge import ProbeAnswer, State, ZoneHealth, judge, untested
+from dnsbl.model import Status, Wire
+from dnsbl.names.nameserver import parse_nameserver
+from dnsbl.policy.rules import compile_rules
+from dnsbl.zones.catalogue import load
 from dnsbl.zones.zone import Zone
 
 CATALOGUE = load()

@@ -13,6 +13,7 @@ import pytest
 from servers import Rbldnsd, Unbound, needs
 
 from dnsbl import ClosedError, ConfigError, Outcome, Resolver, Zone, ZoneError
+from dnsbl.health.judge import State
 from dnsbl.lookup.healthcheck import health_loop
 from dnsbl.testing import (
     DnsblServer,
@@ -28,7 +29,6 @@ from dnsbl.testing import (
     stripped,
     wildcard,
 )
-from dnsbl.health.judge import State
 from dnsbl.zones.zone import Kind
 
 NAME = "bl.example.com"

@@ -9,8 +9,8 @@ import pytest
 
 from dnsbl.cli import main
 from dnsbl.config.file import parse
-from dnsbl.policyd.settings import Options, load_settings
 from dnsbl.lookup.resolvconf import SystemNameservers
+from dnsbl.policyd.settings import Options, load_settings
 from dnsbl.testing import DnsblServer
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

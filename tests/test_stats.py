@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsbl.model import Outcome
 from dnsbl.health.counters import HALVE_AT, Latencies, Stats
+from dnsbl.model import Outcome
 from dnsbl.zones.zone import Zone
 
 HALF_BUCKET = 2 ** (1 / 8) * 1.000001

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsbl.errors import ConfigError
 from dnsbl.config.toml_lines import Path, find_lines
 from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
+from dnsbl.errors import ConfigError
 
 TRICKY = r'''
 # [not.a.table]

@@ -19,8 +19,8 @@ from io import TextIOWrapper
 
 import click
 
-from dnsbl.text.printable import printable
 from dnsbl.errors import DnsblError
+from dnsbl.text.printable import printable
 
 COMMANDS = ("check", "zones", "policyd", "doctor", "demo")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import click
 
 from dnsbl.cli import complain, render
-from dnsbl.text.printable import printable
 from dnsbl.model import Verdict
+from dnsbl.text.printable import printable
 
 ZONE = "bl.example.com"
 LISTED = ("192.0.2.99", "2001:db8::99")

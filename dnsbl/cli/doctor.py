@@ -12,8 +12,8 @@ import click
 
 from dnsbl.cli import render
 from dnsbl.cli.options import source_options
-from dnsbl.text.printable import printable
 from dnsbl.errors import ConfigError
+from dnsbl.text.printable import printable
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config

@@ -12,13 +12,13 @@ import click
 
 from dnsbl.cli import EXIT_USAGE, complain, render
 from dnsbl.cli.options import lookup_options
-from dnsbl.text.printable import printable
 from dnsbl.errors import DnsblError
+from dnsbl.text.printable import printable
 
 if TYPE_CHECKING:
     from dnsbl.policy.explain import RuleOutcome
-    from dnsbl.policyd.log import Log, Write
     from dnsbl.policy.protocol import Attributes
+    from dnsbl.policyd.log import Log, Write
     from dnsbl.policyd.settings import Options, Settings
     from dnsbl.resolver import Resolver
 
@@ -138,8 +138,8 @@ def _open_log(write: Write, as_json: bool) -> Log:
 
 
 def _explain(options: Options, data: bytes, as_json: bool) -> int:
-    from dnsbl.policyd.backend import make_resolver
     from dnsbl.policy.explain import parse_requests
+    from dnsbl.policyd.backend import make_resolver
     from dnsbl.policyd.settings import load_settings
 
     requests = parse_requests(data)

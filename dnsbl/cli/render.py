@@ -14,8 +14,8 @@ from typing import Final
 
 import click
 
-from dnsbl.text.printable import printable
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
+from dnsbl.text.printable import printable
 
 _STYLES = {"listed": "bold red", "not listed": "green", "skipped": "dim"}
 _STYLES |= dict.fromkeys(("blocked", "invalid", "timeout", "servfail"), "yellow")

@@ -1,7 +1,7 @@
 """`dnsbl zones`: show the catalogue, and read and write other programs' lists.
 
 What the catalogue says is in dnsbl/zones/catalogue.toml, how a configuration is read in
-dnsbl/migrate/postfix.py and dnsbl/zones/dialects; here it is only printed. Results go to stdout, what has no
+dnsbl/migrate/postfix.py and its neighbours; here it is only printed. Results go to stdout, what has no
 counterpart to stderr.
 """
 
@@ -16,8 +16,8 @@ import click
 
 from dnsbl.cli import complain
 from dnsbl.cli.options import config_option, json_option
-from dnsbl.text.printable import printable
 from dnsbl.errors import ConfigError, ZoneError
+from dnsbl.text.printable import printable
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
@@ -31,10 +31,10 @@ EXIT_LOST = 1
 
 MAX_BYTES = 1 << 20
 _READERS = {
-    "postfix": ("dnsbl.zones.postfix", "import_maincf", "main.cf"),
-    "exim": ("dnsbl.zones.dialects.exim", "import_exim", "Exim's configuration"),
-    "spamassassin": ("dnsbl.zones.dialects.spamassassin", "import_spamassassin", "SpamAssassin's rules"),
-    "rspamd": ("dnsbl.zones.dialects.rspamd", "import_rspamd", "rspamd's rbl.conf"),
+    "postfix": ("dnsbl.migrate.postfix", "import_maincf", "main.cf"),
+    "exim": ("dnsbl.migrate.exim", "import_exim", "Exim's configuration"),
+    "spamassassin": ("dnsbl.migrate.spamassassin", "import_spamassassin", "SpamAssassin's rules"),
+    "rspamd": ("dnsbl.migrate.rspamd", "import_rspamd", "rspamd's rbl.conf"),
 }
 
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from dnsbl.names.nameserver import parse_nameserver
-from dnsbl.errors import ConfigError, InputError
 from dnsbl.config.toml_lines import Path as KeyPath
 from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
+from dnsbl.errors import ConfigError, InputError
+from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.catalogue import load as load_catalogue
 from dnsbl.zones.replyfilter import parse_reply_filter

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from dnsbl.cache.answers import MAX_TTL_S, TtlRules
-from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.errors import ConfigError, NameserverError, ZoneError
+from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
-from dnsbl.errors import ConfigError
 from dnsbl.config.toml_lines import Path, find_lines
+from dnsbl.errors import ConfigError
 from dnsbl.text.toml import find_big_integer, loads
 from dnsbl.zones.secret import MASK, mask_keys
 

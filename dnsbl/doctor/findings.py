@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from dnsbl.doctor.public_resolvers import public_operator
 from dnsbl.errors import ZoneError
+from dnsbl.health.judge import State, ZoneHealth
 from dnsbl.lookup.lookup import score_bounds
 from dnsbl.model import Status
 from dnsbl.policy.rules import Policy
-from dnsbl.doctor.public_resolvers import public_operator
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.health.judge import State, ZoneHealth
 from dnsbl.zones.row import Row
 from dnsbl.zones.zone import Kind, Zone
 

@@ -33,9 +33,9 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Any, Final, NamedTuple
 
-from ..model import Outcome, Status, Wire
-from .interpret import LOCALHOST, dotted, read
-from .zone import Probe, Zone
+from dnsbl.model import Outcome, Status, Wire
+from dnsbl.zones.interpret import LOCALHOST, dotted, read
+from dnsbl.zones.zone import Probe, Zone
 
 
 class State(StrEnum):

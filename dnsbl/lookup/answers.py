@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from dnsbl.lookup.values import Found
 from dnsbl.cache.answers import Key, unpack
-from dnsbl.names._qname import join_name, reverse_name
-from dnsbl.model import Evidence, Outcome, ZoneAnswer
 from dnsbl.lookup.readings import Readings
+from dnsbl.lookup.values import Found
+from dnsbl.model import Evidence, Outcome, ZoneAnswer
+from dnsbl.names._qname import join_name, reverse_name
 from dnsbl.text.reason import clean_text
 from dnsbl.zones.secret import Secret
 from dnsbl.zones.zone import Zone

@@ -1,7 +1,7 @@
 """What all lookups of one resolver share: zones, cache, engine, questions in flight, and the accounts.
 
-It asks, absorbs answers and reads them; how one subject's verdict comes about is in `dnsbl.lookup.lookup`. One lock
-guards everything here; it is never held while waiting. No asyncio here.
+It asks, absorbs answers and reads them; how one subject's verdict comes about is in `dnsbl.lookup.lookup`.
+One lock guards everything here; it is never held while waiting. No asyncio here.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from collections.abc import Callable, Sequence
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from dnsbl.lookup import forking
-from dnsbl.lookup.values import Asked, Found, bits, mask_of
+from dnsbl.cache.answers import AnswerCache, Held, HeldTexts, Key
+from dnsbl.config.settings import Settings
+from dnsbl.errors import ClosedError, NameserverError
 from dnsbl.health.breaker import Breaker, Permit
 from dnsbl.health.budget import Budget
-from dnsbl.cache.answers import AnswerCache, Held, HeldTexts, Key
-from dnsbl.errors import ClosedError, NameserverError
-from dnsbl.model import Status, Wire
+from dnsbl.health.counters import Stats
+from dnsbl.lookup import forking
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.resolvconf import SystemNameservers
-from dnsbl.config.settings import Settings
-from dnsbl.health.counters import Stats
+from dnsbl.lookup.values import Asked, Found, bits, mask_of
+from dnsbl.model import Status, Wire
 from dnsbl.zones.zone import Kind, Zone
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from dnsbl.lookup.aio import LoopWaiter
     from dnsbl.engine._engine import Answer, Engine, Fan, Plan, Ticket, Waiter
+    from dnsbl.lookup.aio import LoopWaiter
 
 LISTEN_S: Final = 2.0
 """How long after its deadline a lookup's answers are still taken into the cache."""

@@ -18,10 +18,10 @@ from time import time
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.cache.answers import Key
-from dnsbl.lookup.core import TIMED_OUT, Core
 from dnsbl.errors import ClosedError
-from dnsbl.model import Status, Wire
 from dnsbl.health.judge import ProbeAnswer, State, ZoneHealth, judge, untested
+from dnsbl.lookup.core import TIMED_OUT, Core
+from dnsbl.model import Status, Wire
 from dnsbl.zones.zone import Probe
 
 if TYPE_CHECKING:

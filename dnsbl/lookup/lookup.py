@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dnsbl.lookup.answers import Answers
-from dnsbl.lookup.values import Asked, Found, bits
 from dnsbl.cache.answers import Held, HeldTexts, Key, unpack
-from dnsbl.lookup.core import TIMED_OUT, Core
 from dnsbl.errors import ClosedError, SubjectError
+from dnsbl.lookup.answers import Answers
+from dnsbl.lookup.core import TIMED_OUT, Core
+from dnsbl.lookup.values import Asked, Found, bits
 from dnsbl.model import ERRORS, Outcome, Status, Verdict
 from dnsbl.subject import Subject
 from dnsbl.zones.interpret import failure_weight

@@ -10,8 +10,8 @@ import logging
 import os
 from typing import Final
 
-from dnsbl.names.nameserver import parse_resolv_conf
 from dnsbl.errors import NameserverError
+from dnsbl.names.nameserver import parse_resolv_conf
 
 PATH: Final = "/etc/resolv.conf"
 MAX_BYTES: Final = 65_536

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dnsbl.errors import ConfigError
-from dnsbl.zones.catalogue import Catalogue
 from dnsbl.migrate.imported import ANY, DOMAIN, IP, MAX_TEXT, Entry, Import, Imported
 from dnsbl.migrate.maincf import Item, Parameter, Value, items, parse
+from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.zone import Kind
 
 SITES: Final = "postscreen_dnsbl_sites"

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from dnsbl.zones.catalogue import Catalogue
 from dnsbl.migrate.collect import Accepted, Collector, Test
 from dnsbl.migrate.imported import DOMAIN, IP, Import, Imported
-from dnsbl.migrate.subtest import parse_subtest
 from dnsbl.migrate.postfix import BASE_RULES, REFUSE
+from dnsbl.migrate.subtest import parse_subtest
+from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.zone import CodeOutcome, Kind
 
 REQUIRED: Final = 5.0

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from dnsbl.names._qname import format_address, parse_address, scope_id
 from dnsbl.errors import NameserverError
+from dnsbl.names._qname import format_address, parse_address, scope_id
 
 DEFAULT_PORT = 53
 NAMESERVERS_MAX = 8

@@ -14,11 +14,11 @@ from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Final, Generic, Protocol, TypeVar
 
+from dnsbl.config.toml_table import Table
 from dnsbl.errors import ZoneError
 from dnsbl.model import ZoneAnswer
 from dnsbl.policy import patterns
 from dnsbl.policy.protocol import Attributes
-from dnsbl.config.toml_table import Table
 from dnsbl.zones.replyfilter import parse_reply_filter
 
 STATES: Final = ("CONNECT", "EHLO", "HELO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "VRFY", "ETRN")

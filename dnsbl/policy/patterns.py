@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
-from dnsbl.names._qname import is_local
 from dnsbl.errors import SubjectError
+from dnsbl.names._qname import is_local
 from dnsbl.subject.address import address_key
 from dnsbl.subject.domain import parse_domain
 

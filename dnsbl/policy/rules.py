@@ -29,6 +29,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from dnsbl.config.toml_table import Source, Table
 from dnsbl.model import Verdict, ZoneAnswer
 from dnsbl.policy.actions import FIELDS, Action, ActionError, parse_action
 from dnsbl.policy.conditions import (
@@ -46,7 +47,6 @@ from dnsbl.policy.conditions import (
 )
 from dnsbl.policy.patterns import networks
 from dnsbl.policy.protocol import Attributes, clean_text
-from dnsbl.config.toml_table import Source, Table
 
 DRY_RUN_HEADER: Final = "X-DNSBL-Dry-Run"
 

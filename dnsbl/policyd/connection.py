@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from dnsbl.policyd.log import Log
 from dnsbl.policy.protocol import ProtocolError, RequestReader
+from dnsbl.policyd.log import Log
 from dnsbl.policyd.service import Asked, Service
 from dnsbl.policyd.stats import Stats
 

@@ -13,11 +13,11 @@ from time import perf_counter
 from typing import Final, NamedTuple, Protocol
 
 from dnsbl.model import Verdict
-from dnsbl.policyd.log import Log, Record, describe
-from dnsbl.policyd.message import Message, Messages
 from dnsbl.policy.patterns import MAX_ADDRESS_CHARS
 from dnsbl.policy.protocol import REQUEST_TYPE, Attributes, format_reply
 from dnsbl.policy.rules import DUNNO, Decision, Policy, Rule
+from dnsbl.policyd.log import Log, Record, describe
+from dnsbl.policyd.message import Message, Messages
 from dnsbl.policyd.stats import Stats
 from dnsbl.subject.address import address_key
 

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from dnsbl.config.file import Config, load
-from dnsbl.errors import ConfigError
-from dnsbl.policyd.addresses import TcpAddress, UnixAddress, parse_listen, parse_tcp
-from dnsbl.policy.rules import POLICY_KEYS, Policy, compile_rules
 from dnsbl.config.toml_table import Table
+from dnsbl.errors import ConfigError
+from dnsbl.policy.rules import POLICY_KEYS, Policy, compile_rules
+from dnsbl.policyd.addresses import TcpAddress, UnixAddress, parse_listen, parse_tcp
 from dnsbl.zones.zone import Zone
 
 SERVER_KEYS: Final = (

@@ -14,9 +14,9 @@ import signal
 from types import FrameType
 from typing import Final
 
+from dnsbl.policy.protocol import ProtocolError, RequestReader
 from dnsbl.policyd.backend import make_backend, make_resolver
 from dnsbl.policyd.log import FdWriter, Log, SyslogWriter, Write
-from dnsbl.policy.protocol import ProtocolError, RequestReader
 from dnsbl.policyd.service import Asked, Service
 from dnsbl.policyd.settings import Options, load_settings
 from dnsbl.policyd.stats import Stats

@@ -10,8 +10,8 @@ import re
 from reprlib import repr as _repr  # bounded, and it survives a broken __repr__
 from typing import Literal, NamedTuple
 
-from dnsbl.names._qname import format_address, is_local, parse_address
 from dnsbl.errors import SubjectError
+from dnsbl.names._qname import format_address, is_local, parse_address
 from dnsbl.subject.address import address_key
 from dnsbl.subject.domain import is_local_domain, parse_domain, registrable_domain, shown
 

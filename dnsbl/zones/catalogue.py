@@ -5,7 +5,7 @@ catalogue.toml; `row` says what each means. A file on disk may override rows, so
 switched off without a new release: of two rows for one zone the one with the later date counts, whole; a
 row without a date of its own has its file's. An older file changes nothing.
 
-Not here: asking a list anything (`health`), reading other programs' configuration (`postfix`, `dialects`).
+Not here: asking a list anything (`health`), reading other programs' configuration (dnsbl.migrate).
 
 Loading is quick because the shipped file is cut into rows at `[[list]]` and only the rows in use are parsed;
 its rows therefore begin with a `name = "..."` line, which a test holds it to.

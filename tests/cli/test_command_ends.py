@@ -222,7 +222,7 @@ def test_a_fault_of_the_program_is_not_read_as_listed(
     assert "RuntimeError: a bug" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("package", ["click", "cachetools", "pycares", "dnsbl.engine._qname"])
+@pytest.mark.parametrize("package", ["click", "cachetools", "pycares", "dnsbl.names._qname"])
 @pytest.mark.parametrize("fault", ["ImportError('gone\\x1b[2J')", "MemoryError"])
 def test_a_broken_installation_is_not_read_as_listed(
     dnsbl_server: DnsblServer, package: str, fault: str

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsbl.names.nameserver import NAMESERVERS_MAX, is_loopback, parse_nameserver, parse_resolv_conf
 from dnsbl.errors import NameserverError
+from dnsbl.names.nameserver import NAMESERVERS_MAX, is_loopback, parse_nameserver, parse_resolv_conf
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from policyconnection import OneServer, Reader, Writer, actions, connect, open_server, talk
 from policydaemon import request
 
-from dnsbl.policyd.connection import READ_BYTES
 from dnsbl.policy.protocol import MAX_ATTRIBUTES, MAX_REQUEST_BYTES
+from dnsbl.policyd.connection import READ_BYTES
 
 
 def test_one_byte_at_a_time() -> None:  # D7

@@ -14,8 +14,8 @@ import pytest
         ("dnsbl.subject.address", 1),
         ("dnsbl.subject.domain", 3),
         ("dnsbl.subject.parse", 2),
-        ("dnsbl.engine._qname", 6),
-        ("dnsbl.engine.nameservers", 3),
+        ("dnsbl.names._qname", 6),
+        ("dnsbl.names.nameserver", 3),
     ],
 )
 def test_docstring_examples(module: str, at_least: int) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsbl.names._qname import join_name
 from dnsbl.errors import SubjectError
+from dnsbl.names._qname import join_name
 from dnsbl.subject import registrable_domain
 from dnsbl.subject.domain import LOCAL_TLDS, is_local_domain, parse_domain
 

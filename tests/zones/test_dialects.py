@@ -12,12 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnsbl.errors import ConfigError
-from dnsbl.zones.catalogue import load
 from dnsbl.migrate.imported import CodeLine, Entry, Import, Imported, key_variable
 from dnsbl.migrate.octets import Octets, format_filter, of_address, union, with_bits
 from dnsbl.migrate.subtest import parse_subtest
 from dnsbl.migrate.ucl import parse as parse_ucl
 from dnsbl.migrate.write import format_config, format_text
+from dnsbl.zones.catalogue import load
 from dnsbl.zones.replyfilter import parse_reply_filter
 
 CODES = [int(IPv4Address(f"127.{a}.{b}.{c}")) for a in (0, 3, 255) for b in (0, 1, 255) for c in range(256)]

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 import pytest
 
 from dnsbl.errors import ConfigError
-from dnsbl.zones.catalogue import load
 from dnsbl.migrate.exim import import_exim
 from dnsbl.migrate.octets import MAX_CODES, format_filter, of_address, with_bits
+from dnsbl.migrate.postfix import import_maincf
 from dnsbl.migrate.rspamd import import_rspamd
 from dnsbl.migrate.spamassassin import import_spamassassin
-from dnsbl.migrate.postfix import import_maincf
+from dnsbl.zones.catalogue import load
 from dnsbl.zones.replyfilter import parse_reply_filter
 
 MANY = random.Random(1)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from dnsbl.config.file import Config
 from dnsbl.config.file import parse as parse_config
 from dnsbl.errors import ConfigError
-from dnsbl.model import Outcome, Status, Wire
-from dnsbl.policy.rules import compile_rules
-from dnsbl.zones.catalogue import load
 from dnsbl.migrate.imported import Imported
 from dnsbl.migrate.rspamd import import_rspamd
 from dnsbl.migrate.write import format_config
+from dnsbl.model import Outcome, Status, Wire
+from dnsbl.policy.rules import compile_rules
+from dnsbl.zones.catalogue import load
 from dnsbl.zones.interpret import Reading, read
 
 CATALOGUE = load()

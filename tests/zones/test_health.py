@@ -7,9 +7,9 @@ import json
 
 import pytest
 
+from dnsbl.health.judge import BROKEN, ProbeAnswer, State, ZoneHealth, judge, untested
 from dnsbl.model import Status, Wire
 from dnsbl.zones import catalogue
-from dnsbl.health.judge import BROKEN, ProbeAnswer, State, ZoneHealth, judge, untested
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.zone import Code, Filter, Kind, Probe, Zone
 

@@ -15,16 +15,16 @@ from servers import needs
 from dnsbl.config.file import Config
 from dnsbl.config.file import parse as parse_config
 from dnsbl.errors import ConfigError, ZoneError
-from dnsbl.model import Outcome, Status, Wire, ZoneAnswer
-from dnsbl.policy.rules import DEFAULT_RULES, compile_rules
-from dnsbl.zones.catalogue import load
 from dnsbl.migrate.imported import Imported
-from dnsbl.migrate.write import format_config
-from dnsbl.zones.interpret import read
 from dnsbl.migrate.maincf import Value, items
 from dnsbl.migrate.maincf import parse as parse_maincf
 from dnsbl.migrate.postfix import BASE_RULES, REFUSE, VERBS, import_maincf
 from dnsbl.migrate.postfix_export import Exported, export_postfix
+from dnsbl.migrate.write import format_config
+from dnsbl.model import Outcome, Status, Wire, ZoneAnswer
+from dnsbl.policy.rules import DEFAULT_RULES, compile_rules
+from dnsbl.zones.catalogue import load
+from dnsbl.zones.interpret import read
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.zone import Code, Filter, Zone
 
