@@ -3,7 +3,7 @@
 #
 #   make demo            a blocklist server on loopback, four lookups, a table
 #   make test            the test suite; PYTEST_ARGS="-k cache" narrows it
-#   make lint            ruff, mypy --strict, and src_c with every warning an error
+#   make lint            ruff, mypy --strict, and src_c by gcc and clang with every warning an error
 #   make asan            the C code and the engine under the address, undefined and thread sanitizers
 #   make bench           every benchmark (minutes)
 #   make clean           everything these targets made, the venv included
@@ -30,7 +30,8 @@ test: $(VENV)/.test $(VENV)/.extension
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	for f in src_c/*.c; do $(CC) -std=c11 -Wall -Wextra -Werror -O2 -c -o /dev/null $$f || exit 1; done
+	for cc in gcc clang; do for f in src_c/*.c; do \
+	  $$cc -std=c11 -Wall -Wextra -Werror -O2 -c -o /dev/null $$f || exit 1; done; done
 
 asan: $(VENV)/.test $(VENV)/.extension
 	.ci/sanitize $(py)
