@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from servers import NOT_RUN, needs
+from support.servers import NOT_RUN, needs
 
 if importlib.util.find_spec("dnsbl") is None:  # run from a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from everyway import EveryWay
+from support.everyway import EveryWay
 
 from dnsbl import Resolver
 from dnsbl.testing import DnsblServer, hang_up, parked, rcode, silence, stripped, wildcard
@@ -253,7 +253,7 @@ def test_a9_an_allowlist_that_fails_neither_lists_nor_allows(
 def test_a10_an_answer_without_a_record_is_no_listing(
     every_way: EveryWay, dnsbl_server: DnsblServer, kind: str
 ) -> None:
-    """Whether a list works is for the health check to find out: tests/test_healthcheck.py."""
+    """Whether a list works is for the health check to find out: tests/lookup/test_healthcheck.py."""
     listed_as(dnsbl_server, "127.0.0.2")
     dnsbl_server.zone(OWN).fault(stripped())
     ended = every_way.look_up(table(), SUBJECTS[kind])

@@ -9,7 +9,7 @@ import ipaddress
 from pathlib import Path
 
 import pytest
-from everyway import EveryWay
+from support.everyway import EveryWay
 
 from dnsbl import Resolver, SubjectError
 from dnsbl.testing import DnsblServer

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from servers import Rbldnsd
+from support.servers import Rbldnsd
 
 from dnsbl import Resolver, Verdict
 from dnsbl.cli import main

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from asking import eventually, plan_for, wait_done
+from support.asking import eventually, plan_for, wait_done
 
 from dnsbl.engine import cares
 from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_A, TYPE_TXT, Engine, Waiter

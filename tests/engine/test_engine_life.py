@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from asking import ADDRESS, KEY, answer_from, eventually, look_up, plan_for, wait_done
+from support.asking import ADDRESS, KEY, answer_from, eventually, look_up, plan_for, wait_done
 
 from dnsbl.engine._engine import Engine, Plan, Waiter
 from dnsbl.errors import ClosedError

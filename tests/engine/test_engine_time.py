@@ -8,7 +8,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from asking import ADDRESS, KEY, answer_from, eventually, look_up, plan_for, wait_done
+from support.asking import ADDRESS, KEY, answer_from, eventually, look_up, plan_for, wait_done
 
 from dnsbl.engine._engine import Engine, Waiter
 from dnsbl.model import Status

@@ -13,7 +13,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-from loopback_client import TIMEOUT_S, ask, exchange, name_of, texts
+from support.loopback_client import TIMEOUT_S, ask, exchange, name_of, texts
 
 from dnsbl.testing import (
     DnsblServer,

@@ -16,7 +16,7 @@ import dns.query
 import dns.rcode
 import dns.rdataclass
 import pytest
-from loopback_client import TIMEOUT_S, ask, exchange, name_of, texts
+from support.loopback_client import TIMEOUT_S, ask, exchange, name_of, texts
 
 from dnsbl.errors import NameserverError
 from dnsbl.testing import DnsblServer, delay

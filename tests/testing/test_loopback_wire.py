@@ -12,7 +12,7 @@ import dns.rcode
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loopback_client import TIMEOUT_S, ask
+from support.loopback_client import TIMEOUT_S, ask
 
 from dnsbl.testing import DnsblServer
 from dnsbl.testing.wire import find_opt, read_question

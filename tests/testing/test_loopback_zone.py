@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dns.rdatatype
 import pytest
-from loopback_client import ask, exchange, name_of
+from support.loopback_client import ask, exchange, name_of
 
 from dnsbl.errors import SubjectError, ZoneError
 from dnsbl.testing import DnsblServer

@@ -8,8 +8,8 @@ import logging
 from pathlib import Path
 
 import pytest
-from lookups import answer_of, eventually, outcomes, resolver_for, run_python, with_zones
-from servers import HAS_IP6, report_missing
+from support.lookups import answer_of, eventually, outcomes, resolver_for, run_python, with_zones
+from support.servers import HAS_IP6, report_missing
 
 from dnsbl import (
     ClosedError,

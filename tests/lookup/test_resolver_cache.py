@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from lookups import answer_of, eventually, outcomes, resolver_for, with_zones
-from servers import Rbldnsd
+from support.lookups import answer_of, eventually, outcomes, resolver_for, with_zones
+from support.servers import Rbldnsd
 
 from dnsbl import Outcome, Resolver, SubjectError, Zone, ZoneError
 from dnsbl.testing import DnsblServer, delay, garbage, parked, rcode, silence

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lookups import answer_of, outcomes
-from servers import Rbldnsd, Unbound
+from support.lookups import answer_of, outcomes
+from support.servers import Rbldnsd, Unbound
 
 from dnsbl import Outcome, Resolver, Verdict, Zone
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lookups import outcomes, with_zones
+from support.lookups import outcomes, with_zones
 
 from dnsbl import NameserverError, Outcome, Resolver, Verdict
 from dnsbl.lookup.resolvconf import LOOK_EVERY_S, MAX_BYTES, SystemNameservers

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers import needs
+from support.servers import needs
 
 from dnsbl.config.file import Config
 from dnsbl.config.file import parse as parse_config

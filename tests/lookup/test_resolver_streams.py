@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from lookups import eventually, outcomes, resolver_for, timed, with_zones
+from support.lookups import eventually, outcomes, resolver_for, timed, with_zones
 
 from dnsbl import ConfigError, Outcome, SubjectError, Verdict
 from dnsbl.testing import DnsblServer, Query, Reply, silence

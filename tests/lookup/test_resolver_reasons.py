@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from lookups import answer_of, eventually, outcomes, resolver_for, with_zones
+from support.lookups import answer_of, eventually, outcomes, resolver_for, with_zones
 
 from dnsbl import ConfigError, Outcome, Resolver, Verdict, Zone
 from dnsbl.testing import DnsblServer, Handler, delay, garbage, rcode, silence

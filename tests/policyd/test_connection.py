@@ -6,8 +6,8 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from policyconnection import OneServer, Reader, Writer, actions, connect, open_server, talk
-from policydaemon import request
+from support.policyconnection import OneServer, Reader, Writer, actions, connect, open_server, talk
+from support.policydaemon import request
 
 from dnsbl.policy.protocol import MAX_ATTRIBUTES, MAX_REQUEST_BYTES
 from dnsbl.policyd.connection import READ_BYTES

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from lookups import answer_of, eventually, in_threads, outcomes, resolver_for, with_zones
+from support.lookups import answer_of, eventually, in_threads, outcomes, resolver_for, with_zones
 
 from dnsbl import Outcome, Resolver, Zone
 from dnsbl.testing import DnsblServer, Handler, delay, rcode, silence

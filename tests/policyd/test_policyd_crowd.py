@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from policydaemon import REJECT, Client, Policyd, config, request, start_lists
-from servers import report_missing
+from support.policydaemon import REJECT, Client, Policyd, config, request, start_lists
+from support.servers import report_missing
 
 from dnsbl.policyd.addresses import parse_tcp
 from dnsbl.policyd.metrics import HTTP_THREADS, MetricsServer

@@ -14,9 +14,9 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-import servers
-from mailserver import Postfix, swaks
-from servers import NameServer, Rbldnsd, Server, ServerError, Unbound, needs
+from support import servers
+from support.mailserver import Postfix, swaks
+from support.servers import NameServer, Rbldnsd, Server, ServerError, Unbound, needs
 
 LISTED_IP4, CLEAN_IP4 = "99.2.0.192.bl.example", "98.2.0.192.bl.example"
 LISTED_IP6 = "1" + ".0" * 23 + ".8.b.d.0.1.0.0.2.bl.example"

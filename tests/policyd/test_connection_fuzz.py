@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from policyconnection import OneServer, actions, connect, open_server
-from policydaemon import request
+from support.policyconnection import OneServer, actions, connect, open_server
+from support.policydaemon import request
 
 clients = st.integers(1, 254).map(lambda number: f"192.0.2.{number}")
 

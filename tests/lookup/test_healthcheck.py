@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from servers import Rbldnsd, Unbound, needs
+from support.servers import Rbldnsd, Unbound, needs
 
 from dnsbl import ClosedError, ConfigError, Outcome, Resolver, Zone, ZoneError
 from dnsbl.health.judge import State

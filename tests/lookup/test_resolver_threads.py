@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lookups import (
+from support.lookups import (
     descriptors,
     eventually,
     in_threads,
@@ -23,7 +23,7 @@ from lookups import (
 from dnsbl import ClosedError, Outcome, Resolver, Verdict
 from dnsbl.testing import DnsblServer, delay, silence
 
-TESTS = str(Path(__file__).parent)
+TESTS = str(Path(__file__).parents[1])
 
 # ---- forgetting to close ----
 
@@ -53,7 +53,7 @@ def test_2000_resolvers_created_and_closed_leave_nothing(dnsbl_server: DnsblServ
         """
 import gc, os, resource, sys, threading
 sys.path.insert(0, sys.argv[2])
-from lookups import descriptors, os_threads
+from support.lookups import descriptors, os_threads
 from dnsbl import Resolver, SubjectError
 
 def once(number):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from policydaemon import REJECT, Client, Policyd, config, run, start_lists
+from support.policydaemon import REJECT, Client, Policyd, config, run, start_lists
 
 from dnsbl.testing import DnsblServer, silence
 

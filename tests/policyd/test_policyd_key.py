@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from policydaemon import Client, Policyd, request, run
+from support.policydaemon import Client, Policyd, request, run
 
 from dnsbl.testing import DnsblServer, Handler, parked, rcode, wildcard
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from policydaemon import REJECT, ROOT, Client, Policyd, config, request, run, start_lists
+from support.policydaemon import REJECT, ROOT, Client, Policyd, config, request, run, start_lists
 
 from dnsbl.testing import DnsblServer, delay, wildcard
 

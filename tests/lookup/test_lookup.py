@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lookups import resolver_for
+from support.lookups import resolver_for
 
 from dnsbl import Resolver, Zone
 from dnsbl.lookup.lookup import parts_of, score_bounds

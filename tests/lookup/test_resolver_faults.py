@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from lookups import answer_of, check_on_time, eventually, outcomes, resolver_for, timed, with_zones
-from servers import HAS_IP6, report_missing
+from support.lookups import answer_of, check_on_time, eventually, outcomes, resolver_for, timed, with_zones
+from support.servers import HAS_IP6, report_missing
 
 from dnsbl import Outcome, Resolver, Verdict, Zone
 from dnsbl.testing import (

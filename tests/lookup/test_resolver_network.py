@@ -6,8 +6,8 @@ import os
 import subprocess
 
 import pytest
-from lookups import run_python
-from servers import find_program, report_missing
+from support.lookups import run_python
+from support.servers import find_program, report_missing
 
 ALONE = ("unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--net")
 """A network of its own, with nothing in it but a loopback interface that is down."""

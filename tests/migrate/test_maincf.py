@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from servers import needs
+from support.servers import needs
 
 from dnsbl.migrate.maincf import Item, Value, items, parse
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mailserver import Postfix, Session, swaks
-from policydaemon import Policyd
-from servers import Rbldnsd, free_port
+from support.mailserver import Postfix, Session, swaks
+from support.policydaemon import Policyd
+from support.servers import Rbldnsd, free_port
 
-FRAGMENT = (Path(__file__).parents[1] / "contrib" / "main.cf").read_text()
+FRAGMENT = (Path(__file__).parents[2] / "contrib" / "main.cf").read_text()
 LISTS = {
     "bl.example": {"ip4set": ":127.0.0.2:Spam source, see https://bl.example/?$\n127.0.0.2\n192.0.2.99\n192.0.2.97",
                    "ip6trie": ":127.0.0.2:Spam source, see https://bl.example/?$\n::ffff:7f00:2\n2001:db8::99"},

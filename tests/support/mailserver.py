@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import HAS_IP6, POLL_S, Server, find_program, needs, report_missing
+from support.servers import HAS_IP6, POLL_S, Server, find_program, needs, report_missing
 
 SWAKS_S = 60
 LOG_S = 10.0

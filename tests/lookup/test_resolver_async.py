@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
-from lookups import (
+from support.lookups import (
     check_on_time,
     descriptors,
     eventually,
@@ -21,7 +21,7 @@ from lookups import (
     run_python,
     with_zones,
 )
-from servers import report_missing
+from support.servers import report_missing
 
 from dnsbl import ClosedError, Outcome, Resolver, SubjectError, Verdict
 from dnsbl.testing import DnsblServer, delay, silence

@@ -17,7 +17,7 @@ from dnsbl.testing import DnsblServer
 
 START_S = 15.0
 STOP_S = 10.0
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class Policyd:
