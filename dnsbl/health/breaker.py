@@ -33,7 +33,7 @@ MAX_SERVER_SETS = 64
 _GOOD = frozenset({Status.OK.value, Status.NXDOMAIN.value, Status.REFUSED.value})
 _FAILED = frozenset({Status.TIMEOUT.value, Status.RCODE.value})
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("dnsbl.breaker")
 
 
 class Permit(Enum):

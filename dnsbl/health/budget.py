@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("dnsbl.budget")
 
 
 class BudgetState(NamedTuple):
