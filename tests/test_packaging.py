@@ -51,7 +51,7 @@ def test_the_sdist_carries_what_it_takes_to_build_and_to_test(built: Path) -> No
                 wanted.add(path.relative_to(ROOT).as_posix())
     assert wanted - names == set()
     generated = {name for name in names if name.endswith((".so", ".o", ".pyc"))}
-    assert generated | (names & {"dnsbl/engine/_engine.c", "dnsbl/engine/_qname.c"}) == set()
+    assert generated | (names & {"dnsbl/engine/_engine.c", "dnsbl/names/_qname.c"}) == set()
 
 
 def test_the_wheel_carries_what_it_takes_to_run_and_no_more(built: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_wheel_carries_what_it_takes_to_run_and_no_more(built: Path) -> None
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    expected = {f"dnsbl/engine/{name}{suffix}" for name in ("_engine", "_qname")} | {"dnsbl/py.typed"}
+    expected = {f"dnsbl/{name}{suffix}" for name in ("engine/_engine", "names/_qname")} | {"dnsbl/py.typed"}
     for path in (ROOT / "dnsbl").rglob("*"):
         if path.suffix in {".py", ".pyi", ".toml"}:
             expected.add(path.relative_to(ROOT).as_posix())

@@ -11,14 +11,11 @@ does not answer keeps the state it had: silence proves nothing, and the breaker 
 from __future__ import annotations
 
 import ipaddress
-import logging
-import random
 from collections.abc import Sequence
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from dnsbl.cache.answers import Key
-from dnsbl.errors import ClosedError
 from dnsbl.health.judge import ProbeAnswer, State, ZoneHealth, judge, untested
 from dnsbl.lookup.core import TIMED_OUT, Core
 from dnsbl.model import Status, Wire
@@ -26,13 +23,6 @@ from dnsbl.zones.zone import Probe
 
 if TYPE_CHECKING:
     from dnsbl.engine._engine import Answer
-    from dnsbl.resolver import Resolver
-
-EVERY_S: Final = 3600.0
-JITTER: Final = 0.1
-"""Part of the interval by which it varies, so that machines started together do not ask together."""
-
-log = logging.getLogger("dnsbl.health")
 
 
 def check_health(core: Core, indices: Sequence[int], deadline_s: float) -> tuple[ZoneHealth, ...]:
@@ -87,20 +77,3 @@ def _act(core: Core, index: int, health: ZoneHealth) -> None:
 def _flush(core: Core, index: int) -> None:
     """Forget what the zone said while it was broken."""
     core.in_steps(core.cached_names(), lambda key: core.cache.flush(key, index))
-
-
-async def health_loop(resolver: Resolver, every_s: float = EVERY_S) -> None:
-    """Check all zones now and about every `every_s` seconds, until cancelled or the resolver is closed.
-
-    Raises nothing else: what goes wrong is logged, and tried again next time.
-    """
-    import asyncio
-
-    while True:
-        try:
-            await resolver.health_async()
-        except ClosedError:
-            return
-        except Exception:
-            log.exception("the health check failed; it is tried again")
-        await asyncio.sleep(every_s * random.uniform(1 - JITTER, 1 + JITTER))

@@ -14,9 +14,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.errors import DnsblError
-from dnsbl.lookup.healthcheck import health_loop
 from dnsbl.policyd.backend import asks_alike, load_answers, make_backend, make_resolver, save_answers
 from dnsbl.policyd.connection import Connection
+from dnsbl.policyd.health import health_loop
 from dnsbl.policyd.listeners import BACKLOG, Listener, open_listener, passed_listeners
 from dnsbl.policyd.log import Log, describe
 from dnsbl.policyd.notify import Notifier

@@ -14,7 +14,7 @@ from support.servers import Rbldnsd, Unbound, needs
 
 from dnsbl import ClosedError, ConfigError, Outcome, Resolver, Zone, ZoneError
 from dnsbl.health.judge import State
-from dnsbl.lookup.healthcheck import health_loop
+from dnsbl.policyd.health import health_loop
 from dnsbl.testing import (
     DnsblServer,
     Handler,
