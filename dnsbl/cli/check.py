@@ -12,6 +12,7 @@ import click
 
 from dnsbl.cli import complain, render
 from dnsbl.cli.options import lookup_options, open_resolver
+from dnsbl.cli.unknown import UnknownZones
 from dnsbl.errors import SubjectError
 from dnsbl.model import Verdict
 
@@ -51,8 +52,9 @@ def command(
     Exit code: 0 not listed, and every zone answered; 1 listed; 2 bad usage or bad input; 3 not listed,
     but a zone gave no usable answer. Several subjects: the most serious of 2, 1, 3, 0, in that order.
     """
-    codes = {EXIT_CLEAN}
-    with open_resolver(zones, nameservers, deadline_s, config_path) as resolver:
+    codes: set[int] = set()
+    with open_resolver(zones, nameservers, deadline_s, config_path) as (resolver, catalogue):
+        unknown = UnknownZones(resolver, catalogue)
         for item in _look_up(resolver, _texts(subjects)):
             if isinstance(item, SubjectError):
                 complain(str(item))
@@ -60,8 +62,12 @@ def command(
                     click.echo(json.dumps({"subject": item.text, "error": str(item)}))
                 codes.add(EXIT_BAD_INPUT)
             else:
-                _show(item, as_json=as_json, explain=explain)
-                codes.add(exit_code(item))
+                verdict = unknown.proved(item)
+                _show(verdict, as_json=as_json, explain=explain)
+                codes.add(exit_code(verdict))
+    if not codes:
+        complain("standard input names nothing to look up: write one address or domain a line")
+        return EXIT_BAD_INPUT
     return next(code for code in MOST_SERIOUS_FIRST if code in codes)
 
 

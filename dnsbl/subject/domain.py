@@ -14,7 +14,7 @@ What is a name here, where usage and the RFCs leave a choice:
   section 5.3), so that domains of laxer registries can be checked in the form DNS has them.
 - No name ends in a label of digits only or a hexadecimal number: such text is meant as an address, and some
   reader would take it for one (RFC 6943 section 3.1.1; the "ends in a number" rule of the URL standard).
-  Nor in two numbers with a hyphen between, which is a range of addresses; no top-level domain has digits only.
+  Nor in two numbers with a hyphen between, which is a range of addresses.
 - No name that is one label begins with a hyphen: it is an option gone astray.
 """
 

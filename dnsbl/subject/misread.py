@@ -13,7 +13,9 @@ from typing import Final
 from dnsbl.names._qname import parse_address
 from dnsbl.subject.domain import has_public_suffix, shown
 
-_RANGE: Final = re.compile(r"(?:\d{1,3}\.){1,3}\d{1,3}\s*-\s*[\d.]+|\[?[0-9a-fA-F:]+:[0-9a-fA-F:]*\]?-[0-9a-fA-F:.]+")
+_RANGE: Final = re.compile(
+    r"(?:\d{1,3}\.){1,3}\d{1,3}\s*-\s*[\d.]+|\[?[0-9a-fA-F:]+:[0-9a-fA-F:]*\]?-[0-9a-fA-F:.]+"
+)
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})+")
 _FILE_ENDINGS: Final = frozenset(
     {
