@@ -282,7 +282,7 @@ def test_c9_a_private_name_is_not_asked(every_way: EveryWay, subject: str) -> No
         ("user@mail.example.co.uk", "example.co.uk", "mail.example.co.uk"),
         ("https://a.b.github.io/x", "b.github.io", "a.b.github.io"),
         ("co.uk", None, None),
-        ("github.io", None, None),
+        ("github.io", "github.io", "github.io"),  # L10: a private suffix is a domain too
         ("www.example.unknowntld", "example.unknowntld", "www.example.unknowntld"),
         ("münchen.例え.jp", "xn--r8jz45g.jp", "xn--mnchen-3ya.xn--r8jz45g.jp"),
     ],

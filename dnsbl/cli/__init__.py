@@ -24,6 +24,9 @@ from dnsbl.text.printable import printable
 
 COMMANDS = ("check", "zones", "policyd", "doctor", "demo")
 
+COMPLETE = "_DNSBL_COMPLETE"
+"""The variable by which a shell asks for completion: `eval "$(_DNSBL_COMPLETE=bash_source dnsbl)"`."""
+
 EXIT_USAGE = 2
 EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
@@ -44,10 +47,17 @@ class LazyGroup(click.Group):
         return command
 
 
-@click.command(cls=LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="dnsbl-resolver", prog_name="dnsbl")
-def group() -> None:
+@click.pass_context
+def group(ctx: click.Context) -> None:
     """Ask DNS blocklists about addresses and domains."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -56,6 +66,8 @@ def main(args: Sequence[str] | None = None) -> int:
     _write_any_character()
     try:
         try:
+            if COMPLETE in os.environ:
+                return _complete(os.environ[COMPLETE])
             return _run(list(sys.argv[1:] if args is None else args))
         finally:
             _flush()
@@ -65,7 +77,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except click.UsageError as error:
         hint = f" Try '{error.ctx.command_path} --help'." if error.ctx else ""
-        complain(error.format_message() + hint)
+        complain(" ".join(error.format_message().split()) + hint)
         return EXIT_USAGE
     except click.ClickException as error:
         complain(error.format_message())
@@ -99,6 +111,16 @@ def _run(args: list[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _complete(instruction: str) -> int:
+    """What a shell's completion asks for: `bash_source` its script, `bash_complete` the words that fit."""
+    from click.shell_completion import shell_complete
+
+    if code := shell_complete(group, {}, "dnsbl", COMPLETE, instruction):
+        complain(f"{COMPLETE}={instruction} is not known: use bash_source, zsh_source or fish_source")
+        return EXIT_USAGE
+    return code
 
 
 def _open_closed_streams() -> None:

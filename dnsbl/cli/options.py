@@ -18,6 +18,7 @@ from dnsbl.cli import complain
 
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
+    from dnsbl.zones.catalogue import Catalogue
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,8 +77,8 @@ def source_options(function: F) -> F:
 @contextmanager
 def open_resolver(
     zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float | None, config_path: Path | None
-) -> Iterator[Resolver]:
-    """The resolver that these options ask for; what is not given comes from the configuration.
+) -> Iterator[tuple[Resolver, Catalogue]]:
+    """The resolver that these options ask for, and its catalogue; what is not given is as configured.
 
     Raises InputError for what cannot be used. What the library warns of meanwhile goes to stderr.
     """
@@ -91,6 +92,6 @@ def open_resolver(
         for warning in settings.warnings:
             complain(warning)
         with Resolver(zones or None, nameservers or None, deadline_s, config=settings) as resolver:
-            yield resolver
+            yield resolver, settings.catalogue
     finally:
         log.removeHandler(complaints)

@@ -14,6 +14,8 @@ What is a name here, where usage and the RFCs leave a choice:
   section 5.3), so that domains of laxer registries can be checked in the form DNS has them.
 - No name ends in a label of digits only or a hexadecimal number: such text is meant as an address, and some
   reader would take it for one (RFC 6943 section 3.1.1; the "ends in a number" rule of the URL standard).
+  Nor in two numbers with a hyphen between, which is a range of addresses.
+- No name that is one label begins with a hyphen: it is an option gone astray.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _TEXT_MAX = 1024
 
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _NOT_IN_LABEL = re.compile(r"[^a-z0-9_.-]")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NUMBER = re.compile(r"[0-9]+(?:-[0-9]+)?|0x[0-9a-f]*")
 
 LOCAL_TLDS = frozenset(
     {
@@ -79,6 +81,8 @@ def parse_domain(text: str) -> str:
     name = name.removesuffix(".")
     if len(name) > NAME_MAX or not _NAME.fullmatch(name):
         raise SubjectError(f"{shown(text)} is no domain name: {_fault(name)}", text)
+    if name[0] == "-" and "." not in name:
+        raise SubjectError(f"{shown(text)} is no domain name: it begins with a hyphen", text)
     if _NUMBER.fullmatch(name, name.rfind(".") + 1):
         raise SubjectError(
             f"{shown(text)} is neither an address nor a domain name: an IPv4 address is four decimal numbers "
@@ -86,6 +90,15 @@ def parse_domain(text: str) -> str:
             text,
         )
     return name
+
+
+def has_public_suffix(name: str) -> bool:
+    """Whether the Public Suffix List knows the name's top-level domain; the first call loads the list.
+
+    >>> has_public_suffix("example.co.uk"), has_public_suffix("hosts.txt")
+    (True, False)
+    """
+    return _known_suffixes().publicsuffix(name.lower().removesuffix(".")) is not None
 
 
 def is_local_domain(name: str) -> bool:
@@ -102,20 +115,23 @@ def is_local_domain(name: str) -> bool:
 def registrable_domain(name: str) -> str | None:
     """The registrable domain of a name (as from `parse_domain`): the public suffix and one label more.
 
-    None if the name is a public suffix itself, and then there is nothing to ask a list. Both sections of the
-    Public Suffix List count: under a private one, such as github.io, each label is somebody else's. SURBL
-    asks for the same (surbl.org/implementation.html, read 2026-11-25: hosters that are often
-    abused stand beside co.uk in its tables, and no name nearer the root is to be asked). A top-level domain
-    that the list does not know is a public suffix.
+    None if the name is a suffix that registries give out, such as co.uk: there is nothing to ask a list. Both
+    sections of the Public Suffix List count: below a private one, such as github.io, each label is somebody
+    else's. SURBL asks for the same (surbl.org/implementation.html, read 2026-11-25: hosters that are often
+    abused stand beside co.uk in its tables, and no name nearer the root is to be asked). A private suffix
+    itself (github.io, duckdns.org) is somebody's domain, registered as others are: the registries' section
+    alone says what of it is registrable. A top-level domain that the list does not know is a public suffix.
 
     The first call loads the list, about 30 ms.
 
     >>> registrable_domain("www.shop.example.co.uk")
     'example.co.uk'
+    >>> registrable_domain("me.github.io"), registrable_domain("github.io")
+    ('me.github.io', 'github.io')
     >>> registrable_domain("co.uk") is None
     True
     """
-    return _public_suffixes().privatesuffix(name)
+    return _public_suffixes().privatesuffix(name) or _registries_suffixes().privatesuffix(name)
 
 
 @cache
@@ -123,6 +139,20 @@ def _public_suffixes() -> PublicSuffixList:
     from publicsuffixlist import PublicSuffixList
 
     return PublicSuffixList()
+
+
+@cache
+def _registries_suffixes() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList(only_icann=True)
+
+
+@cache
+def _known_suffixes() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList(accept_unknown=False)
 
 
 def _to_a_labels(text: str) -> str:

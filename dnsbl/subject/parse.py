@@ -90,7 +90,9 @@ def parse_subject(value: object) -> Subject:
     try:
         return _literal(host) if host.startswith("[") else _name_or_address(host)
     except SubjectError as error:
-        raise SubjectError(str(error), text) from None
+        from dnsbl.subject.misread import hint  # only a message needs it
+
+        raise SubjectError(hint(text) or str(error), text) from None
 
 
 def _address(key: bytes) -> Subject:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -241,9 +243,9 @@ def test_a_warning_goes_to_stderr(check: Check, dnsbl_server: DnsblServer) -> No
 def test_ipv6_is_asked_with_all_its_nibbles(check: Check, dnsbl_server: DnsblServer) -> None:
     """B1, B2."""
     check("2001:db8::2", zones=(f"{ZONE}.",))
-    assert [query.name for query in dnsbl_server.queries] == [
+    assert dnsbl_server.queries[0].name == (
         f"2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.{ZONE}"
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -390,3 +392,96 @@ def test_a_reason_cannot_reach_the_terminal(
     assert ended.code == 1
     assert "spam" in ended.out
     assert all(line.isprintable() for line in ended.out.split("\n"))
+
+
+# ---- zones that do not exist ----
+
+
+def test_a_zone_that_does_not_exist_is_not_clean(check: Check, dnsbl_server: DnsblServer) -> None:
+    """L7: a mistyped name answers "not listed" to everything."""
+    dnsbl_server.zone("org")
+    ended = check("192.0.2.1", "192.0.2.2", "--json", zones=("zen.spamhuas.org",))
+    assert ended.code == 3
+    assert_one_line(ended.err)
+    assert "zen.spamhuas.org" in ended.err
+    assert "does not exist in the DNS; did you mean zen.spamhaus.org?" in ended.err
+    verdicts = [json.loads(line) for line in ended.out.splitlines()]
+    assert [verdict["complete"] for verdict in verdicts] == [False, False]
+    assert [verdict["answers"][0]["outcome"] for verdict in verdicts] == ["skipped"] * 2
+
+
+def test_a_domain_zone_that_does_not_exist_is_not_clean(
+    check: Check, dnsbl_server: DnsblServer, tmp_path: Path
+) -> None:
+    dnsbl_server.zone("example.net")
+    (tmp_path / "dnsbl.toml").write_text('[[zone]]\nname = "uri.example.net"\nsubjects = ["domain"]\n')
+    ended = check("example.com", "--config", str(tmp_path / "dnsbl.toml"), zones=())
+    assert ended.code == 3
+    assert "look for a mistake in its name" in ended.err
+
+
+@pytest.mark.parametrize("entry", ["127.0.0.2", None])
+def test_an_own_zone_that_exists_is_clean_with_a_test_entry_or_without(
+    check: Check, dnsbl_server: DnsblServer, entry: str | None
+) -> None:
+    if entry:
+        dnsbl_server.zone(ZONE).list(entry)
+    assert check("192.0.2.1") == check("192.0.2.1")
+    assert check("192.0.2.1").code == 0
+    assert check("192.0.2.1").err == ""
+
+
+def test_a_zone_with_nearly_a_known_name_gets_a_warning(check: Check, dnsbl_server: DnsblServer) -> None:
+    """It exists, as typosquatters' names do."""
+    dnsbl_server.zone("zen.spamhuas.org")
+    ended = check("192.0.2.1", zones=("zen.spamhuas.org",))
+    assert ended.code == 0
+    assert "not in the catalogue; did you mean zen.spamhaus.org?" in ended.err
+
+
+# ---- standard input, and what was meant otherwise ----
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    def write(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return write
+
+
+def test_subjects_come_from_standard_input(
+    check: Check, dnsbl_server: DnsblServer, stdin: Callable[[bytes], None]
+) -> None:
+    """L6."""
+    dnsbl_server.zone(ZONE).list(LISTED)
+    stdin(b"# from the log\n192.0.2.1\r\n\n  192.0.2.99 \n" + b"x" * 30_000 + b"\n192.0.2.2")
+    ended = check("192.0.2.3", "-", "--json")
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert [line["subject"] for line in lines if "error" not in line] == [
+        "192.0.2.3", "192.0.2.1", "192.0.2.99", "192.0.2.2"
+    ]  # fmt: skip
+    assert ["error" in line for line in lines] == [False, False, False, True, False]
+    assert ended.code == 2
+
+
+def test_an_empty_standard_input_is_an_error(check: Check, stdin: Callable[[bytes], None]) -> None:
+    stdin(b"\n# nothing\n")
+    ended = check("-")
+    assert (ended.code, ended.out) == (2, "")
+    assert_one_line(ended.err)
+
+
+@pytest.mark.parametrize("subject", ["192.0.2.0-255", "192.0.2.0/24", "192.0.2.1:25", "addrs.txt", "-1"])
+def test_what_was_meant_otherwise_is_an_error_that_says_what_to_write(
+    check: Check, dnsbl_server: DnsblServer, subject: str
+) -> None:
+    """L6, L13."""
+    ended = check("--json", "--", subject, "192.0.2.1")
+    assert ended.code == 2
+    assert_one_line(ended.err)
+    bad, good = map(json.loads, ended.out.splitlines())
+    assert bad["subject"] == subject
+    assert bad["error"] in ended.err
+    assert (good["subject"], good["listed"]) == ("192.0.2.1", False)
+    assert not any(subject in query.name for query in dnsbl_server.queries)

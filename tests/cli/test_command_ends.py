@@ -274,3 +274,40 @@ def test_a_check_imports_nothing_slow_that_it_does_not_need(dnsbl_server: DnsblS
     assert "pycares" in err.decode().split()
     slow = {"asyncio", "rich", "publicsuffixlist", "dns", "importlib.metadata", "email", "http"}
     assert slow & set(err.decode().split()) == set()
+
+
+def test_alone_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """L13."""
+    assert main([]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("Usage: dnsbl ")
+    assert "check" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete(
+    shell: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L13."""
+    monkeypatch.setenv("_DNSBL_COMPLETE", f"{shell}_source")
+    assert main([]) == 0
+    assert "_DNSBL_COMPLETE" in capsys.readouterr().out
+
+
+def test_completion_knows_the_commands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_DNSBL_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "dnsbl zones im")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert main([]) == 0
+    assert capsys.readouterr().out == "plain,import\n"
+
+
+def test_a_shell_that_is_not_known_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_DNSBL_COMPLETE", "bourne_source")
+    assert main([]) == 2
+    assert "bash_source" in capsys.readouterr().err

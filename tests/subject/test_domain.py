@@ -195,7 +195,9 @@ def test_public_names(name: str) -> None:
         ("a.b.c.example.com", "example.com"),
         ("user.github.io", "user.github.io"),  # the private section counts
         ("www.user.github.io", "user.github.io"),
-        ("github.io", None),
+        ("github.io", "github.io"),  # itself registered, as the registries' section says (L10)
+        ("duckdns.org", "duckdns.org"),
+        ("br.com", "br.com"),
         ("www.ck", "www.ck"),  # an exception to the wildcard *.ck
         ("x.www.ck", "www.ck"),
         ("other.ck", None),

@@ -154,7 +154,7 @@ def test_a_domain() -> None:
         ("co.uk", None, None),
         ("user@co.uk", None, None),
         ("localhost", None, None),
-        ("github.io", None, None),
+        ("github.io", "github.io", "github.io"),  # L10: a private suffix is somebody's domain
         ("https://www.user.github.io/x", "user.github.io", "www.user.github.io"),
         ("straße.example", "xn--strae-oqa.example", "xn--strae-oqa.example"),
     ],
