@@ -152,14 +152,18 @@ def _explain(options: Options, data: bytes, as_json: bool) -> int:
 
 def _explain_one(settings: Settings, resolver: Resolver, request: Attributes, as_json: bool) -> None:
     from dnsbl.policy.explain import explain_rules
-    from dnsbl.subject import address_key
+    from dnsbl.policy.sources import SOURCES, subjects
 
     client = request.get("client_address", "")
-    verdict = resolver.check(client) if address_key(client) is not None else None
     policy = settings.policy
-    decision = policy.decision(request, policy.candidates(request), verdict)
-    outcomes = explain_rules(policy, request, verdict)
+    asked = tuple(dict.fromkeys(source for rule in policy.rules for source in rule.scope.look_up))
+    asked = tuple(source for source in SOURCES if source in asked)
+    of_subject = {subject: resolver.check(subject) for subject in subjects(request, asked).values()}
+    verdicts = {source: of_subject[subject] for source, subject in subjects(request, asked).items()}
+    decision = policy.decision(request, policy.candidates(request), verdicts or None)
+    outcomes = explain_rules(policy, request, verdicts or None)
     if as_json:
+        verdict = verdicts.get("client")
         out = {
             "client": printable(client),
             "action": decision.action,
@@ -170,13 +174,16 @@ def _explain_one(settings: Settings, resolver: Resolver, request: Attributes, as
                 for o in outcomes
             ],
             "verdict": verdict.to_dict(explain=True) if verdict else None,
+            "verdicts": {source: found.to_dict(explain=True) for source, found in verdicts.items()},
         }
         click.echo(json.dumps(out))
         return
     _show_rules(client, policy.is_own(client), outcomes)
-    if verdict is None:
+    if "client" not in verdicts:
         click.echo("no lookup: client_address is no IP address")
-    else:
+    for source, verdict in verdicts.items():
+        if source != "client":
+            click.echo(f"{source}:")
         render.show_verdict(verdict, explain=True)
     if decision.would:
         click.echo(f"without dry run: {printable(decision.would)}")

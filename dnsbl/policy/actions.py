@@ -16,8 +16,11 @@ from typing import Final
 
 from dnsbl.policy.protocol import MAX_ACTION_BYTES, clean_text
 
-FIELDS: Final = ("client", "zones", "score", "reason", "codes", "delist_url")
-"""What a text may name in braces."""
+FIELDS: Final = ("client", "zones", "score", "reason", "codes", "delist_url", "subject", "source")
+"""What a text may name in braces. subject: what is listed, an address or a domain; source: where it is from,
+such as `sender`; both of the listing that `reason` is from."""
+OF_REQUEST: Final = ("client",)
+"""Those that need no lookup."""
 
 _TEXT_VERBS: Final = (
     "REJECT", "DEFER", "DEFER_IF_REJECT", "DEFER_IF_PERMIT", "DISCARD", "HOLD", "INFO", "WARN",
@@ -40,8 +43,10 @@ RESTRICTIONS: Final = frozenset({
 })  # fmt: skip
 """The restrictions of postconf(5) that take no argument: access(5) lets an action name them too."""
 
+_NO_TEXT: Final = "Access denied"
 _PLACE: Final = re.compile(r"\{([^{}]*)\}")
 _CODE: Final = re.compile(r"[45][0-9][0-9]")
+_DSN: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")  # RFC 3463
 _HEADER: Final = re.compile(r"[!-9;-~]+:[ \t]*\S")  # RFC 5322 section 2.2: a name, a colon, a body
 _TARGET: Final = {
     "BCC": (re.compile(r"[^\s@]+@[^\s@]+"), "user@domain"),
@@ -75,6 +80,11 @@ class Action:
         """Postfix goes on as if it had not asked."""
         return self.verb == "DUNNO"
 
+    @property
+    def names_findings(self) -> bool:
+        """The text has a place that only a lookup can fill."""
+        return any(part not in OF_REQUEST for part in self.parts[1::2])
+
     def render(self, values: Mapping[str, str]) -> str:
         """The action with its text filled in. `values` has a text for each name in `FIELDS`.
 
@@ -91,7 +101,9 @@ class Action:
         if not self.is_constant and self.verb != "PREPEND":  # a header keeps its colon
             text = text.rstrip(" :;,-")
         if not text and _CODE.fullmatch(self.verb):
-            text = "Access denied"  # a code alone is all digits, which access(5) reads as OK
+            text = _NO_TEXT  # a code alone is all digits, which access(5) reads as OK
+        elif _DSN.fullmatch(text):
+            text += f" {_NO_TEXT}"  # Postfix 3.7 reads on behind such a text, into what it last told another
         return f"{self.verb} {text}" if text else self.verb
 
     def __str__(self) -> str:
@@ -135,6 +147,8 @@ def parse_action(text: str, restriction_classes: Collection[str] = ()) -> Action
 
 def _cut(text: str) -> tuple[str, ...]:
     """Cut a text at its places, each the name of a field."""
+    if _DSN.fullmatch(text):
+        raise ActionError(f"{text} is an enhanced status code without a text; write the text after it")
     parts = tuple(_PLACE.split(text))
     for at, part in enumerate(parts):
         if at % 2 and part not in FIELDS:

@@ -7,33 +7,23 @@ when a request comes.
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 from dnsbl.config.toml_table import Table
 from dnsbl.errors import ZoneError
-from dnsbl.model import ZoneAnswer
 from dnsbl.policy import patterns
+from dnsbl.policy.findings import Findings
 from dnsbl.policy.protocol import Attributes
 from dnsbl.zones.replyfilter import parse_reply_filter
 
 STATES: Final = ("CONNECT", "EHLO", "HELO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "VRFY", "ETRN")
 """The values of protocol_state (SMTPD_POLICY_README)."""
-
-
-class Findings(Protocol):
-    """What conditions ask of a verdict; `dnsbl.Verdict` has it."""
-
-    @property
-    def complete(self) -> bool: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def listings(self) -> tuple[ZoneAnswer, ...]: ...
 
 
 T = TypeVar("T")
@@ -70,7 +60,7 @@ def verdict_conditions(rule: Table, zones: Collection[str] | None) -> tuple[Verd
     `zones` with `codes` is true of one listing that is of such a zone and has such a code. zones: the names
     that can be meant; None: any. Raises ConfigError.
     """
-    found = (_score(rule), _incomplete(rule), _listed_by(rule, zones))
+    found = (_score(rule), _certain(rule), _incomplete(rule), _listed_by(rule, zones))
     return tuple(condition for condition in found if condition)
 
 
@@ -160,6 +150,43 @@ def _policy_context(rule: Table, key: str) -> RequestTest:
     return lambda request: request.get("policy_context") in wanted
 
 
+def _number(rule: Table, key: str) -> RequestTest:
+    """A comparison with a whole number of Postfix's; 0 is what it sends where it knows none: no match."""
+    text = rule.text(key) or ""
+    match = _COMPARISON.fullmatch(text)
+    if not match:
+        raise rule.error(key, f'{text!r} is no comparison; write ">=1000000", ">50" or "<10"', text)
+    compare, bound = _COMPARE[match[1]], int(match[2])
+
+    def test(request: Attributes) -> bool:
+        value = request.get(key, "")
+        if not (value.isascii() and value.isdigit() and len(value) <= 18) or int(value) == 0:
+            return False
+        return compare(int(value), bound)
+
+    return test
+
+
+def _fingerprint(rule: Table, key: str) -> RequestTest:
+    """Of the client's certificate or of its public key, as Postfix sends both."""
+    texts = one_or_more(rule, key)
+    for text in texts:
+        if not _FINGERPRINT.fullmatch(text):
+            raise rule.error(key, f"{text!r} is no fingerprint; write pairs of hex digits with colons", text)
+    wanted = frozenset(text.upper() for text in texts)
+    return lambda request: (
+        request.get("ccert_fingerprint", "").upper() in wanted
+        or request.get("ccert_pubkey_fingerprint", "").upper() in wanted
+    )
+
+
+_COMPARISON: Final = re.compile(r"\s*(>=|>|<=|<)\s*([0-9]{1,15})\s*")
+_COMPARE: Final[dict[str, Callable[[int, int], bool]]] = {
+    ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt,
+}  # fmt: skip
+_FINGERPRINT: Final = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){15,63}")
+
+
 def _shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
@@ -172,9 +199,13 @@ _COMPILERS: Final[dict[str, Callable[[Table, str], RequestTest]]] = {
     "server_port": _server_port,
     "protocol_state": _protocol_state,
     "policy_context": _policy_context,
+    "size": _number,
+    "recipient_count": _number,
+    "ccert_fingerprint": _fingerprint,
     "client": _client,
     "client_name": _host_name,
     "reverse_client_name": _host_name,
+    "helo_name": _host_name,
     "sender": _mail_address,
     "recipient": _mail_address,
 }
@@ -209,6 +240,23 @@ def _score(rule: Table) -> VerdictCondition | None:
     return Condition("score", rule.values["score"], lambda found: (found.score >= threshold) is at_least)
 
 
+def _certain(rule: Table) -> VerdictCondition | None:
+    """Whether the answers that are missing leave the score on its side, were all of them to speak for it."""
+    wanted = rule.flag("certain")
+    if wanted is None:
+        return None
+    parsed = parse_score(rule)
+    if parsed is None:
+        raise rule.error("certain", 'needs a score in the same rule, as in score = ">=1"')
+    threshold = parsed[1]
+
+    def test(found: Findings) -> bool:
+        settled = (found.score >= threshold) is (found.least >= threshold)
+        return settled is wanted
+
+    return Condition("certain", _shown(wanted), test)
+
+
 def _incomplete(rule: Table) -> VerdictCondition | None:
     wanted = rule.flag("incomplete")
     if wanted is None:
@@ -226,7 +274,7 @@ def _listed_by(rule: Table, known: Collection[str] | None) -> VerdictCondition |
     def test(found: Findings) -> bool:
         return any(
             (zones is None or answer.zone in zones) and (is_code is None or any(map(is_code, answer.codes)))
-            for answer in found.listings
+            for _, _, answer in found.hits
         )
 
     return Condition(", ".join(keys), "; ".join(_shown(rule.values[key]) for key in keys), test)
@@ -247,4 +295,4 @@ def _codes(rule: Table) -> Callable[[str], bool]:
 
 
 REQUEST_KEYS: Final = tuple(_COMPILERS)
-VERDICT_KEYS: Final = ("zones", "codes", "score", "incomplete")
+VERDICT_KEYS: Final = ("zones", "codes", "score", "certain", "incomplete")

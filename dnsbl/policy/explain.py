@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dnsbl.errors import InputError
-from dnsbl.model import Verdict
 from dnsbl.policy.conditions import RequestCondition, VerdictCondition
+from dnsbl.policy.findings import Verdicts
 from dnsbl.policy.protocol import REQUEST_TYPE, Attributes, ProtocolError, RequestReader
 from dnsbl.policy.rules import Policy, Rule
 
@@ -46,12 +46,12 @@ def parse_requests(data: bytes) -> Sequence[Attributes]:
     return requests
 
 
-def explain_rules(policy: Policy, request: Attributes, verdict: Verdict | None) -> Sequence[RuleOutcome]:
+def explain_rules(policy: Policy, request: Attributes, verdicts: Verdicts | None) -> Sequence[RuleOutcome]:
     """Every rule's outcome, those after the one that decides included."""
-    decided = policy.decision(request, policy.candidates(request), verdict).rule
+    decided = policy.decision(request, policy.candidates(request), verdicts).rule
     outcomes = []
     for rule in policy.rules:
-        failing = tuple(_failing(rule, request, verdict))
+        failing = tuple(_failing(policy, rule, request, verdicts))
         if rule is decided:
             outcome = "decides"
         elif failing:
@@ -66,12 +66,13 @@ def explain_rules(policy: Policy, request: Attributes, verdict: Verdict | None) 
     return outcomes
 
 
-def _failing(rule: Rule, request: Attributes, verdict: Verdict | None) -> Iterator[str]:
+def _failing(policy: Policy, rule: Rule, request: Attributes, verdicts: Verdicts | None) -> Iterator[str]:
     for condition in rule.of_request:
         if not condition.test(request):
             yield _text(condition)
+    found = policy.findings(rule, verdicts) if rule.of_verdict else None
     for of_verdict in rule.of_verdict:
-        if verdict is None or not of_verdict.test(verdict):
+        if found is None or not of_verdict.test(found):
             yield _text(of_verdict)
 
 

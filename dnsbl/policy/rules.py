@@ -25,17 +25,16 @@ and put into a header where the mail passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from dnsbl.config.toml_table import Source, Table
-from dnsbl.model import Verdict, ZoneAnswer
+from dnsbl.model import ZoneAnswer
 from dnsbl.policy.actions import FIELDS, Action, ActionError, parse_action
 from dnsbl.policy.conditions import (
     REQUEST_KEYS,
     VERDICT_KEYS,
-    Findings,
     RequestCondition,
     VerdictCondition,
     check_zones,
@@ -45,8 +44,11 @@ from dnsbl.policy.conditions import (
     request_conditions,
     verdict_conditions,
 )
+from dnsbl.policy.findings import EVERYTHING, Findings, Floor, Scope, Verdicts, floors, join
 from dnsbl.policy.patterns import networks
 from dnsbl.policy.protocol import Attributes, clean_text
+from dnsbl.policy.sources import SOURCES
+from dnsbl.zones.zone import Zone
 
 DRY_RUN_HEADER: Final = "X-DNSBL-Dry-Run"
 
@@ -55,14 +57,23 @@ DEFAULT_RULES: Final[tuple[dict[str, Any], ...]] = (
     # Submission is a port, not encryption: servers too speak TLS among themselves on port 25.
     {"server_port": [465, 587], "action": "DUNNO"},
     {"client": ["private"], "action": "DUNNO"},
+    # While an allowlist whose word could turn a rejection does not answer, the client is to come again.
+    {
+        "score": ">=1",
+        "certain": False,
+        "action": "DEFER_IF_PERMIT {subject} is listed by {zones}; an allowlist is silent, try again later",
+    },
     # The score, not `listed`: an allowlist's hit must count.
-    {"score": ">=1", "action": "REJECT {client} is listed by {zones}: {reason} {delist_url}"},
+    {"score": ">=1", "action": "REJECT {subject} is listed by {zones}: {reason} {delist_url}"},
 )
 
-RULE_KEYS: Final = (*REQUEST_KEYS, *VERDICT_KEYS, "action")
-POLICY_KEYS: Final = ("rule", "own_networks", "on_error", "dry_run", "restriction_classes")
+RULE_KEYS: Final = (*REQUEST_KEYS, *VERDICT_KEYS, "look_up", "action")
+POLICY_KEYS: Final = ("rule", "own_networks", "on_error", "dry_run", "restriction_classes", "look_up")
 
-_FIELD_CHARS: Final = {"client": 60, "zones": 120, "score": 12, "reason": 200, "codes": 80, "delist_url": 200}
+_FIELD_CHARS: Final = {
+    "client": 60, "zones": 120, "score": 12, "reason": 200, "codes": 80, "delist_url": 200, "subject": 100,
+    "source": 20,
+}  # fmt: skip
 """So that a list's long text leaves room for the delist URL in the 512 characters of a reply."""
 
 _NO_HEADER_STATES: Final = ("CONNECT", "EHLO", "HELO", "END-OF-MESSAGE", "VRFY", "ETRN")
@@ -73,23 +84,31 @@ DUNNO: Final = "DUNNO"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. number: its place, from 1."""
+    """One rule. number: its place, from 1. scope: which subjects' findings it looks at."""
 
     number: int
     action: Action
     of_request: tuple[RequestCondition, ...] = ()
     of_verdict: tuple[VerdictCondition, ...] = ()
+    scope: Scope = EVERYTHING
+
+    @property
+    def needs_lookup(self) -> bool:
+        """For a condition, or for its text."""
+        return bool(self.of_verdict) or self.action.names_findings
 
 
 class Decision(NamedTuple):
     """What to answer. action: as Postfix takes it. rule: the one that matched, or None.
 
-    would: what a dry run kept from happening, an action; empty where there is none.
+    would: what a dry run kept from happening, an action; empty where there is none. zones: those whose
+    listing the rule saw.
     """
 
     action: str
     rule: Rule | None = None
     would: str = ""
+    zones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +125,7 @@ class Policy:
     dry_run: bool = False
     dry_zones: frozenset[str] = frozenset()
     decide: Mapping[str, float] | None = None
+    zone_floors: Mapping[str, Floor] = field(default_factory=dict)
 
     def candidates(self, request: Attributes) -> Sequence[Rule]:
         """The rules whose conditions on the request hold, up to the first that needs no verdict."""
@@ -122,61 +142,75 @@ class Policy:
                     break
         return found
 
-    def decision(self, request: Attributes, candidates: Sequence[Rule], verdict: Verdict | None) -> Decision:
-        """Choose among the candidates. verdict: None where there is none, as the client has no address."""
-        real: Findings | None = verdict
-        if verdict is not None and self.dry_zones and (verdict.listed or verdict.score):
-            real = _without(verdict, self.dry_zones)
+    def look_up(self, candidates: Sequence[Rule]) -> Sequence[str]:
+        """The sources whose subjects these rules ask about, each once; none where nothing is to look up."""
+        return tuple(
+            dict.fromkeys(source for rule in candidates if rule.needs_lookup for source in rule.scope.look_up)
+        )
+
+    def decision(
+        self, request: Attributes, candidates: Sequence[Rule], verdicts: Verdicts | None
+    ) -> Decision:
+        """Choose among the candidates. verdicts: None where nothing could be looked up."""
+        full = _View(self, verdicts, frozenset())
+        real = _View(self, verdicts, self.dry_zones) if self.dry_zones else full
         rule = _first(candidates, real)
-        if real is not verdict and (full := _first(candidates, verdict)) is not rule:
-            return self._compared(request, rule, real, full, verdict)
+        if real is not full and (full_rule := _first(candidates, full)) is not rule:
+            return self._compared(request, rule, real, full_rule, full)
         if rule is None:
             return _NOTHING
-        action = _render(rule.action, request, real)
+        action = _render(rule, request, real)
+        zones = real.zones_of(rule)
         if self.dry_run and not rule.action.is_dunno:
-            return Decision(_dry_run_header(request, action), rule, action)
-        return Decision(action, rule)
+            return Decision(_dry_run_header(request, action), rule, action, zones)
+        return Decision(action, rule, "", zones)
 
-    def wants_text(self, candidates: Sequence[Rule], verdict: Verdict) -> bool:
+    def findings(self, rule: Rule, verdicts: Verdicts | None) -> Findings | None:
+        """What a rule sees, zones in dry run included; None where nothing could be looked up."""
+        return _View(self, verdicts, frozenset()).of(rule)
+
+    def wants_text(self, candidates: Sequence[Rule], verdicts: Verdicts) -> bool:
         """The rule that decides says in its text what the verdict lacks as yet: the list's reason."""
-        rule = _first(candidates, verdict)
+        view = _View(self, verdicts, frozenset())
+        rule = _first(candidates, view)
         if rule is None or "reason" not in rule.action.parts[1::2]:
             return False
-        return bool(verdict.listings) and not any(answer.reason for answer in verdict.listings)
+        found = view.of(rule)
+        return found is not None and bool(found.hits) and not any(hit.answer.reason for hit in found.hits)
 
     def failed(self, request: Attributes) -> Decision:
         """The decision where no verdict could be had: `on_error`."""
-        action = _render(self.on_error, request, None)
+        action = self.on_error.render(_values(request, None))
         if self.dry_run and not self.on_error.is_dunno:
             return Decision(_dry_run_header(request, action), None, action)
         return Decision(action)
 
     def _compared(
-        self,
-        request: Attributes,
-        rule: Rule | None,
-        findings: Findings | None,
-        full_rule: Rule | None,
-        verdict: Findings | None,
+        self, request: Attributes, rule: Rule | None, real: _View, full_rule: Rule | None, full: _View
     ) -> Decision:
         """A zone in dry run makes a difference: say what it would have been."""
-        action = _render(rule.action, request, findings) if rule else DUNNO
-        would = _render(full_rule.action, request, verdict) if full_rule else DUNNO
+        action = _render(rule, request, real) if rule else DUNNO
+        would = _render(full_rule, request, full) if full_rule else DUNNO
+        zones = real.zones_of(rule) if rule else ()
         if action == would:
-            return Decision(action, rule)
-        return Decision(_dry_run_header(request, would) if action == DUNNO else action, rule, would)
+            return Decision(action, rule, "", zones)
+        return Decision(_dry_run_header(request, would) if action == DUNNO else action, rule, would, zones)
 
 
 _NOTHING: Final = Decision(DUNNO)
 
 
 def compile_rules(
-    table: Mapping[str, Any], source: Source | None = None, zones: Collection[str] | None = None
+    table: Mapping[str, Any],
+    source: Source | None = None,
+    zones: Collection[str] | None = None,
+    built: Iterable[Zone] = (),
 ) -> Policy:
     """Compile the [policy] table of a configuration.
 
     table: as TOML gives it; keys that are not of the rules are left alone. source: names the line in a
-    complaint. zones: the names of the zones there are; None: any is taken.
+    complaint. zones: the names of the zones there are; None: any is taken. built: the zones themselves, for
+    what `certain` has to know of them.
 
     Raises ConfigError, one line with place and remedy, for a key that nobody knows and for every value
     that is wrong, the offending text in `.text`.
@@ -195,7 +229,10 @@ def compile_rules(
     if "rule" not in table:
         defaults = {"rule": [dict(rule) for rule in DEFAULT_RULES]}
         tables = Table(defaults, (), Source("built-in rules")).tables("rule")
-    rules = tuple(_rule(rule, number, classes, zones) for number, rule in enumerate(tables, 1))
+    scope = _scope(top, EVERYTHING)
+    exact = any(key in rule.values for rule in tables for key in ("zones", "codes"))
+    scope = scope._replace(exact=exact)
+    rules = tuple(_rule(rule, number, classes, zones, scope) for number, rule in enumerate(tables, 1))
     dry_run, dry_zones = _dry_run(top, zones)
     return Policy(
         rules=rules,
@@ -203,17 +240,35 @@ def compile_rules(
         is_own=compile_pattern(top, "own_networks", networks) if "own_networks" in table else _nobody,
         dry_run=dry_run,
         dry_zones=dry_zones,
-        decide=None if dry_zones else _thresholds(tables),
+        decide=None if dry_zones else _thresholds(tables, rules),
+        zone_floors=floors(built),
     )
 
 
-def _rule(table: Table, number: int, classes: Collection[str], zones: Collection[str] | None) -> Rule:
+def _rule(
+    table: Table, number: int, classes: Collection[str], zones: Collection[str] | None, scope: Scope
+) -> Rule:
     table.check_keys(RULE_KEYS)
     if "action" not in table.values:
         raise table.error("action", 'is missing; say what to do, as in action = "DUNNO"')
     return Rule(
-        number, _action(table, "action", classes), request_conditions(table), verdict_conditions(table, zones)
+        number,
+        _action(table, "action", classes),
+        request_conditions(table),
+        verdict_conditions(table, zones),
+        _scope(table, scope),
     )
+
+
+def _scope(table: Table, default: Scope) -> Scope:
+    """`look_up` of the policy or of a rule, which a rule's own wins over."""
+    if "look_up" not in table.values:
+        return default
+    names = one_or_more(table, "look_up")
+    for name in names:
+        if name not in SOURCES:
+            raise table.error("look_up", f"{name!r} is none of {', '.join(SOURCES)}", name)
+    return default._replace(look_up=tuple(dict.fromkeys(names)), forged=len(table.path) > 1)
 
 
 def _action(table: Table, key: str, classes: Collection[str]) -> Action:
@@ -242,11 +297,16 @@ def _dry_run(top: Table, zones: Collection[str] | None) -> tuple[bool, frozenset
     return False, check_zones(top, "dry_run", one_or_more(top, "dry_run"), zones)
 
 
-def _thresholds(tables: Sequence[Table]) -> Mapping[str, float] | None:
-    """What the rules ask of a score, unless one asks for more than the score."""
+def _thresholds(tables: Sequence[Table], rules: Sequence[Rule]) -> Mapping[str, float] | None:
+    """What the rules ask of a score, unless one asks for more than the score.
+
+    `certain` asks for no more: once the score is known to stay on its side, what is still out cannot turn it.
+    """
     thresholds = {}
-    for table in tables:
-        if any(key in table.values for key in VERDICT_KEYS if key != "score"):
+    for table, rule in zip(tables, rules, strict=True):
+        if any(key in table.values for key in VERDICT_KEYS if key not in ("score", "certain")):
+            return None
+        if rule.needs_lookup and not rule.of_verdict:
             return None
         if parsed := parse_score(table):
             thresholds["score" + table.values["score"].replace(" ", "")] = parsed[1]
@@ -257,44 +317,61 @@ def _nobody(address: str) -> bool:
     return False
 
 
-class _Findings(NamedTuple):
-    complete: bool
-    score: float
-    listings: tuple[ZoneAnswer, ...]
+class _View:
+    """One request's verdicts as the rules see them, joined once for each scope."""
+
+    def __init__(self, policy: Policy, verdicts: Verdicts | None, without: frozenset[str]) -> None:
+        self._policy = policy
+        self._verdicts = verdicts
+        self._without = without
+        self._joined: dict[Scope, Findings] = {}
+
+    def of(self, rule: Rule) -> Findings | None:
+        if self._verdicts is None:
+            return None
+        found = self._joined.get(rule.scope)
+        if found is None:
+            found = join(self._verdicts, rule.scope, self._policy.zone_floors, self._without)
+            self._joined[rule.scope] = found
+        return found
+
+    def zones_of(self, rule: Rule) -> tuple[str, ...]:
+        found = self.of(rule) if rule.needs_lookup else None
+        return tuple(dict.fromkeys(hit.answer.zone for hit in found.hits)) if found and found.hits else ()
 
 
-def _without(verdict: Verdict, zones: frozenset[str]) -> Findings:
-    """The verdict as if these zones had not been asked."""
-    score = verdict.score - sum(answer.score for answer in verdict.answers if answer.zone in zones)
-    listings = tuple(answer for answer in verdict.listings if answer.zone not in zones)
-    return _Findings(verdict.complete, score, listings)
-
-
-def _first(candidates: Sequence[Rule], findings: Findings | None) -> Rule | None:
+def _first(candidates: Sequence[Rule], view: _View) -> Rule | None:
     for rule in candidates:
         if not rule.of_verdict:
             return rule
-        if findings is not None and all(condition.test(findings) for condition in rule.of_verdict):
+        found = view.of(rule)
+        if found is not None and all(condition.test(found) for condition in rule.of_verdict):
             return rule
     return None
 
 
-def _render(action: Action, request: Attributes, findings: Findings | None) -> str:
-    return action.render({} if action.is_constant else _values(request, findings))
+def _render(rule: Rule, request: Attributes, view: _View) -> str:
+    action = rule.action
+    if action.is_constant:
+        return action.render({})
+    return action.render(_values(request, view.of(rule) if action.names_findings else None))
 
 
 def _values(request: Attributes, findings: Findings | None) -> dict[str, str]:
     """What the places of a text are filled with; empty where there is nothing to say."""
     values = dict.fromkeys(FIELDS, "")
-    values["client"] = request.get("client_address", "")
+    values["client"] = values["subject"] = request.get("client_address", "")
     if findings is not None:
-        hits = [answer for answer in findings.listings if answer.score > 0] or findings.listings
-        ranked = sorted(hits, key=lambda answer: -answer.score)
-        values["zones"] = ", ".join(answer.zone for answer in hits)
+        hits = [hit for hit in findings.hits if hit.answer.score > 0] or findings.hits
+        ranked = sorted(hits, key=lambda hit: -hit.answer.score)
+        told = next((hit for hit in ranked if _reason(hit.answer)), ranked[0] if ranked else None)
+        values["zones"] = ", ".join(dict.fromkeys(hit.answer.zone for hit in hits))
         values["score"] = f"{findings.score:g}"
-        values["codes"] = ", ".join(dict.fromkeys(code for answer in hits for code in answer.codes))
-        values["reason"] = next(filter(None, map(_reason, ranked)), "")
-        values["delist_url"] = next((answer.delist_url for answer in ranked if answer.delist_url), "")
+        values["codes"] = ", ".join(dict.fromkeys(code for hit in hits for code in hit.answer.codes))
+        values["delist_url"] = next((hit.answer.delist_url for hit in ranked if hit.answer.delist_url), "")
+        if told is not None:
+            values["reason"] = _reason(told.answer)
+            values["subject"], values["source"] = told.subject, told.source
     if len(values["delist_url"]) > _FIELD_CHARS["delist_url"]:
         values["delist_url"] = ""  # half an URL is of no use
     return {name: clean_text(value, _FIELD_CHARS[name]) for name, value in values.items()}

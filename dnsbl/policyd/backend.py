@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from dnsbl.policyd.log import Log
-from dnsbl.policyd.service import Backend
+from dnsbl.policyd.message import Backend
 from dnsbl.policyd.settings import Options, Settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def make_backend(settings: Settings, options: Options, resolver: Resolver) -> Ba
     from dnsbl.config.settings import DEADLINE_S
 
     return Backend(
-        settings.policy, resolver, options.deadline_s or settings.config.resolver.deadline_s or DEADLINE_S
+        settings.policy,
+        resolver,
+        options.deadline_s or settings.config.resolver.deadline_s or DEADLINE_S,
+        any("domain" in zone.subjects for zone in settings.zones),
+        Event(),
     )
 
 

@@ -27,7 +27,11 @@ MAX_WAITING_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 4_096
 """POSIX: where poll() says that a pipe takes data, it takes PIPE_BUF bytes without blocking; Linux: 4096."""
 _FIELD_CHARS: Final = 80
-_NOT_PLAIN: Final = re.compile(r"[^!-<>-~]")  # anything but printable ASCII; and no "="
+_NOT_PLAIN: Final = re.compile(r"[^!#-<>-~]")  # anything but printable ASCII; and no "=" and no quote
+MAIL_CHARS: Final = 320
+"""RFC 5321 section 4.5.3.1: 64 and 255, and the @ between."""
+_ENVELOPE: Final = ("sender", "recipient", "helo")
+_QUOTED: Final = {"reply": 512, "would": 512, "error": 300}
 
 Write = Callable[[bytes], int]
 """Takes whole lines; gives how many earlier ones were lost, once, when that can be said."""
@@ -37,6 +41,7 @@ class Record(NamedTuple):
     """What is logged of one decision. score: None without a verdict. ms: from request to reply.
 
     source: where the verdict is from: `cache`, `dns`, `message` (an earlier recipient), or `none`.
+    sender, recipient, helo: as Postfix sent them; None: it did not. reply: the action with its text.
     """
 
     instance: str
@@ -50,6 +55,10 @@ class Record(NamedTuple):
     source: str
     would: str = ""
     error: str = ""
+    sender: str | None = None
+    recipient: str | None = None
+    helo: str | None = None
+    reply: str = ""
 
 
 class Log:
@@ -108,10 +117,13 @@ class Log:
             f"action={record.action} rule={record.rule} score={score} zones={','.join(record.zones) or '-'} "
             f"complete={'yes' if record.complete else 'no'} ms={record.ms:.3f} source={record.source}"
         )
-        if record.would:
-            line += f' would="{clean_text(record.would, 512)}"'
-        if record.error:
-            line += f' error="{clean_text(record.error, 300)}"'
+        for name in _ENVELOPE:
+            value = getattr(record, name)
+            if value is not None:
+                line += f" {name}={plain(value, MAIL_CHARS) if value or name == 'helo' else '<>'}"
+        for name, most in _QUOTED.items():
+            if text := getattr(record, name):
+                line += f' {name}="{quoted(text, most)}"'
         return line
 
     def _json_decision(self, record: Record) -> str:
@@ -119,9 +131,13 @@ class Log:
         out["instance"], out["client"] = plain(record.instance), plain(record.client)
         out["ms"] = round(record.ms, 3)
         out["zones"] = list(record.zones)
-        for name in ("would", "error"):
-            if not out[name]:
-                del out[name]
+        for name in _ENVELOPE:
+            value = out.pop(name)
+            if value is not None:
+                out[name] = plain(value, MAIL_CHARS) if value else ""
+        for name, most in _QUOTED.items():
+            if text := out.pop(name):
+                out[name] = clean_text(text, most)
         return json.dumps(out)
 
     def _time(self) -> str:
@@ -145,9 +161,14 @@ class Log:
             self.later(DELAY_S, self.flush)
 
 
-def plain(value: str) -> str:
+def plain(value: str, most: int = _FIELD_CHARS) -> str:
     """A value of a request as one word of printable ASCII, `-` where there is none."""
-    return _NOT_PLAIN.sub("?", value[:_FIELD_CHARS]) or "-"
+    return _NOT_PLAIN.sub("?", value[:most]) or "-"
+
+
+def quoted(text: str, most: int) -> str:
+    """A text to stand in double quotes: none of its own, and no backslash."""
+    return clean_text(text, most).replace("\\", "/").replace('"', "'")
 
 
 class FdWriter:

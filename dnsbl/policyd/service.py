@@ -10,16 +10,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from dnsbl.model import Verdict
-from dnsbl.policy.patterns import MAX_ADDRESS_CHARS
+from dnsbl.policy.findings import Scope, join
 from dnsbl.policy.protocol import REQUEST_TYPE, Attributes, format_reply
-from dnsbl.policy.rules import DUNNO, Decision, Policy, Rule
+from dnsbl.policy.rules import DUNNO, Decision, Rule
+from dnsbl.policy.sources import CLIENT, SOURCES, subjects
 from dnsbl.policyd.log import Log, Record, describe
-from dnsbl.policyd.message import Message, Messages
+from dnsbl.policyd.message import Backend, Lookups, Message, Messages
 from dnsbl.policyd.stats import Stats
-from dnsbl.subject.address import address_key
 
 GRACE_S: Final = 1.0
 """How much longer than a lookup may take is waited before it is given up as a fault."""
@@ -29,35 +29,21 @@ TEXT_WAIT_S: Final = 0.5
 """How long a reply that is decided waits for the list's reason. As the resolver's reason_timeout_s."""
 TEXT_POLL_S: Final = 0.005
 
+WHOLE: Final = Scope(SOURCES)
+"""For the log: everything that was found."""
+
 _DUNNO_REPLY: Final = format_reply(DUNNO)
 
 
-class Lookups(Protocol):
-    """What is asked of a resolver; `dnsbl.Resolver` has it."""
-
-    def check_cached(self, subject: object) -> Verdict | None: ...
-
-    async def check_async(
-        self, subject: object, *, deadline_s: float | None = None, decide: Mapping[str, float] | None = None
-    ) -> Verdict: ...
-
-
-class Backend(NamedTuple):
-    """What a reload replaces, all at once. deadline_s: of the resolver's lookups."""
-
-    policy: Policy
-    resolver: Lookups
-    deadline_s: float
-
-
 class Asked(NamedTuple):
-    """One request on its way."""
+    """One request on its way. subjects: what is looked up for it, by source."""
 
     request: Attributes
     started: float
     backend: Backend
     candidates: Sequence[Rule]
     message: Message
+    subjects: Mapping[str, str]
 
 
 class Service:
@@ -74,37 +60,45 @@ class Service:
         asked = None
         try:
             asked = self._begin(request)
-            if not _needs_verdict(asked):
+            if not asked.subjects:
                 return self._reply(asked, None, "none")
-            known = asked.message.verdict
-            if known is not None and not (known.pending and _wants_text(asked, known)):
-                return self._reply(asked, known, "message")
-            found = asked.backend.resolver.check_cached(request["client_address"])
-            if found is None:
-                return asked
-            asked.message.verdict = found
-            return self._reply(asked, found, "cache")
+            found = {subject: asked.message.known(subject) for subject in asked.subjects.values()}
+            source = "message"
+            for subject, verdict in found.items():
+                if verdict is None or (verdict.pending and _wants_text(asked, {subject: verdict})):
+                    source = "cache"
+                    found[subject] = asked.backend.resolver.check_cached(subject)
+                    if found[subject] is None:
+                        return asked
+            known = {subject: verdict for subject, verdict in found.items() if verdict is not None}
+            asked.message.learn(known)
+            return self._reply(asked, known, source)
         except Exception as error:
             return self._failed(request, asked, error)
 
     async def finish(self, asked: Asked) -> bytes:
-        """The reply, after a lookup. Raises nothing but CancelledError."""
+        """The reply, after the lookups. Raises nothing but CancelledError."""
         try:
-            verdict = await _look_up(asked)
-            asked.message.verdict = verdict
-            return self._reply(asked, verdict, "dns")
+            found = await _look_up(asked)
+            asked.message.learn(found)
+            return self._reply(asked, found, "dns")
         except Exception as error:
             return self._failed(asked.request, asked, error)
 
     def _begin(self, request: Attributes) -> Asked:
-        backend = self.backend
-        message = self._messages.find(request.get("instance", ""), request.get("client_address", ""))
+        client = request.get("client_address", "")
+        message = self._messages.find(request.get("instance", ""), client, self.backend)
+        backend = message.backend
         is_ours = request.get("request", REQUEST_TYPE) == REQUEST_TYPE
         candidates = backend.policy.candidates(request) if is_ours else ()
-        return Asked(request, perf_counter(), backend, candidates, message)
+        sources = backend.policy.look_up(candidates) if candidates else ()
+        if not backend.takes_domains:
+            sources = [source for source in sources if source == CLIENT]
+        return Asked(request, perf_counter(), backend, candidates, message, subjects(request, sources))
 
-    def _reply(self, asked: Asked, verdict: Verdict | None, source: str) -> bytes:
-        decision = asked.backend.policy.decision(asked.request, asked.candidates, verdict)
+    def _reply(self, asked: Asked, found: Mapping[str, Verdict] | None, source: str) -> bytes:
+        verdicts = None if found is None else _by_source(asked, found)
+        decision = asked.backend.policy.decision(asked.request, asked.candidates, verdicts)
         action = decision.action
         if action.startswith("PREPEND"):
             if action in asked.message.headers:
@@ -112,7 +106,7 @@ class Service:
             else:
                 asked.message.headers += (action,)
         reply = _DUNNO_REPLY if action == DUNNO else format_reply(action)
-        self._account(asked, decision, action, verdict, source)
+        self._account(asked, decision, action, verdicts, source)
         return reply
 
     def _account(
@@ -120,36 +114,37 @@ class Service:
         asked: Asked,
         decision: Decision,
         action: str,
-        verdict: Verdict | None,
+        verdicts: Mapping[str, Verdict] | None,
         source: str,
         error: str = "",
     ) -> None:
         took_s = perf_counter() - asked.started
         verb = action.partition(" ")[0]
-        stats = self.stats
-        stats.decisions[verb, source] += 1
-        stats.took(took_s)
-        stats.dry_run += bool(decision.would)
-        zones: Sequence[str] = ()
-        score, complete = None, True
-        if verdict is not None:
-            score, complete = verdict.score, verdict.complete
-            stats.incomplete += not complete
-            if score or verdict.listed:
-                zones = [answer.zone for answer in verdict.listings]
+        rule = decision.rule.number if decision.rule else 0
+        found = join(verdicts, WHOLE) if verdicts else None
+        zones = list(dict.fromkeys(hit.answer.zone for hit in found.hits)) if found and found.hits else []
+        complete = all(verdict.complete for verdict in verdicts.values()) if verdicts else True
+        self.stats.decided(verb, source, rule, decision.zones, took_s)
+        self.stats.dry_run += bool(decision.would)
+        self.stats.incomplete += not complete
+        request = asked.request
         self.log.decision(
             Record(
-                asked.request.get("instance", ""),
-                asked.request.get("client_address", ""),
+                request.get("instance", ""),
+                request.get("client_address", ""),
                 verb,
-                decision.rule.number if decision.rule else 0,
-                score,
+                rule,
+                found.score if found else None,
                 zones,
                 complete,
                 took_s * 1000,
                 source,
                 decision.would,
                 error,
+                request.get("sender"),
+                request.get("recipient"),
+                request.get("helo_name"),
+                action if action != verb else "",
             )
         )
 
@@ -158,7 +153,7 @@ class Service:
         self.stats.failures += 1
         try:
             backend = self.backend
-            asked = asked or Asked(request, perf_counter(), backend, (), Message())
+            asked = asked or Asked(request, perf_counter(), backend, (), Message(backend), {})
             decision = backend.policy.failed(request)
             self._account(asked, decision, decision.action, None, "none", describe(error))
             return format_reply(decision.action)
@@ -167,34 +162,43 @@ class Service:
             return _DUNNO_REPLY
 
 
-def _needs_verdict(asked: Asked) -> bool:
-    """A rule asks for one, and the client has an address that can be looked up."""
-    if not asked.candidates or not asked.candidates[0].of_verdict:
-        return False
-    client = asked.request.get("client_address", "")
-    return len(client) <= MAX_ADDRESS_CHARS and address_key(client) is not None
+def _by_source(asked: Asked, found: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    return {source: found[subject] for source, subject in asked.subjects.items() if subject in found}
 
 
-def _wants_text(asked: Asked, verdict: Verdict) -> bool:
-    return asked.backend.policy.wants_text(asked.candidates, verdict)
+def _wants_text(asked: Asked, found: Mapping[str, Verdict]) -> bool:
+    return asked.backend.policy.wants_text(asked.candidates, _by_source(asked, found))
 
 
-async def _look_up(asked: Asked) -> Verdict:
+async def _look_up(asked: Asked) -> dict[str, Verdict]:
+    """The verdicts by subject: all lookups at once, within one deadline.
+
+    One lookup alone may be decided early, see `_look_up_one`; of several each may speak for the other.
+    """
+    wanted = list(dict.fromkeys(asked.subjects.values()))
+    if len(wanted) == 1:
+        return {wanted[0]: await _look_up_one(asked, wanted[0])}
+    resolver, deadline_s = asked.backend.resolver, asked.backend.deadline_s
+    async with asyncio.timeout(deadline_s + 2 * TEXT_WAIT_S + GRACE_S), asyncio.TaskGroup() as group:
+        tasks = {subject: group.create_task(resolver.check_async(subject)) for subject in wanted}
+    return {subject: task.result() for subject, task in tasks.items()}
+
+
+async def _look_up_one(asked: Asked, subject: str) -> Verdict:
     """The verdict, early where the rules allow it.
 
     An early answer wakes us at every zone's answer. Most lookups are over before that is worth its price, so
     that it is asked for only after `EARLY_AFTER_S`; the questions under way go on and are not put twice.
     """
-    client = asked.request["client_address"]
-    policy, resolver, deadline_s = asked.backend
+    policy, resolver, deadline_s = asked.backend[:3]
     if policy.decide is not None:
         with suppress(TimeoutError):
             async with asyncio.timeout(EARLY_AFTER_S):
-                return await resolver.check_async(client)
+                return await resolver.check_async(subject)
     async with asyncio.timeout(deadline_s + 2 * TEXT_WAIT_S + GRACE_S):
-        verdict = await resolver.check_async(client, decide=policy.decide)
-        if policy.decide is not None and _wants_text(asked, verdict):
-            verdict = await _with_reason(resolver, client, policy.decide, verdict)
+        verdict = await resolver.check_async(subject, decide=policy.decide)
+        if policy.decide is not None and _wants_text(asked, {subject: verdict}):
+            verdict = await _with_reason(resolver, subject, policy.decide, verdict)
         return verdict
 
 

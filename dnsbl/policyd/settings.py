@@ -92,7 +92,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
     given = tuple(_option("--listen", text, parse_listen) for text in options.listen)
     return Settings(
         config=config,
-        policy=compile_rules(rules, config.source, [zone.name for zone in zones]),
+        policy=compile_rules(rules, config.source, [zone.name for zone in zones], zones),
         zones=zones,
         listen=given or listen or (parse_listen(DEFAULT_LISTEN),),
         socket_mode=_mode(table),

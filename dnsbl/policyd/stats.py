@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 BUCKETS_S: Final = (
@@ -32,6 +33,10 @@ class Stats:
     def __init__(self) -> None:
         self.decisions: Counter[tuple[str, str]] = Counter()
         """By action (its first word) and source of the verdict; both from a closed set."""
+        self.of_rules: Counter[tuple[int, str]] = Counter()
+        """By rule (its number, 0 for none) and action; bounded by the rules there are."""
+        self.of_zones: Counter[tuple[str, str]] = Counter()
+        """By zone whose listing the deciding rule saw, and action."""
         self.failures = 0
         """Requests answered with `on_error`."""
         self.dry_run = 0
@@ -49,6 +54,14 @@ class Stats:
         """Connections closed for what they sent, or for not going on."""
         self.reloads = 0
         self.failed_reloads = 0
+
+    def decided(self, verb: str, source: str, rule: int, zones: Iterable[str], seconds: float) -> None:
+        """Count one decision."""
+        self.decisions[verb, source] += 1
+        self.of_rules[rule, verb] += 1
+        for zone in zones:
+            self.of_zones[zone, verb] += 1
+        self.took(seconds)
 
     def took(self, seconds: float) -> None:
         """Count one request's time."""

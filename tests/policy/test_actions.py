@@ -136,3 +136,32 @@ def test_text_of_an_action() -> None:
         assert str(parse_action(text)) == text
     assert Action("DUNNO").is_dunno
     assert not parse_action("REJECT").is_dunno
+
+
+# Never a text that is only an enhanced status code (K1)
+
+
+@pytest.mark.parametrize(
+    ("action", "reason", "rendered"),
+    [
+        ("REJECT 5.7.1 {reason}", "", "REJECT 5.7.1 Access denied"),
+        ("REJECT 5.7.1: {reason}", "", "REJECT 5.7.1 Access denied"),
+        ("550 5.7.1 {reason}", "", "550 5.7.1 Access denied"),
+        ("REJECT {reason}", "5.7.1", "REJECT 5.7.1 Access denied"),
+        ("REJECT {reason}", " 5.7.1\r\n", "REJECT 5.7.1 Access denied"),
+        ("REJECT {reason}", "5.7.1 -", "REJECT 5.7.1 Access denied"),
+        ("DEFER_IF_PERMIT 4.7.{reason}", "1", "DEFER_IF_PERMIT 4.7.1 Access denied"),
+        ("WARN {reason}", "2.0.0", "WARN 2.0.0 Access denied"),
+        ("REJECT {reason}", "5.7.1 listed", "REJECT 5.7.1 listed"),
+        ("REJECT {reason}", "5.7.1.2", "REJECT 5.7.1.2"),
+    ],
+)
+def test_a_code_alone_gets_a_text(action: str, reason: str, rendered: str) -> None:
+    values = dict.fromkeys(FIELDS, "") | {"reason": reason}
+    assert parse_action(action).render(values) == rendered
+
+
+@pytest.mark.parametrize("text", ["REJECT 5.7.1", "554 5.7.1", "defer 4.7.1 ", "INFO 2.0.0"])
+def test_a_code_alone_is_refused_in_the_configuration(text: str) -> None:
+    with pytest.raises(ActionError, match="an enhanced status code without a text"):
+        parse_action(text)

@@ -38,7 +38,8 @@ CLEAN = verdict()
 
 def decide(policy: Policy, found: Verdict | None = CLEAN, **request: str) -> Decision:
     request = {"client_address": "192.0.2.99", "protocol_state": "RCPT"} | request
-    return policy.decision(request, policy.candidates(request), found)
+    verdicts = {"client": found} if found is not None else None
+    return policy.decision(request, policy.candidates(request), verdicts)
 
 
 def rule(action: str = "REJECT", **conditions: Any) -> Policy:
@@ -190,7 +191,7 @@ def test_conditions_on_the_request(
     [
         ({"score": ">=3"}, verdict(listing(score=3)), True),
         ({"score": "> 3"}, verdict(listing(score=3)), False),
-        ({"score": ">3"}, verdict(listing(score=3.0000001)), True),
+        ({"score": ">3"}, verdict(listing(score=3.000001)), True),
         ({"score": "<=-1"}, verdict(listing(score=-1)), True),
         ({"score": "<0"}, verdict(), False),
         ({"score": ">=0.5"}, verdict(listing(score=0.5)), True),

@@ -229,7 +229,7 @@ def test_explain(lists: DnsblServer, tmp_path: Path) -> None:
     text = done.stdout.decode()
     assert done.returncode == 0
     assert "rule 1: DUNNO\n    does not match: authenticated = true\n" in text
-    assert "rule 4: REJECT {client} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
+    assert "rule 5: REJECT {subject} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
     assert "99.2.0.192.bl.example" in text
     assert "127.0.0.2" in text
     assert text.rstrip().endswith(f"action={REJECT}")
@@ -243,7 +243,7 @@ def test_explain_as_json(lists: DnsblServer, tmp_path: Path) -> None:
     listed, unknown = (json.loads(line) for line in done.stdout.splitlines())
     assert listed["would"] == REJECT
     assert listed["action"].startswith("PREPEND X-DNSBL-Dry-Run: REJECT")
-    assert [rule["outcome"] for rule in listed["rules"]] == ["does not match"] * 3 + ["decides"]
+    assert [rule["outcome"] for rule in listed["rules"]] == ["does not match"] * 4 + ["decides"]
     assert listed["verdict"]["answers"][0]["codes"] == ["127.0.0.2"]
     assert (unknown["action"], unknown["verdict"]) == ("DUNNO", None)
 

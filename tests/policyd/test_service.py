@@ -212,10 +212,12 @@ def test_one_line_per_decision() -> None:
     harness.ask("192.0.2.200")
     harness.ask("10.0.0.1")
     assert len(harness.lines) == 3
-    first = dict(word.split("=", 1) for word in harness.lines[0].split()[1:])
+    line, _, reply = harness.lines[0].partition(' reply="')
+    assert reply == f'{REJECT}"'
+    first = dict(word.split("=", 1) for word in line.split()[1:])
     assert float(first.pop("ms")) >= 0
     assert first == {
-        "instance": "1a.2b.0", "client": "192.0.2.99", "action": "REJECT", "rule": "4", "score": "1",
+        "instance": "1a.2b.0", "client": "192.0.2.99", "action": "REJECT", "rule": "5", "score": "1",
         "zones": "bl.example", "complete": "yes", "source": "dns",
     }  # fmt: skip
     assert "score=0 zones=- " in harness.lines[1]
@@ -230,8 +232,8 @@ def test_a_line_as_json() -> None:
     assert line.pop("ms") >= 0
     assert line.pop("time").endswith("Z")
     assert line == {
-        "event": "decision", "instance": "1a", "client": "192.0.2.99", "action": "REJECT", "rule": 4,
-        "score": 1.0, "zones": ["bl.example"], "complete": True, "source": "dns",
+        "event": "decision", "instance": "1a", "client": "192.0.2.99", "action": "REJECT", "rule": 5,
+        "score": 1.0, "zones": ["bl.example"], "complete": True, "source": "dns", "reply": REJECT,
     }  # fmt: skip
 
 
