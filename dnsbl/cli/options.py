@@ -18,6 +18,7 @@ from dnsbl.cli import complain
 
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
+    from dnsbl.zones.zone import Zone
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,9 +76,15 @@ def source_options(function: F) -> F:
 
 @contextmanager
 def open_resolver(
-    zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float | None, config_path: Path | None
+    zones: tuple[str | Zone, ...],
+    nameservers: tuple[str, ...],
+    deadline_s: float | None,
+    config_path: Path | None,
+    **more: Any,
 ) -> Iterator[Resolver]:
     """The resolver that these options ask for; what is not given comes from the configuration.
+
+    more: further arguments of the Resolver, which win over the configuration.
 
     Raises InputError for what cannot be used. What the library warns of meanwhile goes to stderr.
     """
@@ -90,7 +97,7 @@ def open_resolver(
         settings = config.load(config_path)
         for warning in settings.warnings:
             complain(warning)
-        with Resolver(zones or None, nameservers or None, deadline_s, config=settings) as resolver:
+        with Resolver(zones or None, nameservers or None, deadline_s, config=settings, **more) as resolver:
             yield resolver
     finally:
         log.removeHandler(complaints)
