@@ -36,7 +36,8 @@ ARROWS: dict[str, set[str]] = {
     "policyd": {"policy", "resolver", "lookup"} | LOOKUP,
     "doctor": {"policy", "resolver", "lookup"} | LOOKUP,
     "testing": {"errors"},
-    "cli": {"testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP,
+    "audit": {"resolver", "config", "migrate"} | LISTS,
+    "cli": {"audit", "testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP,
     "__main__": {"cli"},
     "__init__": {"resolver", "zones"} | VALUES,
 }
@@ -55,6 +56,9 @@ HOMES = {
     "dns": "testing",
     "prometheus_client": "policyd",
     "cachetools": "cache",
+    "dask": "audit",
+    "distributed": "audit",
+    "pyarrow": "audit",
     "idna": "subject",
     "publicsuffixlist": "subject",
 }

@@ -19,6 +19,7 @@ from dnsbl.cli import complain
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
     from dnsbl.zones.catalogue import Catalogue
+    from dnsbl.zones.zone import Zone
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,9 +77,15 @@ def source_options(function: F) -> F:
 
 @contextmanager
 def open_resolver(
-    zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float | None, config_path: Path | None
+    zones: tuple[str | Zone, ...],
+    nameservers: tuple[str, ...],
+    deadline_s: float | None,
+    config_path: Path | None,
+    **more: Any,
 ) -> Iterator[tuple[Resolver, Catalogue]]:
     """The resolver that these options ask for, and its catalogue; what is not given is as configured.
+
+    more: further arguments of the Resolver, which win over the configuration.
 
     Raises InputError for what cannot be used. What the library warns of meanwhile goes to stderr.
     """
@@ -91,7 +98,7 @@ def open_resolver(
         settings = config.load(config_path)
         for warning in settings.warnings:
             complain(warning)
-        with Resolver(zones or None, nameservers or None, deadline_s, config=settings) as resolver:
+        with Resolver(zones or None, nameservers or None, deadline_s, config=settings, **more) as resolver:
             yield resolver, settings.catalogue
     finally:
         log.removeHandler(complaints)

@@ -1,0 +1,304 @@
+"""The files a bulk run writes, and what an earlier run left in them.
+
+JSON lines and CSV grow line by line. A Parquet file can be read only when it is whole, so its rows go to an
+Arrow stream beside it (`NAME.partial`) and become Parquet at the end; a run that is killed leaves the stream,
+and `--resume` takes it up. A last line or batch that is not whole is dropped when a run goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from dnsbl.audit.items import need_arrow, open_parquet
+from dnsbl.audit.rows import COLUMNS, flat, flat_error, json_error, json_line, json_text
+from dnsbl.errors import InputError
+from dnsbl.model import Verdict
+
+if TYPE_CHECKING:
+    import pyarrow
+
+EVERY_ROWS: Final = 256
+"""Rows of a text file that are written at once: so many are asked again after a crash, at the most."""
+BATCH_ROWS: Final = 16_384
+LISTS: Final = ("listings", "codes", "meanings", "errors")
+BETWEEN: Final = " | "
+"""Between the parts of a list in one CSV field."""
+
+Earlier = Iterator[tuple[int, str, str | None, Any]]
+"""Item number, input, subject (None: an error), row."""
+
+
+class Output(Protocol):
+    """A file that rows go to."""
+
+    def form(self, verdict: Verdict, /) -> Any:
+        """The row of a verdict."""
+
+    def error_form(self, error: str, /) -> Any:
+        """The row of an item that could not be looked up."""
+
+    def start(self) -> None:
+        """Begin the file anew. Raises OSError."""
+
+    def resume(self) -> Earlier:
+        """The rows of an earlier run; the file then ends after the last whole one. To be read to its end."""
+
+    def write(self, number: int, given: str, row: Any) -> None: ...
+
+    def close(self) -> None:
+        """Write the rest out; the file is complete. Raises OSError."""
+
+
+def open_output(path: Path) -> Output:
+    """The output for a name that ends in .jsonl, .csv or .parquet. Raises InputError for another."""
+    makers: dict[str, Callable[[Path], Output]] = {".jsonl": JsonLines, ".csv": Csv, ".parquet": Parquet}
+    maker = makers.get(path.suffix.lower())
+    if maker is None:
+        raise InputError(f"{path}: unknown form: use a name that ends in .jsonl, .csv or .parquet", str(path))
+    return maker(path)
+
+
+class _Text:
+    """A file of lines, to which whole groups of rows are added."""
+
+    head = ""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+        self._lines: list[str] = []
+
+    def _open(self, *flags: int) -> int:
+        if self._fd is None:
+            mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            for flag in flags:
+                mode |= flag
+            self._fd = os.open(self.path, mode, 0o666)
+            if os.fstat(self._fd).st_size == 0 and self.head:
+                self._put(self.head)
+        return self._fd
+
+    def start(self) -> None:
+        """Begin the file anew. Raises OSError."""
+        self._open(os.O_TRUNC)
+
+    def _add(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) >= EVERY_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. What failed is not tried again: a half line is dropped on resuming."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._put("".join(lines))
+
+    def _put(self, text: str) -> None:
+        data = memoryview(text.encode())
+        while data:
+            data = data[os.write(self._open(), data) :]
+
+    def close(self) -> None:
+        try:
+            self.flush()
+        finally:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+
+    def _cut(self, size: int) -> None:
+        os.truncate(self.path, size)
+        self._open()
+
+
+class JsonLines(_Text):
+    """One JSON object a line: `item`, `input`, then a verdict's `to_dict()` or `error`."""
+
+    form = staticmethod(json_text)
+    error_form = staticmethod(json_error)
+
+    def write(self, number: int, given: str, row: Any) -> None:
+        self._add(json_line(number, given, row) + "\n")
+
+    def resume(self) -> Earlier:
+        good = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    values = json.loads(line)
+                    number, given = int(values.pop("item")), str(values.pop("input"))
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    raise _not_ours(self.path) from None
+                good += len(line)
+                yield number, given, values.get("subject"), json.dumps(values)[1:]
+        self._cut(good)
+
+
+class Csv(_Text):
+    """A CSV file with the columns of `rows.COLUMNS`; the parts of a list with ` | ` between them."""
+
+    form = staticmethod(flat)
+    error_form = staticmethod(flat_error)
+    head = ",".join(COLUMNS) + "\n"
+
+    def write(self, number: int, given: str, row: Sequence[Any]) -> None:
+        line = io.StringIO()
+        cells = [BETWEEN.join(cell) if isinstance(cell, list) else _cell(cell) for cell in row]
+        csv.writer(line, lineterminator="\n").writerow([number, _one_line(given), *cells])
+        self._add(line.getvalue())
+
+    def resume(self) -> Earlier:
+        good = 0
+        with self.path.open("rb") as file:
+            if file.readline() != self.head.encode():
+                raise _not_ours(self.path)
+            good = file.tell()
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                (cells,) = csv.reader([line.decode()])
+                if len(cells) != len(COLUMNS) or not cells[0].isdigit():
+                    raise _not_ours(self.path)
+                good += len(line)
+                yield int(cells[0]), cells[1], cells[2] or None, _from_cells(cells[2:])
+        self._cut(good)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _one_line(value) if isinstance(value, str) else value
+
+
+def _one_line(text: str) -> str:
+    """Without line ends, so that a line of the file is a row."""
+    return " ".join(text.splitlines()) if not text.isprintable() else text
+
+
+def _from_cells(cells: list[str]) -> tuple[Any, ...]:
+    row: list[Any] = []
+    for name, cell in zip(COLUMNS[2:], cells, strict=True):
+        if name in LISTS:
+            row.append(cell.split(BETWEEN) if cell else [])
+        elif cell == "":
+            row.append(None)
+        elif name in ("listed", "complete"):
+            row.append(cell == "true")
+        else:
+            row.append(float(cell) if name in ("score", "ttl_s", "elapsed_s") else cell)
+    return tuple(row)
+
+
+class Parquet:
+    """A Parquet file with the columns of `rows.COLUMNS`; listings, codes, meanings and errors are lists."""
+
+    form = staticmethod(flat)
+    error_form = staticmethod(flat_error)
+
+    def __init__(self, path: Path) -> None:
+        self._arrow = need_arrow()
+        self.path, self.partial = path, path.with_name(path.name + ".partial")
+        self._columns: list[list[Any]] = [[] for _ in COLUMNS]
+        self._schema = _schema(self._arrow)
+        self._sink: Any = None
+        self._stream: Any = None
+        self._broken = False
+
+    def start(self) -> None:
+        """Begin anew. Raises OSError, for the Parquet file too, before anything is asked."""
+        self.path.open("ab").close()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._sink = self._arrow.OSFile(str(self.partial), "wb")
+        self._stream = self._arrow.ipc.new_stream(self._sink, self._schema)
+
+    def write(self, number: int, given: str, row: Sequence[Any]) -> None:
+        for column, value in zip(self._columns, (number, given, *row), strict=True):
+            column.append(value)
+        if len(self._columns[0]) >= BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Add the rows that wait to the stream."""
+        columns, self._columns = self._columns, [[] for _ in COLUMNS]
+        if columns[0]:
+            batch = self._arrow.record_batch(columns, schema=self._schema)
+            try:
+                self._stream.write_batch(batch)
+            except OSError:
+                self._broken = True  # its end is not whole: it stays as it is, for --resume
+                raise
+
+    def close(self) -> None:
+        """The stream becomes the Parquet file."""
+        try:
+            if not self._broken:
+                self.flush()
+                self._stream.close()
+        finally:
+            if self._sink is not None:
+                self._sink.close()
+        if not self._broken:
+            self._finish()
+
+    def _finish(self) -> None:
+        from pyarrow.parquet import ParquetWriter
+
+        new = self.path.with_name(self.path.name + ".new")
+        try:
+            with ParquetWriter(new, self._schema, compression="zstd") as writer:
+                for batch in self._whole_batches(self.partial):
+                    writer.write_batch(batch)
+            new.replace(self.path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        self.partial.unlink()
+
+    def resume(self) -> Earlier:
+        old = self.partial.with_name(self.partial.name + ".old")
+        if not old.exists() and self.partial.exists():
+            self.partial.replace(old)
+        batches = self._whole_batches(old) if old.exists() else self._parquet_batches()
+        self._begin()
+        for batch in batches:
+            if batch.schema.names != list(COLUMNS):
+                raise _not_ours(self.path)
+            self._stream.write_batch(batch)
+            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield values[0], values[1], values[2], tuple(values[2:])
+        old.unlink(missing_ok=True)
+
+    def _whole_batches(self, path: Path) -> Iterator[pyarrow.RecordBatch]:
+        """The batches of a stream up to its end, or to where a run was cut off."""
+        with path.open("rb") as file:
+            try:
+                yield from self._arrow.ipc.open_stream(file)
+            except (self._arrow.ArrowInvalid, OSError, EOFError):
+                return
+
+    def _parquet_batches(self) -> Iterator[pyarrow.RecordBatch]:
+        if self.path.stat().st_size:
+            yield from open_parquet(self.path).iter_batches(BATCH_ROWS)
+
+
+def _schema(arrow: Any) -> Any:
+    text, texts = arrow.string(), arrow.list_(arrow.string())
+    kinds = {
+        "item": arrow.int64(), "listed": arrow.bool_(), "complete": arrow.bool_(), "score": arrow.float64(),
+        "ttl_s": arrow.float64(), "elapsed_s": arrow.float64(), **dict.fromkeys(LISTS, texts),
+    }  # fmt: skip
+    return arrow.schema([(name, kinds.get(name, text)) for name in COLUMNS])
+
+
+def _not_ours(path: Path) -> InputError:
+    return InputError(f"{path}: not the output of `dnsbl bulk`: use another name, or no --resume", str(path))

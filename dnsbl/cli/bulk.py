@@ -1,0 +1,273 @@
+"""`dnsbl bulk FILE|-`: look up whatever a file holds, and write a row for each of its items."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dnsbl.cli import EXIT_INTERRUPTED, EXIT_USAGE, complain, render
+from dnsbl.cli.interrupts import Interrupts
+from dnsbl.cli.options import lookup_options, open_resolver
+from dnsbl.cli.progress import Progress
+from dnsbl.text.printable import printable
+
+if TYPE_CHECKING:
+    from dnsbl.audit.bulk import Bulk, Done
+    from dnsbl.audit.items import Item
+    from dnsbl.audit.output import Output
+    from dnsbl.audit.summary import Summary
+    from dnsbl.audit.terms import Terms
+    from dnsbl.resolver import Resolver
+
+MAX_NETWORK = 1 << 24
+SHOWN_NETWORKS = 50
+
+
+@click.command("bulk")
+@click.argument("file", metavar="FILE|-")
+@lookup_options
+@click.option("--column", help="Column of a CSV or Parquet file: its name, or its number from 1 (CSV).")
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the rows to FILE.jsonl, FILE.csv or FILE.parquet. Default: a summary.",
+)
+@click.option("--ordered", is_flag=True, help="Rows in the order of the input, not as the answers come.")
+@click.option("--resume", is_flag=True, help="Go on where the run that wrote --output stopped.")
+@click.option("--overwrite", is_flag=True, help="Replace --output if it holds rows already.")
+@click.option("--by-network", "--by-24", is_flag=True, help="Sum up by /24 (IPv6: /64) too.")
+@click.option(
+    "--max-expand",
+    type=click.IntRange(1, MAX_NETWORK),
+    default=65_536,
+    show_default=True,
+    help="Addresses that one network of the input may be spread into.",
+)
+@click.option(
+    "--rate", type=click.FloatRange(0.1, 1_000_000), metavar="QUERIES", help="Queries a second, at most."
+)
+@click.option(
+    "--i-have-an-agreement",
+    "agreements",
+    metavar="ZONE",
+    multiple=True,
+    help="Ask ZONE beyond its free queries a day: its operator agreed. Repeatable.",
+)
+@click.option(
+    "--scheduler",
+    metavar="tcp://HOST:PORT",
+    help="Share the work out over the workers of this Dask scheduler; Parquet in and out.",
+)
+def command(
+    file: str,
+    zones: tuple[str, ...],
+    nameservers: tuple[str, ...],
+    deadline_s: float | None,
+    config_path: Path | None,
+    as_json: bool,
+    column: str | None,
+    output: Path | None,
+    ordered: bool,
+    resume: bool,
+    overwrite: bool,
+    by_network: bool,
+    max_expand: int,
+    rate: float | None,
+    agreements: tuple[str, ...],
+    scheduler: str | None,
+) -> int:
+    """Look up many addresses, domains or networks.
+
+    FILE holds one a line (# begins a comment line), or is CSV or Parquet with one in a column; - is standard
+    input. Networks (192.0.2.0/24) are spread out. What is no subject is a row with an error. Each distinct
+    subject is asked once; reasons (TXT) are not asked for.
+
+    Ctrl-C ends it with what is done saved; --resume goes on from there. It stops before a list gets more
+    queries than are free in a day.
+
+    Exit code: 0 all items have a row; 2 bad usage, or stopped by a limit or by an output that cannot be
+    written; 130 after Ctrl-C.
+    """
+    from dnsbl.audit.items import Source
+
+    if resume and output is None:
+        raise click.UsageError("--resume goes on with a file: give --output too")
+    if output is not None and as_json:
+        raise click.UsageError("--json writes to standard output: leave it out, or leave out --output")
+    source = (zones, nameservers, deadline_s, config_path)
+    if scheduler is not None:
+        raise click.UsageError("--scheduler: not yet")
+    with ExitStack() as stack:
+        source_file = stack.enter_context(Source(file, column, max_expand))
+        total = source_file.count() if sys.stderr.isatty() else None
+        items = source_file.items()
+        resolver, terms = _open_lookups(stack, source, agreements, rate)
+        sink = _open_sink(output, as_json, resume, overwrite)
+        run = _Run(resolver, terms, sink, ordered=ordered, by_network=by_network, progress=Progress(total))
+        code = run.run(items, output if resume else None)
+    if output is None and not as_json:
+        show_summary(run.summary, [zone.name for zone in resolver.zones])
+    return code
+
+
+class _Run:
+    """The items of a run on their way from the input to the output."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        terms: Terms,
+        sink: Output | None,
+        *,
+        ordered: bool,
+        by_network: bool,
+        progress: Progress,
+    ) -> None:
+        from dnsbl.audit.bulk import Bulk
+        from dnsbl.audit.rows import flat, flat_error
+        from dnsbl.audit.summary import Summary
+
+        form = sink.form if sink else flat
+        error_form = sink.error_form if sink else flat_error
+        self.bulk: Bulk = Bulk(resolver, form, error_form, ordered=ordered, terms=terms)
+        self.summary: Summary = Summary(networks=by_network)
+        self._terms, self._sink, self._progress = terms, sink, progress
+        self._earlier = 0
+
+    def run(self, items: Iterator[Item], earlier: Path | None) -> int:
+        """Everything; the exit code."""
+        with closing(self.bulk), self._progress, Interrupts() as interrupts:
+            try:
+                if earlier is not None:
+                    items = self._left(items, earlier)
+                for done in self.bulk.run(items):
+                    with interrupts.held():
+                        self._take(done)
+            except KeyboardInterrupt:
+                self._close(interrupts)
+                complain(f"stopped: {self._saved()}")
+                return EXIT_INTERRUPTED
+            except OSError as error:
+                return self._failed(error, interrupts)
+            return self._close(interrupts)
+
+    def _take(self, done: Done) -> None:
+        if self._sink is not None:
+            self._sink.write(done.item.number, done.item.given, done.row)
+        self.summary.add(done)
+        self._progress.advance()
+
+    def _close(self, interrupts: Interrupts) -> int:
+        """Save what is done."""
+        try:
+            if self._sink is not None:
+                with interrupts.held():
+                    self._sink.close()
+        except KeyboardInterrupt:
+            pass  # a second Ctrl-C while all is being saved: it is saved
+        except OSError as error:
+            return self._failed(error, interrupts)
+        if self._terms.stopped_by:
+            complain(self._terms.message)
+            return EXIT_USAGE
+        return 0
+
+    def _failed(self, error: OSError, interrupts: Interrupts) -> int:
+        """The output (or the temporary file) cannot be written: what is there stays."""
+        where = getattr(self._sink, "path", None) or error.filename or "standard output"
+        try:
+            if self._sink is not None:
+                with interrupts.held():
+                    self._sink.close()
+        except OSError:
+            pass  # the same fault again
+        if isinstance(error, BrokenPipeError):
+            raise error
+        what = error.strerror or str(error)
+        complain(f"{where}: {what}: the rows written so far are kept; make room and go on with --resume")
+        return EXIT_USAGE
+
+    def _saved(self) -> str:
+        rows = self.summary.items + self._earlier
+        path = getattr(self._sink, "path", None)
+        return f"{rows:,} rows are in {path}; --resume goes on from there" if path else f"{rows:,} items done"
+
+    def _left(self, items: Iterator[Item], path: Path) -> Iterator[Item]:
+        """The items without a row in the output of the earlier run; its rows are taken up."""
+        from dnsbl.audit.resume import Places
+        from dnsbl.subject import parse_subject
+
+        assert self._sink is not None
+        today = path.exists() and time.time() // 86_400 == path.stat().st_mtime // 86_400
+        places = Places()
+        for number, _, subject, row in self._sink.resume():
+            places.add(number)
+            if subject is not None:
+                key = parse_subject(subject).key
+                if self.bulk.answered.get(key) is None:
+                    self.bulk.answered.put(key, row)
+                    if today:
+                        self._terms.count_earlier(key)
+        self._earlier = len(places)
+        self._progress.advance(self._earlier)
+        return (item for item in items if item.number not in places)
+
+
+def _open_lookups(
+    stack: ExitStack, source: tuple[Any, Any, Any, Any], agreements: tuple[str, ...], rate: float | None
+) -> tuple[Resolver, Terms]:
+    from dnsbl.audit.terms import Terms, agreed
+
+    resolver, _ = stack.enter_context(open_resolver(*source, reasons=False))
+    if agreements:
+        given = agreed(resolver.zones, agreements)
+        resolver, _ = stack.enter_context(open_resolver(given, *source[1:], reasons=False))
+    return resolver, Terms(resolver.zones, rate)
+
+
+def _open_sink(output: Path | None, as_json: bool, resume: bool, overwrite: bool) -> Output | None:
+    if output is None:
+        from dnsbl.cli.progress import Lines
+
+        return Lines() if as_json else None
+    from dnsbl.audit.output import open_output
+
+    sink = open_output(output)
+    partial = output.with_name(output.name + ".partial")
+    rows = (output.is_file() and output.stat().st_size > 0) or partial.exists()
+    if resume and (output.exists() or partial.exists()):
+        return sink
+    if rows and not overwrite:
+        raise click.UsageError(f"{output} holds rows already: use --resume to go on, or --overwrite")
+    sink.start()
+    return sink
+
+
+def show_summary(summary: Summary, zones: list[str]) -> None:
+    """Print what a run found: by zone, then by network."""
+    title = (
+        f"{summary.items:,} items: {summary.listed:,} listed, {summary.incomplete:,} incomplete, "
+        f"{summary.repeated:,} repeated, {summary.bad:,} bad"
+    )
+    rows = [
+        [printable(zone), f"{summary.zone_listings[zone]:,}", f"{summary.zone_errors[zone]:,}"]
+        for zone in zones
+    ]
+    render.show_table(title, ["zone", "listings", "errors"], rows)
+    if summary.networks:
+        found = sorted(summary.networks.items(), key=lambda entry: -entry[1]["listed"])
+        lines = [
+            [name, f"{count['asked']:,}", f"{count['listed']:,}", f"{count['listed'] / count['asked']:.0%}"]
+            for name, count in found[:SHOWN_NETWORKS]
+        ]
+        title = f"{len(found):,} networks" + (
+            f", the {SHOWN_NETWORKS} with most listings" if len(found) > SHOWN_NETWORKS else ""
+        )
+        render.show_table(title, ["network", "asked", "listed", "share"], lines)
