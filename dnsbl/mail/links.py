@@ -5,10 +5,10 @@ soft hyphens and zero-width characters, backslashes, user info, ports, percent-e
 punctuation, addresses written as one number. What it does not: no I/O, no redirect is followed, and a
 look-alike letter of another alphabet stays what it is, for it is another domain.
 
-The HTML parser: libxml2 by lxml, its events alone and no tree. Measured on 1 MiB (benchmarks/bench_message.py
-repeats it): elements nested 200,000 deep take a tree builder over 20 s (lexbor, as in selectolax 1.0) or make
-it drop all that is deeper than 2,048 (libxml2's tree), and events 0.3 s with every link; a page of links takes
-0.07 s. `html.parser` of the standard library is quadratic on hostile input (CVE-2026-15308).
+The HTML parser: libxml2 by lxml, its events alone and no tree. Measured on 1 MiB: elements nested 200,000
+deep take over 20 s in one tree builder (lexbor, as in selectolax 1.0), another drops all that is deeper than
+2,048 (libxml2's tree), and events take 0.3 s and find every link; a page of links takes 0.07 s. `html.parser`
+of the standard library is quadratic on hostile input (CVE-2026-15308).
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def clean_link(text: str, kind: str = LINK) -> Link | None:
     >>> clean_link(" ht\\ntp:\\\\\\\\user@evil.example:8080\\\\x ").url
     'http://user@evil.example:8080/x'
     """
-    text = _CLEARED.sub("", INVISIBLE.sub("", text[: 2 * MAX_URL])).strip("\x00\x01\x02 \u00a0\u3000")[:MAX_URL]
+    text = _CLEARED.sub("", INVISIBLE.sub("", text[: 2 * MAX_URL])).strip("\x00\x01\x02 \u00a0\u3000")[
+        :MAX_URL
+    ]
     if text[:2] in ("//", "\\\\", "/\\", "\\/"):
         scheme, rest = "http", text[2:]
     elif found := _SCHEME.match(text.replace("\uff1a", ":", 1)):
@@ -170,8 +172,10 @@ class HtmlLinks:
 
 
 _BREAKING: Final = frozenset(
-    "address article blockquote br center dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li main ol p "
-    "pre section table td th title tr ul".split()
+    """
+    address article blockquote br center dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li
+    main ol p pre section table td th title tr ul
+    """.split()  # noqa: SIM905
 )
 """Elements that part words; inside others (`ev<b>il</b>.example`) the reader sees one word."""
 

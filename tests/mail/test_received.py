@@ -17,7 +17,7 @@ DATE = "; Tue, 24 Nov 2026 10:00:00 +0000"
 SHAPES = {
     "postfix": (
         "from mail.example.com (mail.example.com [192.0.2.10])\r\n\t(using TLSv1.3 with cipher "
-        "TLS_AES_256_GCM_SHA384 (256/256 bits)\r\n\t key-exchange X25519)\r\n\t(No client certificate requested)"
+        "TLS_AES_256_GCM_SHA384 (256/256 bits)\r\n\t key-exchange X25519)\r\n\t(No client certificate)"
         "\r\n\tby mx.example.org (Postfix) with ESMTPS id 4F1\r\n\tfor <u@example.org>",
         ("192.0.2.10", "mail.example.com", "mx.example.org", "ESMTPS"),
     ),
