@@ -28,10 +28,14 @@ HTML = b"text/html; charset=utf-8\r\n\r\n"
 def usual() -> bytes:
     """100 KiB of HTML as newsletters have it, with 50 links and images."""
     row = (
-        b'<tr><td style="padding:8px;font-family:Arial,sans-serif;color:#333333"><a href="https://l%d.shop%d.example/'
-        b'p?id=%d&amp;x=1"><b>An offer</b></a> ' + b"and some words about it, as they are written. " * 40 + b"</td></tr>\r\n"
+        b'<tr><td style="padding:8px;font-family:Arial,sans-serif;color:#333"><a href="https://l%d.shop%d.example/'
+        b'p?id=%d&amp;x=1"><b>An offer</b></a> '
+        + b"and some words about it, as they are written. " * 40
+        + b"</td></tr>\r\n"
     )
-    body = b"<html><body><table>" + b"".join(row % (n, n % 20, n) for n in range(50)) + b"</table></body></html>"
+    body = (
+        b"<html><body><table>" + b"".join(row % (n, n % 20, n) for n in range(50)) + b"</table></body></html>"
+    )
     return HEAD + HTML + body
 
 
@@ -43,22 +47,26 @@ def nested(levels: int) -> bytes:
 
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
-    "10,000 Received headers": lambda: b"Received: from a ([10.0.0.1] helo=x) by b with ESMTP id 1; x\r\n" * 10_000
-    + HEAD
-    + HTML,
+    "10,000 Received headers": lambda: (
+        b"Received: from a ([10.0.0.1] helo=x) by b with ESMTP id 1; x\r\n" * 10_000 + HEAD + HTML
+    ),
     "a header of 10 MiB": lambda: b"From: " + b'"' * (10 << 20) + b"\r\n" + HEAD + HTML,
     "a body of 50 MiB": lambda: HEAD + b"text/plain\r\n\r\n" + b"word " * (10 << 20),
-    "50 MiB of base64": lambda: HEAD
-    + b"text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-    + b"PGEgaHJlZj0iaHR0cDovL2EuZXhhbXBsZS8iPng8L2E+\r\n" * (1 << 20),
+    "50 MiB of base64": lambda: (
+        HEAD
+        + b"text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + b"PGEgaHJlZj0iaHR0cDovL2EuZXhhbXBsZS8iPng8L2E+\r\n" * (1 << 20)
+    ),
     "10,000 nested multiparts": lambda: nested(10_000),
-    "100,000 parts": lambda: HEAD
-    + b"multipart/mixed; boundary=x\r\n\r\n"
-    + b"--x\r\n\r\nhttp://a.example/\r\n" * 100_000,
-    "a million links": lambda: HEAD + HTML + b"".join(b'<a href="http://h%d.example/">' % n for n in range(1_000_000)),
-    "a million links in text": lambda: HEAD
-    + b"text/plain\r\n\r\n"
-    + b"".join(b"http://h%d.example/ " % n for n in range(1_000_000)),
+    "100,000 parts": lambda: (
+        HEAD + b"multipart/mixed; boundary=x\r\n\r\n" + b"--x\r\n\r\nhttp://a.example/\r\n" * 100_000
+    ),
+    "a million links": lambda: (
+        HEAD + HTML + b"".join(b'<a href="http://h%d.example/">' % n for n in range(1_000_000))
+    ),
+    "a million links in text": lambda: (
+        HEAD + b"text/plain\r\n\r\n" + b"".join(b"http://h%d.example/ " % n for n in range(1_000_000))
+    ),
     "ten million entities": lambda: HEAD + HTML + b"&#101;" * 10_000_000,
     "a million nested elements": lambda: HEAD + HTML + b"<b><i><a>" * 333_333,
     "unclosed attributes": lambda: HEAD + HTML + b'<a href="' * 1_000_000,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from email.message import Message as EmailMessage
 from typing import Final, NamedTuple
 
-from dnsbl.mail.links import INVISIBLE, clean_link
+from dnsbl.mail.links import clean_link, visible
 
 ADDRESS_HEADERS: Final = ("From", "Reply-To", "Return-Path")
 OTHER_HEADERS: Final = ("Message-ID", "List-Unsubscribe", "DKIM-Signature")
@@ -70,7 +70,7 @@ def addresses_in(value: str) -> list[str]:
     >>> addresses_in('"service@bank.example" <someone@evil.example>')
     ['someone@evil.example']
     """
-    text = INVISIBLE.sub("", value[:MAX_CHARS])
+    text = visible(value[:MAX_CHARS])
     text = _QUOTED.sub(lambda found: "" if found[1] else found[0].replace(" ", ""), text)
     angles = [found[1] for found in _ANGLE.finditer(text) if "@" in found[1]]
     return [found.group() for part in (angles or [text]) for found in _EMAIL.finditer(part)]

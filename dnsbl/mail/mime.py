@@ -83,9 +83,6 @@ class Reader:
 
     def text_parts(self, headers: EmailMessage, body: bytes, depth: int = 0) -> Iterator[TextPart]:
         """Every text part, decoded, in order; attached messages and text files are read too."""
-        if self._parts >= self.limits.parts:
-            self._leave_out(f"parts beyond {self.limits.parts}")
-            return
         self._parts += 1
         number = self._parts
         kind, boundary, charset, encoding = _content_of(headers)
@@ -95,6 +92,9 @@ class Reader:
                 return
             inner = [body] if kind == "message/rfc822" else _split(body, boundary)
             for part in inner:
+                if self._parts >= self.limits.parts:
+                    self._leave_out(f"parts beyond {self.limits.parts}")
+                    return
                 yield from self.text_parts(*self.headers_and_body(part), depth + 1)
             return
         if not kind.startswith(("text/", "multipart/")) and "html" not in kind:
