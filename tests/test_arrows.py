@@ -31,6 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "config": {"cache"} | LISTS,
     "lookup": LOOKUP,
     "resolver": {"lookup"} | LOOKUP,
+    "mail": LISTS,
     "migrate": LISTS,
     "policy": {"config"} | LISTS,
     "policyd": {"policy", "resolver", "lookup"} | LOOKUP,
@@ -43,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
 }
 
 # Parsing and deciding: text or values in, values out.
-NO_IO = {"model", "errors", "text", "names", "subject", "zones", "migrate", "policy"}
+NO_IO = {"model", "errors", "text", "names", "subject", "zones", "mail", "migrate", "policy"}
 MAY_READ_FILES = {"zones.catalogue"}  # it loads the shipped table and a newer one
 IO_MODULES = {"asyncio", "http", "pycares", "select", "selectors", "socket", "ssl", "subprocess", "threading"}
 IO_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "getenv", "print", "input"}
@@ -61,6 +62,7 @@ HOMES = {
     "pyarrow": "audit",
     "idna": "subject",
     "publicsuffixlist": "subject",
+    "lxml": "mail",
 }
 
 
@@ -169,7 +171,7 @@ def test_c_is_declared_in_the_gates_alone() -> None:
 @pytest.mark.parametrize(
     ("module", "never"),
     [
-        ("dnsbl", ["pycares", "asyncio", "click", "rich", "idna", "publicsuffixlist", "dns", "email"]),
+        ("dnsbl", ["pycares", "asyncio", "click", "rich", "idna", "publicsuffixlist", "dns", "email", "lxml"]),
         ("dnsbl.cli", ["pycares", "asyncio", "rich", "importlib.metadata"]),
         ("dnsbl.testing", ["dns", "pytest"]),
     ],

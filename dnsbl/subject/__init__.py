@@ -2,6 +2,14 @@
 
 from dnsbl.subject.address import address_key
 from dnsbl.subject.domain import registrable_domain
-from dnsbl.subject.parse import Kind, Subject, parse_subject
+from dnsbl.subject.parse import Kind, Subject, email_subject, parse_subject, url_subject
 
-__all__ = ["Kind", "Subject", "address_key", "parse_subject", "registrable_domain"]
+__all__ = [
+    "Kind",
+    "Subject",
+    "address_key",
+    "email_subject",
+    "parse_subject",
+    "registrable_domain",
+    "url_subject",
+]

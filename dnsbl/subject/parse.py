@@ -15,7 +15,10 @@ from dnsbl.names._qname import format_address, is_local, parse_address
 from dnsbl.subject.address import address_key
 from dnsbl.subject.domain import is_local_domain, parse_domain, registrable_domain, shown
 
-Kind = Literal["ip4", "ip6", "domain"]
+Kind = Literal["ip4", "ip6", "domain", "email", "url", "dkim", "link4", "link6", "link_a", "link_ns"]
+"""The first three are what `parse_subject` finds in text. The others come from messages: email and url are
+asked by hash; dkim is a domain that signed; link4 and link6 are addresses standing in links, link_a and
+link_ns addresses behind the host of one."""
 
 TEXT_MAX = 8192
 """Characters of a subject's text. A URL may have 8,000 octets and more (RFC 9110 section 4.1)."""
@@ -29,8 +32,9 @@ _PORT = re.compile(r"[0-9]{0,5}")  # RFC 3986 section 3.2.3: it may be empty
 class Subject(NamedTuple):
     """What is looked up.
 
-    kind: "ip4", "ip6" or "domain".
-    key: the 4 or 16 bytes of an address in network order, or the host name as lower-case A-labels.
+    kind: "ip4", "ip6" or "domain"; what `Kind` has besides is made by the functions below.
+    key: the 4 or 16 bytes of an address in network order, or the host name as lower-case A-labels; of an
+        "email" or "url" the text to be hashed.
     text: the canonical text (RFC 5952 for IPv6); parsing it gives the same subject again.
     local: no public list can hold it (a private address, a single label, a special-use name), so that it
         is not asked by default.
@@ -71,7 +75,8 @@ def parse_subject(value: object) -> Subject:
       or left out as in a URL);
     - a domain, in ASCII or Unicode, with or without a trailing dot;
     - an e-mail address: what follows its last `@`, a domain, a literal, or an address;
-    - a URL: the host between user info and port.
+    - a URL: the host between user info and port;
+    - a Subject, which is given back.
 
     IPv4-mapped IPv6 is the IPv4 address in every form. An address given as a host is the address.
 
@@ -83,6 +88,8 @@ def parse_subject(value: object) -> Subject:
     key = address_key(value)
     if key is not None:
         return _address(key)
+    if isinstance(value, Subject):
+        return value
     if not isinstance(value, str):
         raise _not_a_subject(value)
     text = str.__str__(value)
@@ -93,6 +100,36 @@ def parse_subject(value: object) -> Subject:
         from dnsbl.subject.misread import hint  # only a message needs it
 
         raise SubjectError(hint(text) or str(error), text) from None
+
+
+def email_subject(text: str) -> Subject:
+    """An e-mail address as one to be asked by hash, in lower case. Raises SubjectError.
+
+    >>> email_subject("Someone@Example.COM").text
+    'someone@example.com'
+    """
+    host = parse_subject(text)
+    if "@" not in text or _URL_START.match(text):
+        raise SubjectError(f"{shown(text)} is not a valid e-mail address: use name@example.com", text)
+    domain = host.text if isinstance(host.key, str) else text.rpartition("@")[2].lower()
+    address = f"{text.rpartition('@')[0].lower()}@{domain}"
+    return Subject("email", address, address, host.local)
+
+
+def url_subject(text: str) -> Subject:
+    """A URL as one to be asked by hash, with its host in lower-case A-labels. Raises SubjectError.
+
+    >>> url_subject("HTTP://user@Example.COM:80/Path").text
+    'http://example.com/Path'
+    """
+    start = _URL_START.match(text)
+    host = parse_subject(text)
+    if start is None:
+        raise SubjectError(f"{shown(text)} is not a valid URL: use https://example.com/path", text)
+    authority = _AUTHORITY_END.split(text[start.end() :], maxsplit=1)[0]
+    shown_host = f"[{host.text}]" if host.kind == "ip6" else host.text
+    url = f"{start.group().lower()}{shown_host}{text[start.end() + len(authority) :]}"
+    return Subject("url", url, url, host.local)
 
 
 def _address(key: bytes) -> Subject:
