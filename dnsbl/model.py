@@ -45,6 +45,8 @@ class Status(IntEnum):
     """Any other rcode; `Wire.rcode` has it."""
     TIMEOUT = 4
     MALFORMED = 5
+    UNSENT = 6
+    """Nobody was asked: its time ended before there was room to send it. Says nothing about the list."""
 
 
 class Wire(NamedTuple):

@@ -70,6 +70,8 @@ static void finish(dnsbl_loop *loop, dnsbl_fan *fan)
 static void settle(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
 {
     s->answer.latency_us = (uint32_t)((now - s->first_try) / 1000);
+    s->answer.arrived = dnsbl_fanout_clock();
+    s->answer.queries = s->sent;
     atomic_store_explicit(&s->answered, true, memory_order_release);
     if (--fan->open == 0) {
         finish(loop, fan);
@@ -88,7 +90,9 @@ static void settle_without_answer(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uin
     answer->ttl = answer->soa_ttl = answer->soa_minimum = DNSBL_NO_TTL;
     answer->rcode = -1;
     answer->server = -1;
-    answer->status = s->malformed > 0 ? DNSBL_STATUS_MALFORMED : DNSBL_STATUS_TIMEOUT;
+    answer->status = s->malformed > 0 ? DNSBL_STATUS_MALFORMED
+                     : s->sent > 0    ? DNSBL_STATUS_TIMEOUT
+                                      : DNSBL_STATUS_UNSENT;
     if (s->error_rcode >= 0) {
         answer->rcode = s->error_rcode;
         answer->server = s->error_server;

@@ -43,7 +43,8 @@ typedef enum {
     DNSBL_STATUS_REFUSED = 2,
     DNSBL_STATUS_RCODE = 3,
     DNSBL_STATUS_TIMEOUT = 4,
-    DNSBL_STATUS_MALFORMED = 5
+    DNSBL_STATUS_MALFORMED = 5,
+    DNSBL_STATUS_UNSENT = 6 /* its time ended before there was room to send it: nobody was asked */
 } dnsbl_status;
 
 typedef enum { DNSBL_TYPE_A = 1, DNSBL_TYPE_TXT = 16 } dnsbl_qtype;
@@ -104,6 +105,8 @@ typedef struct {
     uint32_t soa_ttl;
     uint32_t soa_minimum;
     uint32_t latency_us; /* first try to answer */
+    uint64_t arrived;    /* dnsbl_fanout_clock when it was settled */
+    uint16_t queries;    /* queries sent for it, to all nameservers together */
     uint16_t text_length[DNSBL_FANOUT_MAX_TEXTS];
     uint32_t address[DNSBL_FANOUT_MAX_ADDRESSES]; /* host order, as they came */
     unsigned char *text; /* the texts one after another; owned by the fan; NULL if none */
@@ -111,6 +114,10 @@ typedef struct {
 
 /* Now on CLOCK_MONOTONIC. Any thread. */
 uint64_t dnsbl_fanout_now(void);
+
+/* Now on the clock that answers age by: CLOCK_BOOTTIME, which goes on while the machine sleeps, where it exists,
+ * else CLOCK_MONOTONIC. Any thread. */
+uint64_t dnsbl_fanout_clock(void);
 
 /* Make a loop; its thread starts with dnsbl_fanout_start. `cares` is copied later by dnsbl_fanout_start,
  * because the options it points at name the loop. NULL: out of memory or descriptors. Any thread. */

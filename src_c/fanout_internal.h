@@ -67,6 +67,7 @@ typedef struct {
     atomic_bool answered; /* set with release after `answer` is whole; read by any thread */
     uint16_t set_tries; /* the limit */
     uint16_t tries;
+    uint16_t sent;    /* queries that went out */
     uint16_t waiting; /* tries made that wait for their server to have room */
     uint8_t malformed;
     uint8_t last_server;

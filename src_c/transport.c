@@ -118,6 +118,7 @@ static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
     if (ch->needed_until < q->fan->listen_until)
         ch->needed_until = q->fan->listen_until;
     loop->sweep_wanted = true;
+    s->sent++;
     loop->current = ch;
     loop->cares.query_dnsrec(ch->ares, s->name, CLASS_IN, s->type, on_answer, q, NULL);
     loop->current = NULL;

@@ -2,16 +2,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 Answer: TypeAlias = tuple[
-    int, int, tuple[int, ...], int | None, int | None, int | None, int, int, tuple[bytes, ...]
+    int, int, tuple[int, ...], int | None, int | None, int | None, int, int, tuple[bytes, ...], float, int
 ]
 """status, rcode (-1: none came), A records in host order (ascending, unique), lowest TTL, SOA TTL, SOA
 minimum (seconds, None: no such record), latency in microseconds, index of the server that answered (-1:
-none), TXT records (sorted; the strings of one joined without a space; at most 4 of at most 512 bytes)."""
+none), TXT records (sorted; the strings of one joined without a space; at most 4 of at most 512 bytes), when it
+arrived or was given up (seconds on the clock of `now`), and how many queries were sent for it."""
 
 MAX_ZONES: int
 MAX_NAMESERVERS: int
 TYPE_A: int
 TYPE_TXT: int
+
+def now() -> float:
+    """The clock that answers age by, in seconds: CLOCK_BOOTTIME, which goes on while the machine sleeps,
+    where it exists, else CLOCK_MONOTONIC."""
 
 class Plan:
     zones: tuple[bytes, ...]

@@ -31,6 +31,10 @@ cdef uint64_t as_ns(double seconds) noexcept:
     return <uint64_t>(min(seconds, 86400.0) * 1e9)
 
 
+def now():
+    return dnsbl_fanout_clock() / 1e9
+
+
 cdef object ttl_or_none(unsigned int ttl):
     return None if ttl == <unsigned int>DNSBL_NO_TTL else ttl
 
@@ -127,6 +131,8 @@ cdef tuple answer_tuple(const dnsbl_answer *answer):
         answer.latency_us,
         answer.server,
         texts_of(answer) if answer.text_count else (),
+        answer.arrived / 1e9,
+        answer.queries,
     )
 
 

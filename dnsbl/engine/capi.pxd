@@ -62,11 +62,14 @@ cdef extern from "fanout.h" nogil:
         uint32_t soa_ttl
         uint32_t soa_minimum
         uint32_t latency_us
+        uint64_t arrived
+        uint16_t queries
         uint16_t text_length[4]
         uint32_t address[16]
         unsigned char *text
 
     uint64_t dnsbl_fanout_now()
+    uint64_t dnsbl_fanout_clock()
     dnsbl_loop *dnsbl_fanout_new()
     int dnsbl_fanout_start(dnsbl_loop *, const dnsbl_cares *)
     void dnsbl_fanout_stop(dnsbl_loop *)

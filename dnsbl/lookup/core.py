@@ -305,7 +305,7 @@ class Core:
                 self.breaker.record(zone, asked.sets[zone], asked.started, now, answer[0])
         held: dict[int, Held] = {}
         for zone, answer in answers:
-            status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, _ = answer
+            status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, *_ = answer
             wire = Wire(status, rcode, addresses)
             reading = self.readings.of(zone, wire)
             if status == _TIMEOUT:
@@ -376,7 +376,7 @@ class Core:
     # ---- inside; under the lock ----
 
     def _hold_texts_s(self, answer: Answer) -> float:
-        status, _, _, ttl_s, soa_ttl_s, soa_minimum_s, _, _, texts = answer
+        status, _, _, ttl_s, soa_ttl_s, soa_minimum_s, _, _, texts, *_ = answer
         negative_s = None if soa_ttl_s is None or soa_minimum_s is None else min(soa_ttl_s, soa_minimum_s)
         return self.settings.ttl_rules.hold_s(status, bool(texts), ttl_s, negative_s)
 

@@ -69,7 +69,7 @@ def _key(probe: Probe) -> Key:
 def _read(probe: Probe, answer: Answer | None) -> ProbeAnswer:
     if answer is None:
         return ProbeAnswer(probe, TIMED_OUT)
-    status, rcode, addresses, *_, latency_us, _, _ = answer
+    status, rcode, addresses, *_, latency_us, _, _, _, _ = answer
     latency_ms = None if status == Status.TIMEOUT else latency_us / 1000
     return ProbeAnswer(probe, Wire(status, rcode, addresses), latency_ms)
 

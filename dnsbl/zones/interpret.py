@@ -127,6 +127,8 @@ def _failure(wire: Wire) -> Reading:
         return Reading(Outcome.SERVFAIL, detail=f"{name}: the list or the nameserver failed")
     if wire.status == Status.TIMEOUT:
         return Reading(Outcome.TIMEOUT, detail="no usable answer in time")
+    if wire.status == Status.UNSENT:
+        return Reading(Outcome.TIMEOUT, detail="not sent: too many questions waiting")
     return Reading(Outcome.INVALID, detail="the answer is malformed")
 
 

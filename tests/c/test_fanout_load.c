@@ -91,7 +91,8 @@ static void test_stop_with_much_in_flight(void)
     for (int i = 0; i < FANS; i++) {
         dnsbl_fan *fan = dnsbl_ticket_fan(tickets[i]);
         CHECK(dnsbl_ticket_done(tickets[i]) && dnsbl_fan_finished(fan), "ticket %d is lost", i);
-        CHECK(dnsbl_fan_answer(fan, SLOTS - 1)->status == DNSBL_STATUS_TIMEOUT, "fan %d", i);
+        dnsbl_status status = (dnsbl_status)dnsbl_fan_answer(fan, SLOTS - 1)->status;
+        CHECK(status == DNSBL_STATUS_TIMEOUT || status == DNSBL_STATUS_UNSENT, "fan %d: %d", i, status);
         dnsbl_ticket *told = dnsbl_waiter_pop(s.waiter);
         CHECK(told != NULL, "only %d told", i);
         dnsbl_ticket_release(told);
@@ -149,7 +150,7 @@ static void test_overload(void)
     dnsbl_ticket **more = ask_many(&s, MORE, 20000, 1000000, 1000000);
     for (int i = 0; i < MORE; i++) {
         CHECK(scene_wait(&s, more[i]), "waits though there is no room");
-        CHECK(dnsbl_fan_answer(dnsbl_ticket_fan(more[i]), 0)->status == DNSBL_STATUS_TIMEOUT, "fan %d", i);
+        CHECK(dnsbl_fan_answer(dnsbl_ticket_fan(more[i]), 0)->status == DNSBL_STATUS_UNSENT, "fan %d", i);
     }
     for (int i = 0; i < FANS; i++)
         CHECK(!dnsbl_ticket_done(tickets[i]), "fan %d had room", i);

@@ -8,7 +8,7 @@ import pytest
 from asking import ADDRESS, KEY, NAME, answer_from, look_up, plan_for
 from servers import HAS_IP6, Rbldnsd, report_missing
 
-from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_TXT, Engine, Fan, Plan, Waiter
+from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_TXT, Engine, Fan, Plan, Waiter, now
 from dnsbl.errors import ClosedError, NameserverError
 from dnsbl.model import Status
 from dnsbl.testing import DnsblServer, garbage, hang_up, no_edns, pieces, rcode, stripped, truncated
@@ -22,9 +22,10 @@ LOCALHOST_2 = 0x7F000002
 def test_addresses_are_sorted_and_unique(engine: Engine, dnsbl_server: DnsblServer) -> None:
     codes = ["127.0.0.10", "127.0.0.4", "127.0.0.2", "127.0.0.4", "127.255.255.254", "1.2.3.4"]
     dnsbl_server.zone("bl.example").list(ADDRESS, codes=codes, ttl=123)
-    status, number, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, texts = answer_from(
-        engine, [dnsbl_server.nameserver]
-    )
+    before = now()
+    answer = answer_from(engine, [dnsbl_server.nameserver])
+    status, number, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, texts, arrived, queries = answer
+    assert before < arrived < now() and queries == 1
     assert (status, number, server, texts) == (Status.OK, 0, 0, ())
     assert addresses == (0x01020304, 0x7F000002, 0x7F000004, 0x7F00000A, 0x7FFFFFFE)
     assert (ttl_s, soa_ttl_s, soa_minimum_s) == (123, None, None)

@@ -81,7 +81,7 @@ def test_close_with_questions_in_flight(engine: Engine, dnsbl_server: DnsblServe
     assert time.monotonic() - began_s < 1.0
     assert set(waiter.wait(0)) == set(tickets)
     assert all(ticket.done and ticket.fan.finished for ticket in tickets)
-    assert {answer[0] for answer in tickets[-1].fan.answers().values()} == {Status.TIMEOUT}
+    assert {answer[0] for answer in tickets[-1].fan.answers().values()} <= {Status.TIMEOUT, Status.UNSENT}
     engine.close()
 
 
