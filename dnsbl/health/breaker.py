@@ -219,7 +219,7 @@ class Breaker:
             if len(self._answered) >= MAX_SERVER_SETS:
                 del self._answered[next(iter(self._answered))]
             answered = self._answered[server_set] = {}
-        answered[zone] = now
+        answered[zone] = max(now, answered.get(zone, now))  # answers are taken in in any order
 
     def _answer_of_troubled(self, zone: int, kind: int, started: float, now: float) -> None:
         """A zone with failures answered: they are forgotten; if it was set aside, only its probe counts."""
