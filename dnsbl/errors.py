@@ -44,3 +44,11 @@ class ConfigError(InputError):
 
 class ClosedError(DnsblError):
     """The resolver was closed before this call."""
+
+
+class ReentryError(DnsblError, RuntimeError):
+    """A signal handler called the resolver that it had interrupted at work in the same thread."""
+
+
+class ForkedError(DnsblError, RuntimeError):
+    """What was begun before fork() is gone on with in the child."""

@@ -195,7 +195,10 @@ class Verdict:
 
     @property
     def ttl_s(self) -> float | None:
-        """How long this verdict may be held, in seconds: the lowest of its answers'; None if not at all."""
+        """How long this verdict may be held, in seconds: the lowest of its answers'; None if not at all.
+
+        Never with an incomplete one: a better one may be had at any time.
+        """
         return self._ttl_s
 
     @property
@@ -217,6 +220,31 @@ class Verdict:
             "ttl_s": None if self.ttl_s is None else round(self.ttl_s, 3),
             "elapsed_s": round(self.elapsed_s, 6),
         }
+
+    def _values(self) -> tuple[Any, ...]:
+        return (
+            self._subject,
+            self._listed,
+            self._complete,
+            self._score,
+            self.answers,
+            self._elapsed_s,
+            self._ttl_s,
+            self._pending,
+        )
+
+    def __reduce__(self) -> tuple[type[Verdict], tuple[Any, ...]]:
+        # Of the answers, never of what builds them: that knows the zones' keys.
+        return type(self), self._values()
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, Verdict) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self._subject, self._listed, self._complete, self._score, self._elapsed_s))
+
+    def __bool__(self) -> bool:
+        raise TypeError("a Verdict is neither true nor false: ask for verdict.listed or verdict.complete")
 
     def __repr__(self) -> str:
         return (

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from time import monotonic, time
+from time import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dnsbl.cache.answers import HEADER, CacheInfo, Key
+from dnsbl.cache.clock import now as clock
 from dnsbl.config.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
-from dnsbl.errors import ClosedError, SubjectError, ZoneError
+from dnsbl.errors import ConfigError, SubjectError, ZoneError
 from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.lookup import Decide, Lookup, parts_of
-from dnsbl.lookup.stream import results
+from dnsbl.lookup.stream import GRACE_S, results
+from dnsbl.lookup.values import bits
 from dnsbl.model import Verdict
 from dnsbl.names._qname import format_address
 from dnsbl.subject import address_key, parse_subject
@@ -29,9 +31,7 @@ if TYPE_CHECKING:
     from dnsbl.config.file import Config
     from dnsbl.engine._engine import Waiter
     from dnsbl.health.judge import ZoneHealth
-
-GRACE_S: Final = 0.05
-"""How much later than its deadline a lookup may end."""
+    from dnsbl.lookup.aio import LoopWaiter
 
 
 class Resolver:
@@ -50,7 +50,7 @@ class Resolver:
     reasons: ask zones that list the subject for their TXT record (default true), for `reason_timeout_s`
         seconds at the most (default 0.5).
     check_private: look up private and other non-public subjects too (default false).
-    config: a `dnsbl.config.file.Config`; what is given here wins over it.
+    config: a `dnsbl.Config`, or the path of a configuration file; what is given here wins over it.
     allow: names among `zones` that are used although they are retired or unfit, and without a warning.
 
     Raises ZoneError, NameserverError and ConfigError (all ValueError) for what cannot be used. Nothing is
@@ -74,7 +74,7 @@ class Resolver:
         reasons: bool | None = None,
         reason_timeout_s: float | None = None,
         check_private: bool | None = None,
-        config: Config | None = None,
+        config: Config | str | os.PathLike[str] | None = None,
         allow: Iterable[str] = (),
     ) -> None:
         given = {
@@ -82,6 +82,10 @@ class Resolver:
             "cache_size": cache_size, "ttl_min_s": ttl_min_s, "ttl_max_s": ttl_max_s, "reasons": reasons,
             "reason_timeout_s": reason_timeout_s, "check_private": check_private,
         }  # fmt: skip
+        if isinstance(config, str | os.PathLike):
+            from dnsbl.config.file import load
+
+            config = load(os.fspath(config))
         values: dict[str, Any] = config.resolver.given() if config is not None else {}
         values |= {name: value for name, value in given.items() if value is not None}
         self._core = Core(
@@ -108,16 +112,33 @@ class Resolver:
         Raises SubjectError for what is neither an address nor a domain, ClosedError after `close`. A DNS
         failure raises nothing: it is in the verdict.
         """
-        found = self._clean(subject)
+        started = clock()
+        found = self._clean(subject, started)
         if found is not None:
             return found
-        waiter = self._thread_waiter()
-        lookup = self._lookup(subject, waiter, deadline_s, decide)
-        finished = lookup.start()
+        of_thread = self._core.of_thread
+        # Taken while it is in use: a signal handler that calls `check` meanwhile gets one of its own.
+        waiter: Waiter | None = of_thread.__dict__.pop("waiter", None)
+        if waiter is None:
+            from dnsbl.engine._engine import Waiter
+
+            waiter = Waiter()
         try:
+            return self._wait(self._lookup(subject, waiter, started, deadline_s, decide), waiter)
+        finally:
+            of_thread.waiter = waiter
+
+    def _wait(self, lookup: Lookup, waiter: Waiter) -> Verdict:
+        finished = False
+        try:
+            finished = lookup.start()
             while not finished:
-                for ticket in waiter.wait(GRACE_S + self._core.settings.deadline_s):
-                    finished = finished or (ticket.owner is lookup and lookup.advance())
+                left_s = lookup.deadline + GRACE_S - clock()
+                if left_s <= 0:
+                    lookup.expire()
+                    break
+                waiter.wait(left_s)
+                finished = lookup.advance()
         finally:
             if not finished:
                 lookup.abandon()
@@ -127,14 +148,16 @@ class Resolver:
         self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
     ) -> Verdict:
         """As `check`, in an asyncio event loop. Cancelling it leaves the answers to the cache."""
-        found = self._clean(subject)
+        started = clock()
+        found = self._clean(subject, started)
         if found is not None:
             return found
         from dnsbl.lookup.aio import finish
 
-        lookup = self._lookup(subject, self._loop_waiter(), deadline_s, decide)
+        waiter = self._loop_waiter()
+        lookup = self._lookup(subject, waiter.waiter, started, deadline_s, decide)
         if not lookup.start():
-            await finish(lookup)
+            await finish(lookup, waiter)
         return lookup.verdict
 
     def check_cached(self, subject: object) -> Verdict | None:
@@ -142,10 +165,11 @@ class Resolver:
 
         Raises SubjectError as `check`.
         """
-        found = self._clean(subject)
+        started = clock()
+        found = self._clean(subject, started)
         if found is not None:
             return found
-        lookup = self._lookup(subject, None, 0.0, None)
+        lookup = self._lookup(subject, None, started, 0.0, None)
         return lookup.verdict if lookup.start() else None
 
     def check_many(
@@ -163,9 +187,15 @@ class Resolver:
         """
         from dnsbl.engine._engine import Waiter
 
-        waiter, window = Waiter(), checked_number("window", window, 1, 65_536)
-        yield from results(
-            lambda subject: self._begin(subject, waiter, deadline_s), subjects, waiter, ordered, window
+        subjects, core = _many(subjects), self._core
+        waiter, window, epoch = Waiter(), checked_number("window", window, 1, 65_536), core.epoch
+        return results(
+            lambda subject: self._begin(subject, waiter, deadline_s),
+            subjects,
+            waiter,
+            ordered,
+            window,
+            lambda: core.check_epoch(epoch),
         )
 
     async def check_many_async(
@@ -181,7 +211,8 @@ class Resolver:
 
         from dnsbl.lookup.aio import results_async
 
-        waiter, window = self._loop_waiter(), checked_number("window", window, 1, 65_536)
+        subjects = _many(subjects)
+        waiter, window = self._loop_waiter().waiter, checked_number("window", window, 1, 65_536)
         found = results_async(
             lambda subject: self._begin(subject, waiter, deadline_s), subjects, ordered, window
         )
@@ -199,7 +230,7 @@ class Resolver:
     @property
     def nameservers(self) -> tuple[str, ...]:
         """`ADDRESS:PORT` of the nameservers in use, those that a zone has for itself not among them."""
-        return self._core.nameservers
+        return self._core.upstream.nameservers
 
     def cache_info(self) -> CacheInfo:
         """Hits, misses, the bound and the present size of the answer cache; sizes in asked names."""
@@ -215,12 +246,10 @@ class Resolver:
         Raises SubjectError and ZoneError for what is not one, and ZoneError for a zone not asked here.
         """
         index = None if zone is None else self._zone_index(zone)
-        keys: list[Key | None] = [None]
+        keys: list[Key] | None = None
         if subject is not None:
             keys = [part.key for part in parts_of(self._core, parse_subject(subject))[0]]
-        elif index is not None:
-            keys = [*self._core.cached_names()]
-        self._core.in_steps(keys, lambda key: self._core.cache.flush(key, index))
+        self._core.forget(keys, index)
 
     def save_cache(self, path: str | os.PathLike[str]) -> int:
         """Write the cached answers to a file, so that a restart does not ask every list again.
@@ -232,7 +261,7 @@ class Resolver:
         from dnsbl.cache.file import save_cache, zone_id
 
         ids = [zone_id(zone.name, zone.nameservers) for zone in self.zones]
-        return save_cache(path, self._core.cached_entries(), ids, now=monotonic(), wall_now=time())
+        return save_cache(path, self._core.cached_entries(), ids, now=clock(), wall_now=time())
 
     def load_cache(self, path: str | os.PathLike[str]) -> int:
         """Take back what `save_cache` wrote, as far as it is still valid; returns how many names.
@@ -247,25 +276,32 @@ class Resolver:
         entries = load_cache(
             path,
             [zone_id(zone.name, zone.nameservers) for zone in self.zones],
-            now=monotonic(),
+            now=clock(),
             wall_now=time(),
             max_entries=core.settings.cache_size,
             max_ttl_s=core.settings.ttl_rules.max_s,
         )
         core.in_steps(entries, lambda entry: core.cache.fill(*entry))
+        for zone in bits(core.breaker.unhealthy_mask):
+            core.forget_zone(zone)
         return len(entries)
 
     def stats(self) -> dict[str, Any]:
         """Counters since the start, ready for JSON.
 
         zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries,
-            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy) and `budget`
-            (queries_today, daily_limit, state).
+            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy, and `kinds`:
+            what it is set aside for, of ip4, ip6 and domain), `budget` (queries_today, daily_limit, state).
         cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
         """
-        with self._core.lock:
-            self._core.drain()
-            return self._core.snapshot()
+        core = self._core
+        interrupted = core.inside()  # by a signal handler: only read then
+        with core.lock:
+            if not interrupted:
+                core.questions.drain()
+            found = core.snapshot()
+        core.unlocked()
+        return found
 
     # ---- health ----
 
@@ -328,18 +364,18 @@ class Resolver:
                 return index
         raise ZoneError(f"{wanted} is not among the zones asked here", mask_keys(name))
 
-    def _clean(self, subject: object) -> Verdict | None:
+    def _clean(self, subject: object, started: float) -> Verdict | None:
         """The verdict of an address that all zones are known not to list: the accept path's usual case."""
-        started = monotonic()
         key = address_key(subject)
         if key is None:
             return None
         core = self._core
+        core.enter()
         wanted = self._wanted[len(key)]
         with core.lock:
             if core.breaker.unhealthy_mask & wanted or core.closed:
                 return None
-            core.drain()
+            core.questions.drain()
             entry = core.cache.get(key)
             if entry is None:
                 return None
@@ -348,54 +384,73 @@ class Resolver:
                 return None
             core.cache.hits += 1
             core.stats.clean_hit(wanted)
+        if core.journal.waiting:
+            core.unlocked()
         text = format_address(key)
         answers = CachedAnswers(core.readings, text, key, entry, started)
-        return Verdict(text, False, True, 0.0, answers, monotonic() - started, soonest - started)
+        return Verdict(text, False, True, 0.0, answers, clock() - started, soonest - started)
 
     def _lookup(
-        self, subject: object, waiter: Waiter | None, deadline_s: float | None, decide: Decide | None
+        self,
+        subject: object,
+        waiter: Waiter | None,
+        started: float,
+        deadline_s: float | None,
+        decide: Decide | None,
     ) -> Lookup:
         if deadline_s is None:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
             deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
-        for name, threshold in (decide or {}).items():
-            checked_number(f"decide[{name!r}]", threshold, float("-inf"), float("inf"))
-        return Lookup(self._core, parse_subject(subject), waiter, deadline_s, decide)
+        return Lookup(self._core, parse_subject(subject), waiter, started, deadline_s, _decide(decide))
 
     def _begin(
         self, subject: object, waiter: Waiter, deadline_s: float | None
     ) -> Lookup | Verdict | SubjectError:
-        found = self._clean(subject)
+        started = clock()
+        found = self._clean(subject, started)
         if found is not None:
             return found
         try:
-            lookup = self._lookup(subject, waiter, deadline_s, None)
+            lookup = self._lookup(subject, waiter, started, deadline_s, None)
             return lookup.verdict if lookup.start() else lookup
         except SubjectError as error:
             return error
 
-    def _thread_waiter(self) -> Waiter:
-        of_thread = self._core.of_thread
-        found: Waiter | None = getattr(of_thread, "waiter", None)
-        if found is None:
-            from dnsbl.engine._engine import Waiter
-
-            found = of_thread.waiter = Waiter()
-        return found
-
-    def _loop_waiter(self) -> Waiter:
+    def _loop_waiter(self) -> LoopWaiter:
         import asyncio
 
         from dnsbl.lookup.aio import LoopWaiter
 
         loop, core = asyncio.get_running_loop(), self._core
+        core.enter()
         with core.lock:
-            if core.closed:
-                raise ClosedError("the resolver is closed")
+            core.raise_if_closed()
             found = core.of_loop.get(loop)
             if found is None:
                 for other in [other for other in core.of_loop if other.is_closed()]:
                     del core.of_loop[other]
                 found = core.of_loop[loop] = LoopWaiter(loop)
-            return found.waiter
+            return found
+
+
+def _decide(given: Decide | None) -> Decide | None:
+    """The thresholds, read once and outside any lock: the mapping is the caller's."""
+    if given is None:
+        return None
+    decide = dict(given)
+    if not decide:
+        raise ConfigError("decide is empty: give at least one threshold, as {'reject': 3}, or None", "{}")
+    for name, threshold in decide.items():
+        checked_number(f"decide[{name!r}]", threshold, float("-inf"), float("inf"))
+    return decide
+
+
+_Subjects = TypeVar("_Subjects")
+
+
+def _many(subjects: _Subjects) -> _Subjects:
+    if isinstance(subjects, str | bytes):
+        shown = repr(subjects)[:60]
+        raise SubjectError(f"{shown} is one subject, not many: use check, or give a list", str(subjects))
+    return subjects

@@ -5,12 +5,11 @@ zone's A answer and TXT answer has its own expiry: one expired zone costs one qu
 
 Does no I/O (`dnsbl.cache.file` reads and writes files), asks no questions, and has no lock: the
 resolver calls it under its own. Zones are small numbers, 0 to 63: the index in the resolver's tuple
-of zones. All times are seconds on the timer given to `AnswerCache`, `time.monotonic` by default.
+of zones. All times are seconds on the timer given to `AnswerCache`, `dnsbl.cache.clock.now` by default.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from cachetools import Cache, TLRUCache
 
+from dnsbl.cache.clock import now as clock
 from dnsbl.cache.entry import HEADER, Entry, Held, HeldTexts, pack, unpack
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Status
@@ -47,6 +47,7 @@ within 2 s of the nameserver's return."""
 REFUSAL_MIN_HOLD_S = 60.0
 REFUSAL_MAX_HOLD_S = 300.0
 _FAILED: Final = frozenset({Status.TIMEOUT.value, Status.RCODE.value})
+_ANSWERED: Final = frozenset({Status.OK.value, Status.NXDOMAIN.value})
 _REFUSED: Final = frozenset({Status.REFUSED.value, Status.MALFORMED.value})
 _REFUSALS: Final = frozenset({Outcome.BLOCKED, Outcome.INVALID})
 
@@ -202,7 +203,7 @@ class AnswerCache:
 
     __slots__ = ("_entries", "_sweep", "_timer", "get", "hits", "maxsize", "misses")
 
-    def __init__(self, maxsize: int, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, maxsize: int, timer: Callable[[], float] = clock) -> None:
         self.maxsize = maxsize
         self.hits = 0
         self.misses = 0
@@ -216,7 +217,8 @@ class AnswerCache:
     ) -> None:
         """Hold `answers` and `texts`, by zone index, beside what the entry of `key` still validly holds.
 
-        What has expired already, on either side, is left out.
+        What has expired already, on either side, is left out. A failure takes the place of no answer, and no
+        lack of texts that of texts.
         """
         if self.maxsize < 1:
             return
@@ -225,8 +227,18 @@ class AnswerCache:
         held = self.get(key)
         if held is not None:
             old = unpack(held, now)
-            answers = old.answers | dict(answers)
-            texts = old.texts | dict(texts or {})
+            answers = old.answers | {
+                zone: new
+                for zone, new in answers.items()
+                if new.wire.status in _ANSWERED
+                or zone not in old.answers
+                or old.answers[zone].wire.status not in _ANSWERED
+            }
+            texts = old.texts | {
+                zone: said
+                for zone, said in (texts or {}).items()
+                if said.texts or not (zone in old.texts and old.texts[zone].texts)
+            }
         self._store(key, pack(answers, texts or {}, now))
 
     def fill(self, key: Key, entry: bytes) -> None:

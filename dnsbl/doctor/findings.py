@@ -15,6 +15,7 @@ from dnsbl.errors import ZoneError
 from dnsbl.health.judge import State, ZoneHealth
 from dnsbl.lookup.lookup import score_bounds
 from dnsbl.model import Status
+from dnsbl.policy.findings import Findings
 from dnsbl.policy.rules import Policy
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.row import Row
@@ -228,16 +229,8 @@ def _unreachable(patients: Sequence[Patient], policy: Policy) -> Iterator[Findin
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
     for rule in policy.rules:
         for condition in rule.of_verdict:
-            if condition.key == "score" and not any(condition.test(_Score(score)) for score in (low, high)):
+            if condition.key == "score" and not any(condition.test(Findings(score=score)) for score in (low, high)):
                 problem = f"score {condition.text} can never be: all zones together give {low:g} to {high:g}"
                 yield Finding(
                     f"policy rule {rule.number}", problem, "change the rule's score or zones' weights"
                 )
-
-
-class _Score(NamedTuple):
-    """A verdict of which only the score matters."""
-
-    score: float
-    complete: bool = True
-    listings: tuple[()] = ()

@@ -5,10 +5,16 @@ then doubling to 15 minutes. A failure counts only with a witness: another zone 
 through the same nameservers at or after the start of the failed query. Without one the nameserver is at
 fault, and no zone is blamed. So a zone alone on its nameservers is never set aside.
 
-The health check's findings live here too: a zone found broken is set aside until it passes again.
+A zone has one breaker for each kind of name it is asked about (IPv4, IPv6, domain): a list whose IPv6 half
+fails is still asked about IPv4.
 
-Does no I/O but one log line per change (logger `dnsbl.breaker`), and has no lock: the resolver calls it
-under its own. Zones are small numbers, 0 to 63. All times are seconds on one clock that never goes back.
+The health check's findings live here too: a zone found broken is set aside until it passes again. It is to
+be tested again soon, first after 30 s, then after growing pauses: what was found may have been one bad
+moment. Of two findings the one that was asked for later counts, whichever ended first.
+
+Does no I/O but one log line per change (logger `dnsbl.breaker`, through `say`), and has no lock: the resolver
+calls it under its own. Zones are small numbers, 0 to 63. All times are seconds on one clock that never goes
+back.
 """
 
 from __future__ import annotations
@@ -16,8 +22,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from dnsbl.health.journal import Say, say_now
 from dnsbl.model import Status
 
 FAILURES_TO_OPEN = 3
@@ -29,6 +36,8 @@ its lookup. Longer, and answers after an outage would bear witness to failures d
 PROBE_LOST_S = 30.0
 """A probe whose result nobody recorded in this time was abandoned; another may go."""
 MAX_SERVER_SETS = 64
+KINDS: Final = ("ip4", "ip6", "domain")
+"""What a zone is asked about; a kind is its index here."""
 
 _GOOD = frozenset({Status.OK.value, Status.NXDOMAIN.value, Status.REFUSED.value})
 _FAILED = frozenset({Status.TIMEOUT.value, Status.RCODE.value})
@@ -57,8 +66,16 @@ class ZoneState(NamedTuple):
     """Why the health check set the zone aside; None: it did not."""
 
 
+class _Finding(NamedTuple):
+    """Why the health check set a zone aside, and when it is to be tested again."""
+
+    reason: str
+    wait_s: float
+    next_check: float
+
+
 class _Zone:
-    """One zone's breaker."""
+    """One zone's breaker, for one kind of name."""
 
     __slots__ = ("counted", "failures", "name", "next_probe", "opened", "probe_started", "suspect", "wait_s")
 
@@ -80,75 +97,117 @@ class Breaker:
     """The breakers of all zones of one resolver; `names` are the zones' names for the log, in order.
 
     `record` must be told of each A query really sent, once, and of nothing else: not of cached failures,
-    TXT queries or cancelled ones. `started` of a query is the `now` at which `allows` let it go.
+    TXT queries, cancelled ones, or those that a nameserver was never sent. `started` of a query is the `now`
+    at which `allows` let it go. `kind` is an index into KINDS.
 
-    `open_mask` and `unhealthy_mask` are bit masks of the zones whose breaker is not closed and of those
-    that the health check found broken (answers of these, cached ones too, are to be ignored). While both
-    spare the wanted zones, `allows` need not be called.
+    `open_masks` (by kind) and `unhealthy_mask` are bit masks of the zones whose breaker is not closed and of
+    those that the health check found broken (answers of these, cached ones too, are to be ignored). While
+    both spare the wanted zones, `allows` need not be called. `open_mask`: of any kind.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.open_mask = 0
+    def __init__(self, names: Sequence[str], say: Say = say_now) -> None:
+        self.open_masks = [0] * len(KINDS)
         self.unhealthy_mask = 0
-        self._zones = [_Zone(name) for name in names]
-        self._reasons: dict[int, str] = {}
+        self._say = say
+        self._names = tuple(names)
+        self._zones = [[_Zone(name) for name in names] for _ in KINDS]
+        self._findings: dict[int, _Finding] = {}
+        self._judged: dict[int, float] = {}
+        """By zone, when the finding that counts was asked for."""
         self._answered: dict[Hashable, dict[int, float]] = {}
         """Per server set and zone, when the last answer came. Sets come and go with resolv.conf: bounded."""
         self._suspects = 0
         """Bit mask of zones with a suspect failure, so that a good answer usually needs no search."""
 
-    def allows(self, zone: int, now: float) -> Permit:
+    @property
+    def open_mask(self) -> int:
+        """The zones that are set aside for any kind of name."""
+        return self.open_masks[0] | self.open_masks[1] | self.open_masks[2]
+
+    def allows(self, zone: int, now: float, kind: int = 0) -> Permit:
         """Whether to ask `zone` now. PROBE is said to one, to the next when that one ended or is lost."""
         if self.unhealthy_mask >> zone & 1:
             return Permit.SKIP
-        if not self.open_mask >> zone & 1:
+        if not self.open_masks[kind] >> zone & 1:
             return Permit.ALLOW
-        state = self._zones[zone]
+        state = self._zones[kind][zone]
         if now < state.next_probe:
             return Permit.SKIP
         state.probe_started = now
         state.next_probe = now + PROBE_LOST_S
         return Permit.PROBE
 
-    def record(self, zone: int, server_set: Hashable, started: float, now: float, status: int) -> None:
+    def record(
+        self, zone: int, server_set: Hashable, started: float, now: float, status: int, kind: int = 0
+    ) -> None:
         """How one A query ended: `status` is a `Status`; NOERROR, NXDOMAIN and REFUSED are answers.
 
         A malformed answer is neither an answer nor a failure, but a probe that gets one has not succeeded.
         """
-        state = self._zones[zone]
+        state = self._zones[kind][zone]
         if status in _GOOD:
             self._note_answer(server_set, zone, now)
             if state.failures or state.wait_s or state.suspect:
-                self._answer_of_troubled(zone, started, now)
+                self._answer_of_troubled(zone, kind, started, now)
             if self._suspects:
                 self._bear_witness(server_set, zone, now)
         elif self._is_probe(state, started):
             self._probe_failed(state, now)
-            self._blame(zone, server_set, started, now)
+            self._blame(zone, kind, server_set, started, now)
         elif status in _FAILED and not state.wait_s:
-            self._blame(zone, server_set, started, now)
+            self._blame(zone, kind, server_set, started, now)
 
     def nameserver_at_fault(self, server_set: Hashable, started: float) -> bool:
         """No zone got an answer through `server_set` at or after `started`: a failure tells of no zone."""
         return all(at < started for at in self._answered.get(server_set, {}).values())
 
-    def set_aside(self, zone: int, reason: str) -> None:
-        """The health check found `zone` broken: it is not asked until `restore`. `reason` is one line."""
-        if self._reasons.get(zone) is None:
-            _log.warning("%s: found broken and set aside: %s", self._zones[zone].name, reason)
-        self._reasons[zone] = reason
-        self.unhealthy_mask |= 1 << zone
+    def set_aside(self, zone: int, reason: str, asked_at: float = 0.0, now: float = 0.0) -> bool:
+        """The health check found `zone` broken: it is not asked until `restore`. `reason` is one line.
 
-    def restore(self, zone: int) -> None:
-        """The health check found `zone` sound again."""
-        if self._reasons.pop(zone, None) is not None:
-            _log.warning("%s: found sound again and back in use", self._zones[zone].name)
+        asked_at: when its test entries were asked. False: a later finding is known, and nothing changed.
+        """
+        if not self._is_newest(zone, asked_at):
+            return False
+        known = self._findings.get(zone)
+        if known is None:
+            self._say(_log, logging.WARNING, "%s: found broken and set aside: %s", self._names[zone], reason)
+        wait_s = FIRST_WAIT_S if known is None else min(2 * known.wait_s, MAX_WAIT_S)
+        self._findings[zone] = _Finding(reason, wait_s, now + wait_s)
+        self.unhealthy_mask |= 1 << zone
+        return True
+
+    def restore(self, zone: int, asked_at: float = 0.0) -> bool:
+        """The health check found `zone` sound; `asked_at` and False as for `set_aside`."""
+        if not self._is_newest(zone, asked_at):
+            return False
+        if self._findings.pop(zone, None) is not None:
+            self._say(_log, logging.WARNING, "%s: found sound again and back in use", self._names[zone])
         self.unhealthy_mask &= ~(1 << zone)
+        return True
+
+    def to_recheck(self, now: float) -> list[int]:
+        """The zones found broken that are to be tested again now. Each is named once per pause."""
+        due = [zone for zone, finding in self._findings.items() if now >= finding.next_check]
+        for zone in due:
+            finding = self._findings[zone]
+            self._findings[zone] = finding._replace(next_check=now + finding.wait_s)
+        return due
+
+    def _is_newest(self, zone: int, asked_at: float) -> bool:
+        if asked_at < self._judged.get(zone, float("-inf")):
+            return False
+        self._judged[zone] = asked_at
+        return True
 
     def state(self, zone: int, now: float) -> ZoneState:
-        """What `stats()` shows of `zone`. Asks nothing of it and changes nothing."""
-        of = self._zones[zone]
-        reason = self._reasons.get(zone)
+        """What `stats()` shows of `zone`, of the kind that fares worst. Asks nothing and changes nothing."""
+        return max((self.state_of(zone, kind, now) for kind in range(len(KINDS))), key=_badness)
+
+    def state_of(self, zone: int, kind: int, now: float) -> ZoneState:
+        """As `state`, for one kind of name."""
+        of = self._zones[kind][zone]
+        finding = self._findings.get(zone)
+        reason = None if finding is None else finding.reason
         if not of.wait_s:
             return ZoneState("closed", of.failures, None, reason)
         probing = of.probe_started is not None and now < of.next_probe
@@ -160,20 +219,21 @@ class Breaker:
             if len(self._answered) >= MAX_SERVER_SETS:
                 del self._answered[next(iter(self._answered))]
             answered = self._answered[server_set] = {}
-        answered[zone] = now
+        answered[zone] = max(now, answered.get(zone, now))  # answers are taken in in any order
 
-    def _answer_of_troubled(self, zone: int, started: float, now: float) -> None:
+    def _answer_of_troubled(self, zone: int, kind: int, started: float, now: float) -> None:
         """A zone with failures answered: they are forgotten; if it was set aside, only its probe counts."""
-        state = self._zones[zone]
+        state = self._zones[kind][zone]
         if state.wait_s:
             if not self._is_probe(state, started):
                 return
-            _log.warning("%s: answers again after %.0f s", state.name, now - state.opened)
-            self.open_mask &= ~(1 << zone)
+            away_s = now - state.opened
+            self._say(_log, logging.WARNING, "%s: answers again after %.0f s", state.name, away_s)
+            self.open_masks[kind] &= ~(1 << zone)
             state.wait_s = 0.0
             state.probe_started = None
         state.failures = 0
-        self._acquit(zone)
+        self._clear(zone, kind)
 
     def _is_probe(self, state: _Zone, started: float) -> bool:
         return state.probe_started is not None and started >= state.probe_started
@@ -183,54 +243,65 @@ class Breaker:
         state.probe_started = None
         state.next_probe = now + state.wait_s
 
-    def _blame(self, zone: int, server_set: Hashable, started: float, now: float) -> None:
+    def _blame(self, zone: int, kind: int, server_set: Hashable, started: float, now: float) -> None:
         """A failure: counted if there is a witness, else remembered until one comes."""
         answered = self._answered.get(server_set, {})
         if any(at >= started for other, at in answered.items() if other != zone):
-            self._count(zone, started, now)
+            self._count(zone, kind, started, now)
         else:
-            self._zones[zone].suspect = (server_set, started)
+            self._zones[kind][zone].suspect = (server_set, started)
             self._suspects |= 1 << zone
 
     def _bear_witness(self, server_set: Hashable, witness: int, now: float) -> None:
         """An answer of `witness` came: other zones' failures through the same servers are their own."""
-        for zone, state in enumerate(self._zones):
-            if state.suspect is None or zone == witness:
-                continue
-            their_set, started = state.suspect
-            if now - started > WITNESS_S:
-                self._acquit(zone)
-            elif their_set == server_set:
-                self._acquit(zone)
-                self._count(zone, started, now)
+        for kind, zones in enumerate(self._zones):
+            for zone, state in enumerate(zones):
+                if state.suspect is None or zone == witness:
+                    continue
+                their_set, started = state.suspect
+                if now - started > WITNESS_S:
+                    self._clear(zone, kind)
+                elif their_set == server_set:
+                    self._clear(zone, kind)
+                    self._count(zone, kind, started, now)
 
-    def _acquit(self, zone: int) -> None:
-        self._zones[zone].suspect = None
-        self._suspects &= ~(1 << zone)
+    def _clear(self, zone: int, kind: int) -> None:
+        self._zones[kind][zone].suspect = None
+        if all(zones[zone].suspect is None for zones in self._zones):
+            self._suspects &= ~(1 << zone)
 
-    def _count(self, zone: int, started: float, now: float) -> None:
+    def _count(self, zone: int, kind: int, started: float, now: float) -> None:
         """Count one failure, unless its query was in flight when the last one was counted."""
-        state = self._zones[zone]
+        state = self._zones[kind][zone]
         if started < state.counted:
             return
         state.counted = now
         state.failures += 1
         if state.wait_s:
-            longer_s = min(2 * state.wait_s, MAX_WAIT_S)
-            if longer_s > state.wait_s:
-                _log.info("%s: probe failed; next probe in %.0f s", state.name, longer_s)
-            state.wait_s = longer_s
+            self._wait_longer(state)
         elif state.failures >= FAILURES_TO_OPEN:
-            state.wait_s = FIRST_WAIT_S
-            state.opened = now
-            state.probe_started = None
-            self.open_mask |= 1 << zone
-            _log.warning(
-                "%s: set aside after %d failures in a row; next probe in %.0f s",
-                state.name,
-                state.failures,
-                state.wait_s,
-            )
+            self._open(state, zone, kind, now)
         else:
             return
         state.next_probe = now + state.wait_s
+
+    def _wait_longer(self, state: _Zone) -> None:
+        longer_s = min(2 * state.wait_s, MAX_WAIT_S)
+        if longer_s > state.wait_s:
+            self._say(_log, logging.INFO, "%s: probe failed; next probe in %.0f s", state.name, longer_s)
+        state.wait_s = longer_s
+
+    def _open(self, state: _Zone, zone: int, kind: int, now: float) -> None:
+        state.wait_s = FIRST_WAIT_S
+        state.opened = now
+        state.probe_started = None
+        self.open_masks[kind] |= 1 << zone
+        text = "%s: set aside after %d failures in a row; next probe in %.0f s"
+        self._say(_log, logging.WARNING, text, state.name, state.failures, state.wait_s)
+
+
+_ORDER: Final = {"closed": 0, "probing": 1, "open": 2}
+
+
+def _badness(state: ZoneState) -> tuple[int, int]:
+    return _ORDER[state.state], state.failures

@@ -1,11 +1,10 @@
 """Today's queries against each list's free daily limit; the day is that of UTC.
 
-Counts what it is told of: every query given to the engine, TXT and health checks included. What c-ares
-sends again by itself is not among it, so the limit in the catalogue is best a little below the operator's.
-Counts are lost when the process ends.
+The budget is the list's, not ours, so every query sent counts: TXT, health checks, and each time a question
+was asked again. Counts are lost when the process ends.
 
-Does no I/O but one log line at 80 % and one at the limit, per zone and day (logger `dnsbl.budget`), and has
-no lock: the resolver calls it under its own. Times are wall clock, seconds since 1970-01-01 UTC, as
+Does no I/O but one log line at 80 % and one at the limit, per zone and day (logger `dnsbl.budget`,
+through `say`), and has no lock: the resolver calls it under its own. Times are wall clock, seconds since 1970-01-01 UTC, as
 `time.time` gives them. A clock set to another day begins a new count.
 """
 
@@ -14,6 +13,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from dnsbl.health.journal import Say, say_now
 
 if TYPE_CHECKING:
     from dnsbl.zones.zone import Zone
@@ -36,28 +37,30 @@ class BudgetState(NamedTuple):
 class Budget:
     """What is left today of each zone's `daily_limit`. A zone without one is never spent."""
 
-    def __init__(self, zones: Sequence[Zone]) -> None:
+    def __init__(self, zones: Sequence[Zone], say: Say = say_now) -> None:
+        self._say = say
         self._names = [zone.name for zone in zones]
         self._limits = [zone.daily_limit for zone in zones]
         self._counts = [0] * len(zones)
         self._day = 0
 
     def count(self, zone: int, queries: int, wall_s: float) -> None:
-        """`queries` more were given to the engine for `zone` (its index)."""
+        """`queries` more are sent to `zone` (its index); negative: so many were counted and not sent."""
         limit = self._limits[zone]
         if limit is None:
             return
         self._turn(wall_s)
         before = _state(self._counts[zone], limit)
-        self._counts[zone] += queries
+        self._counts[zone] = max(0, self._counts[zone] + queries)
         after = _state(self._counts[zone], limit)
         if before == after:
             return
         name = self._names[zone]
         if after == "spent":
-            _log.warning("%s: today's %d free queries are used up; not asked until 00:00 UTC", name, limit)
-        else:
-            _log.warning("%s: 80 %% of today's %d free queries are used", name, limit)
+            text = "%s: today's %d free queries are used up; not asked until 00:00 UTC"
+            self._say(_log, logging.WARNING, text, name, limit)
+        elif after == "low" and queries > 0:
+            self._say(_log, logging.WARNING, "%s: 80 %% of today's %d free queries are used", name, limit)
 
     def spent(self, zone: int, wall_s: float) -> bool:
         """The zone has had all its queries of today, and is not to be asked until midnight UTC."""

@@ -8,10 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from typing import Final
 
+from dnsbl.cache.clock import now as clock
 from dnsbl.engine._engine import Waiter
+from dnsbl.errors import ForkedError
 from dnsbl.lookup.lookup import Lookup
 from dnsbl.lookup.stream import Result, Stream
+
+LATE_S: Final = 1.0
+"""How long after its deadline a lookup is ended here if its ticket did not tell. An event loop may be late."""
 
 
 class LoopWaiter:
@@ -19,15 +25,26 @@ class LoopWaiter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.waiter = Waiter(with_fd=True)
+        self.pending: set[Lookup] = set()
         self._fd = self.waiter.fileno()
         loop.add_reader(self._fd, self._ready)
 
     def _ready(self) -> None:
         for ticket in self.waiter.drain():
             lookup: Lookup = ticket.owner
-            if lookup.on_done is not None and lookup.advance():
-                done, lookup.on_done = lookup.on_done, None
-                done(lookup)
+            if lookup.on_done is None:
+                continue
+            try:
+                finished = lookup.advance()
+            except Exception as error:  # of this lookup: the others have news too
+                lookup.failed, finished = error, True
+            if finished:
+                end(lookup)
+
+    def forked(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a child after fork(): nobody will wake those who wait here."""
+        if not loop.is_closed():
+            loop.call_soon(_fail_all, [*self.pending])
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hand out what is ready, then let go of the descriptor. In the loop's thread."""
@@ -41,21 +58,51 @@ class LoopWaiter:
             loop.call_soon_threadsafe(self.close, loop)
 
 
-async def finish(lookup: Lookup) -> None:
+def end(lookup: Lookup) -> None:
+    """Tell who waits for a lookup, once."""
+    done, lookup.on_done = lookup.on_done, None
+    if done is not None:
+        done(lookup)
+
+
+def _fail_all(lookups: Iterable[Lookup]) -> None:
+    for lookup in lookups:
+        lookup.failed = ForkedError("begun before fork(): begin it anew in the child")
+        end(lookup)
+
+
+async def finish(lookup: Lookup, waiter: LoopWaiter) -> None:
     """Wait until the lookup's verdict is there. Cancelled: its answers still reach the cache."""
-    future = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
 
     def done(_: Lookup) -> None:
         if not future.done():
             future.set_result(None)
 
     lookup.on_done = done
+    waiter.pending.add(lookup)
+    # Its ticket tells it at its deadline; this is for an engine that ended itself.
+    late = loop.call_later(max(0.0, lookup.deadline + LATE_S - clock()), _expire, lookup)
     try:
         await future
     finally:
+        late.cancel()
+        waiter.pending.discard(lookup)
         if lookup.on_done is not None:
             lookup.on_done = None
             lookup.abandon()
+    if lookup.failed is not None:
+        raise lookup.failed
+
+
+def _expire(lookup: Lookup) -> None:
+    if lookup.on_done is not None:
+        try:
+            lookup.expire()
+        except Exception as error:
+            lookup.failed = error
+        end(lookup)
 
 
 async def results_async(
@@ -89,17 +136,26 @@ async def results_async(
     feeder.add_done_callback(lambda _: news.set())
     try:
         while stream.size or not feeder.done():
-            await news.wait()
-            news.clear()
+            await _news_or_end(stream, news)
             for result in stream.ready():
                 room.set()
                 yield result
-            if feeder.done():
-                feeder.result()  # raises what the source raised
+        feeder.result()  # raises what the source raised, when all it gave before has been handed out
     finally:
         stream.abandon()
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
+
+
+async def _news_or_end(stream: Stream, news: asyncio.Event) -> None:
+    """Until there is news, or a lookup's deadline has passed of which nothing told."""
+    wait_s = stream.wait_s(clock()) + LATE_S if stream.under_way else None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await news.wait()
+    news.clear()
+    if wait_s is not None:
+        stream.expire(clock() - LATE_S)
 
 
 async def _as_async(subjects: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:

@@ -10,10 +10,11 @@ from typing import Final
 
 from dnsbl.cache.answers import Key, unpack
 from dnsbl.lookup.readings import Readings
-from dnsbl.lookup.values import Found
+from dnsbl.lookup.values import Found, mask_of
 from dnsbl.model import Evidence, Outcome, ZoneAnswer
 from dnsbl.names._qname import join_name, reverse_name
 from dnsbl.text.reason import clean_text
+from dnsbl.zones.interpret import failure_weight
 from dnsbl.zones.secret import Secret
 from dnsbl.zones.zone import Zone
 
@@ -23,7 +24,7 @@ _RCODES: Final = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "
 class Answers:
     """Builds a verdict's ZoneAnswers when they are first read."""
 
-    __slots__ = ("_found", "_now", "_skipped", "_text", "_texts", "_zones")
+    __slots__ = ("_found", "_now", "_set_aside", "_skipped", "_text", "_texts", "_zones")
 
     def __init__(
         self,
@@ -33,7 +34,9 @@ class Answers:
         texts: Mapping[int, tuple[bytes, ...]],
         skipped: Mapping[int, str],
         now: float,
+        set_aside: int = 0,
     ) -> None:
+        self._set_aside = set_aside
         self._zones = zones
         self._text = text
         self._found = found
@@ -48,7 +51,8 @@ class Answers:
         found = self._found.get(index)
         if found is None:
             why = self._skipped.get(index, "not waited for: it could not change the decision")
-            return ZoneAnswer(zone.name, Outcome.SKIPPED, detail=why)
+            score = failure_weight(zone) if self._set_aside >> index & 1 else 0.0
+            return ZoneAnswer(zone.name, Outcome.SKIPPED, score=score, detail=why)
         reading = found.reading
         listed = reading.outcome is Outcome.LISTED
         ttl_s = found.expires - self._now
@@ -81,12 +85,14 @@ class CachedAnswers:
         self._now = now
 
     def __call__(self) -> tuple[ZoneAnswer, ...]:
-        held = unpack(self._entry, self._now).answers
+        kind = "ip4" if len(self._key) == 4 else "ip6"
+        # Others may be in it too: of a zone that took this kind when the entry was saved.
+        takes = mask_of(index for index, zone in enumerate(self._readings.zones) if kind in zone.subjects)
+        held = unpack(self._entry, self._now, takes).answers
         found = {
             zone: Found(wire, self._readings.of(zone, wire), expires, self._key, True)
             for zone, (wire, expires) in held.items()
         }
-        kind = "ip4" if len(self._key) == 4 else "ip6"
         skipped = {
             index: f"{zone.name} takes no {kind}"
             for index, zone in enumerate(self._readings.zones)

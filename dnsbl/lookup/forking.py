@@ -1,48 +1,81 @@
 """Resolvers at a fork(): none happens while a lock is held, or the child's cache would be half written.
 
-`os.register_at_fork` cannot be undone, so the hooks are here once and know the cores by weak reference.
+`os.register_at_fork` cannot be undone, so the hooks are here once and know the cores by weak reference. What a
+signal handler raises while the locks are waited for is raised again when they have been given back: hooks that
+end half way would leave them held for ever.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from dnsbl.lookup.core import Core
 
-_cores: weakref.WeakSet[Core] = weakref.WeakSet()
+class Forkable(Protocol):
+    """Something with a lock that is held over every fork."""
+
+    lock: Any
+    inside: Callable[[], bool]
+
+    def after_fork(self) -> None:
+        """In the child, in its only thread."""
+
+
+_cores: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _lock = threading.RLock()
 """Held while a core is added, and over a fork: exactly the locks taken before it are given back after it."""
-_forking: list[Core] = []
+_held: list[tuple[Forkable, Any]] = []
+_raised: list[BaseException] = []
 
 
-def add(core: Core) -> None:
+def add(core: Forkable) -> None:
     """Have `core.lock` held over every fork from now on, and `core.after_fork` called in the child."""
     with _lock:
         _cores.add(core)
 
 
+def _take(lock: Any, owned: Callable[[], bool]) -> None:
+    """Take a lock, whatever signal handlers raise meanwhile."""
+    before = owned()
+    while True:
+        try:
+            lock.acquire()
+            return
+        except BaseException as error:
+            _raised.append(error)
+            if owned() and not before:
+                return
+
+
 def _before() -> None:
-    _lock.acquire()
-    _forking.extend(_cores)
-    for core in _forking:
-        core.lock.acquire()
+    _take(_lock, _lock._is_owned)  # type: ignore[attr-defined]
+    for core in list(_cores):
+        _take(core.lock, core.inside)
+        _held.append((core, core.lock))
 
 
 def _in_parent() -> None:
-    for core in _forking:
-        core.lock.release()
-    _forking.clear()
+    for _, lock in _held:
+        lock.release()
+    _held.clear()
     _lock.release()
+    raised, _raised[:] = _raised[:], []
+    for error in raised:
+        if isinstance(error, KeyboardInterrupt):
+            _thread.interrupt_main()  # what a hook raises is only printed
+        else:
+            raise error
 
 
 def _in_child() -> None:
-    for core in _forking:
+    for core, _ in _held:
         core.after_fork()
-    _forking.clear()
+    _held.clear()
+    _raised.clear()
     _lock.release()
 
 

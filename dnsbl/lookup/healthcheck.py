@@ -4,25 +4,41 @@ What the answers mean is decided in `dnsbl.health.judge`; here they are asked an
 rarely (at the start, about hourly, on demand), never per message. The queries go past cache and breaker and
 count against the zones' daily budgets; a zone whose budget is spent is not asked.
 
-A broken zone is set aside: lookups skip it, and answers of it that the cache holds do not count. A zone that
-does not answer keeps the state it had: silence proves nothing, and the breaker looks after it.
+A broken zone is set aside: lookups skip it, what it said goes out of the cache, and it is tested again soon. A
+zone that does not answer keeps the state it had: silence proves nothing, and the breaker looks after it.
+
+Where all zones of the same nameservers are broken alike, that is the nameservers' fault, and none is set aside,
+unless they list everything: no answer of a list is worth that.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import logging
 from collections.abc import Sequence
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from dnsbl.cache.answers import Key
+from dnsbl.cache.clock import now as clock
 from dnsbl.health.judge import ProbeAnswer, State, ZoneHealth, judge, untested
-from dnsbl.lookup.core import TIMED_OUT, Core
-from dnsbl.model import Status, Wire
+from dnsbl.lookup.admission import SPENT
+from dnsbl.lookup.core import Core
+from dnsbl.lookup.recheck import act, probe_key, read_probe
 from dnsbl.zones.zone import Probe
 
 if TYPE_CHECKING:
     from dnsbl.engine._engine import Answer
+
+log = logging.getLogger("dnsbl.health")
+
+_ALIKE: Final = {
+    State.PARKED: "outside",
+    State.HIJACKED: "outside",
+    State.STRIPPED: "stripped",
+    State.REFUSED: "refused",
+    State.WRONG_KEY: "refused",
+    State.EMPTY: "empty",
+}
+"""Ways to be broken that a nameserver can bring upon all zones. Not WILDCARDED: see the module."""
 
 
 def check_health(core: Core, indices: Sequence[int], deadline_s: float) -> tuple[ZoneHealth, ...]:
@@ -30,50 +46,76 @@ def check_health(core: Core, indices: Sequence[int], deadline_s: float) -> tuple
 
     Blocks for at most `deadline_s` seconds. Raises ClosedError once the resolver is closed.
     """
-    wall = time()
+    core.enter()
+    wall, asked_at = time(), clock()
     with core.lock:
         spent = {index for index in indices if core.budget.spent(index, wall)}
     asked = [(index, probe) for index in indices if index not in spent for probe in core.zones[index].probes]
-    answers = core.ask_raw([(index, _key(probe)) for index, probe in asked], deadline_s)
     of_zone: dict[int, list[ProbeAnswer]] = {index: [] for index in indices}
-    for (index, probe), answer in zip(asked, answers, strict=True):
-        of_zone[index].append(_read(probe, answer))
-    healths = []
-    for index in indices:
-        zone = core.zones[index]
-        if index in spent:
-            healths.append(untested(zone, "today's free queries are used up; asked again from 00:00 UTC"))
-        else:
-            healths.append(judge(zone, of_zone[index]))
-        _act(core, index, healths[-1])
-    return tuple(healths)
+    for (index, probe), answer in zip(asked, _ask(core, asked, deadline_s), strict=True):
+        of_zone[index].append(read_probe(probe, answer))
+    healths = {
+        index: untested(core.zones[index], SPENT) if index in spent else judge(core.zones[index], answers)
+        for index, answers in of_zone.items()
+    }
+    excused = _excused(core, healths)
+    for index, health in healths.items():
+        if index not in excused:
+            _act(core, index, health, asked_at)
+    core.unlocked()
+    return tuple(healths[index] for index in indices)
 
 
-def _key(probe: Probe) -> Key:
-    if probe.kind == "domain":
-        return probe.subject.lower()
-    # An IPv4-mapped test entry is asked in its 32 nibbles: RFC 5782 section 5.
-    return ipaddress.ip_address(probe.subject).packed
+def _ask(core: Core, questions: Sequence[tuple[int, Probe]], deadline_s: float) -> list[Answer | None]:
+    """One answer per test entry, past cache and breaker; None: nothing usable came before the deadline."""
+    from dnsbl.engine._engine import Waiter
+
+    waiter, now = Waiter(), clock()
+    until = (
+        now + deadline_s + 1.0
+    )  # the engine ends them in time; this is for an engine that has ended itself
+    with core.lock:
+        core.raise_if_closed()
+        engine = core.upstream.running()
+        fans = [core.upstream.fan(probe_key(probe), [zone], now, False, None) for zone, probe in questions]
+        for zone, _ in questions:
+            core.questions.count_sent(1 << zone)
+        tickets = {engine.submit(fan, waiter, deadline_s, 0.0) for fan in fans}
+    while tickets and clock() < until:
+        waiter.wait(until - clock())
+        tickets = {ticket for ticket in tickets if not ticket.done}
+    answers = [fan.answers().get(zone) for fan, (zone, _) in zip(fans, questions, strict=True)]
+    with core.lock:
+        for (zone, _), answer in zip(questions, answers, strict=True):
+            core.admission.sent(zone, 0 if answer is None else answer[10] - 1)
+    return answers
 
 
-def _read(probe: Probe, answer: Answer | None) -> ProbeAnswer:
-    if answer is None:
-        return ProbeAnswer(probe, TIMED_OUT)
-    status, rcode, addresses, *_, latency_us, _, _, _, _ = answer
-    latency_ms = None if status == Status.TIMEOUT else latency_us / 1000
-    return ProbeAnswer(probe, Wire(status, rcode, addresses), latency_ms)
+def _excused(core: Core, healths: dict[int, ZoneHealth]) -> set[int]:
+    """The zones that are broken as all others behind the same nameservers are: not their fault."""
+    behind: dict[tuple[str, ...], list[int]] = {}
+    for index, health in healths.items():
+        if health.state not in (State.NO_ANSWER, State.UNTESTED, State.UNPROVEN):
+            behind.setdefault(core.zones[index].nameservers, []).append(index)
+    excused: set[int] = set()
+    for nameservers, zones in behind.items():
+        ways = {_ALIKE.get(healths[index].state) for index in zones}
+        if len(zones) > 1 and len(ways) == 1 and None not in ways:
+            excused |= set(zones)
+            where = ", ".join(nameservers or core.upstream.nameservers)
+            state = healths[zones[0]].state.replace("_", " ")
+            log.warning(
+                "all %d zones asked look %s alike: that is the nameserver's fault (%s); none is set aside",
+                len(zones),
+                state,
+                where,
+            )
+    return excused
 
 
-def _act(core: Core, index: int, health: ZoneHealth) -> None:
-    if health.broken:
-        with core.lock:
-            core.breaker.set_aside(index, health.detail)
-    elif health.state not in (State.NO_ANSWER, State.UNTESTED) and core.breaker.unhealthy_mask >> index & 1:
-        _flush(core, index)
-        with core.lock:
-            core.breaker.restore(index)
+def _act(core: Core, index: int, health: ZoneHealth, asked_at: float) -> None:
+    with core.lock:
+        newly_broken = act(core.admission, index, health, asked_at, clock())
+    if newly_broken:
+        core.forget_zone(index)
 
-
-def _flush(core: Core, index: int) -> None:
-    """Forget what the zone said while it was broken."""
-    core.in_steps(core.cached_names(), lambda key: core.cache.flush(key, index))

@@ -3,26 +3,61 @@
 A `Lookup` is a small state machine without a clock or thread of its own: `start` asks what the cache does
 not hold, `advance` is called when one of its tickets has news, and both tell whether the verdict is there.
 Who waits, and how (a thread, an event loop, a stream of many), is the caller's business.
+
+Rules, each kept by a test in tests/lookup/test_rules.py:
+
+1. An answer's age counts from its arrival, on a clock that goes on while the machine sleeps. What has expired
+   when a lookup begins is nothing to that lookup, wherever it is kept.
+2. Only this package's own code runs under the lock. Log handlers, iterables, mappings and callbacks of others
+   run before it is taken or after it is given back.
+3. A caller's deadline ends that caller's waiting, and nothing else: the question goes on until its lists have
+   had their full time, whoever comes meanwhile joins it, and until then no silence is held or counted.
+4. In the cache an answer yields to a newer one only, and never to a failure or to the end of an older question.
+5. Every wait knows its own end and looks at its own tickets: it ends even if nobody ever wakes it.
+6. What was never sent is no list's silence: the zone is left out of the verdict, and not held or counted.
+7. What one list sends touches the answers of no other list.
+8. What is broken alike for all zones is the fault of what they share: none of them is set aside for it.
+
+A question (one name, one zone, one record type) is in one of these states:
+
+    state      until                               a lookup that wants it     its end
+    open       its answer arrives                  joins, before its end      held as long as its TTL; counted
+    late       its lists had their full time       asks anew                  silence held 2 s, counted once
+    listened   2 s after that                      asks anew                  an answer is held, not counted
+    stale      flushed while it was open           asks anew                  only for those who wait
+    unsent     its time ended before it was sent   asks anew                  nothing
+
+A lookup:
+
+    state      waits for                           goes on to
+    new        nothing: `start` reads the cache    answers, reasons or ended
+    answers    the A records of zones asked        reasons, ended; decided early: ended, others pending
+    reasons    TXT records of zones that list it   ended
+    ended      nothing; `verdict` is there         -
+    given up   nothing; `abandon` was called       -
+
+Its deadline ends every state; `expire` makes the end where no ticket tells of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dnsbl.cache.answers import Held, HeldTexts, Key, unpack
-from dnsbl.errors import ClosedError, SubjectError
+from dnsbl.cache.answers import Key, unpack
+from dnsbl.cache.clock import now as clock
+from dnsbl.errors import SubjectError
 from dnsbl.lookup.answers import Answers
-from dnsbl.lookup.core import TIMED_OUT, Core
-from dnsbl.lookup.values import Asked, Found, bits
+from dnsbl.lookup.core import Core
+from dnsbl.lookup.recheck import recheck
+from dnsbl.lookup.values import TIMED_OUT, Found, Wait, bits, kind_of
 from dnsbl.model import ERRORS, Outcome, Status, Verdict
 from dnsbl.subject import Subject
 from dnsbl.zones.interpret import failure_weight
 from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Fan, Ticket, Waiter
+    from dnsbl.engine._engine import Waiter
 
 LISTED: Final = Outcome.LISTED
 MAX_NAME: Final = 253
@@ -48,7 +83,7 @@ def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
     """
     if subject.local and not core.settings.check_private:
         return [], "not a public address or name, so no public list can hold it"
-    wanted = core.takes[subject.kind]
+    wanted = core.takes.get(subject.kind, 0)
     if not isinstance(subject.key, str):
         return ([Part(subject.key, wanted)] if wanted else []), ""
     registrable, host = wanted & core.registrable, wanted & ~core.registrable
@@ -74,181 +109,223 @@ def _check_lengths(core: Core, names: Mapping[Key, int], subject: Subject) -> No
 
 
 class Lookup:
-    """See the module. `waiter` None: only what the cache holds is wanted, and `start` never asks."""
+    """See the module. `waiter` None: only what the cache holds is wanted, and `start` never asks.
+
+    started: when the caller called, on `dnsbl.cache.clock`.
+    """
 
     __slots__ = (
-        "_core", "_deadline", "_decide", "_fans", "_found", "_reasoning", "_set_aside", "_skipped",
-        "_started", "_texts", "_tickets", "_waiter", "on_done", "subject", "verdict",
+        "_core", "_decide", "_epoch", "_found", "_reasoning", "_set_aside", "_skipped",
+        "_started", "_texts", "_waiter", "_waits", "deadline", "failed", "on_done", "subject", "verdict",
     )  # fmt: skip
 
     verdict: Verdict
 
     def __init__(
-        self, core: Core, subject: Subject, waiter: Waiter | None, deadline_s: float, decide: Decide | None
+        self,
+        core: Core,
+        subject: Subject,
+        waiter: Waiter | None,
+        started: float,
+        deadline_s: float,
+        decide: Decide | None,
     ) -> None:
         self._core = core
+        self._epoch = core.epoch
         self.subject = subject
         self._waiter = waiter
-        self._started = monotonic()
-        self._deadline = self._started + deadline_s
+        self._started = started
+        self.deadline = started + deadline_s
         self._decide = decide
         self._found: dict[int, Found] = {}
         self._texts: dict[int, tuple[bytes, ...]] = {}
         self._skipped: dict[int, str] = {}
-        self._set_aside = False  # some zone was left out though it applies
-        self._fans: list[tuple[Fan, int]] = []
-        self._tickets: list[Ticket] = []
+        self._set_aside = 0
+        """The zones (a bit mask) that apply and gave no answer because they were not asked."""
+        self._waits: list[Wait] = []
         self._reasoning = False
+        self.failed: BaseException | None = None
+        """For an event loop's use: what `advance` raised."""
         self.on_done: Callable[[Lookup], None] | None = None
-        """For an event loop's use: called once, when `advance` returned True."""
+        """For an event loop's use: called once, when `advance` returned True or raised."""
 
     # ---- the course of a lookup ----
 
     def start(self) -> bool:
         """Read the cache and ask for the rest. True: the verdict is there already."""
         core = self._core
+        core.enter()
         parts, why = parts_of(core, self.subject)
+        begun = False
         with core.lock:
-            if core.closed:
-                raise ClosedError("the resolver is closed")
-            core.drain()
+            core.raise_if_closed()
+            core.questions.drain()
+            if core.breaker.unhealthy_mask and self._waiter is not None:
+                recheck(core, self._started)
             asked = 0
             for part in parts:
                 asked |= part.zones
-                if not self._begin(part):
-                    return False
-        takes = core.takes[self.subject.kind]
-        for index, zone in enumerate(core.zones):
-            if not asked >> index & 1:
-                left_out = takes >> index & 1
-                self._skipped[index] = why if left_out else f"{zone.name} takes no {self.subject.kind}"
-        if not self._tickets:
+                begun = self._begin(part)
+                if not begun:
+                    break
+        core.unlocked()
+        if parts and not begun:
+            return False
+        self._skip_others(asked, why)
+        if not self._waits:
             return self._next(waiting=False)
         return self._decide is not None and self.advance()
 
+    def _skip_others(self, asked: int, why: str) -> None:
+        takes = self._core.takes.get(self.subject.kind, 0)
+        for index, zone in enumerate(self._core.zones):
+            if not asked >> index & 1:
+                left_out = takes >> index & 1
+                self._skipped[index] = why if left_out else f"{zone.name} takes no {self.subject.kind}"
+
     def _begin(self, part: Part) -> bool:
         core, now = self._core, self._started
-        broken = part.zones & core.breaker.unhealthy_mask
-        self._leave_out({index: core.why_set_aside(index, now) for index in bits(broken)})
-        wanted = part.zones & ~broken
-        missing = wanted
-        entry = core.cache.get(part.key)
-        if entry is not None:
-            held = unpack(entry, now, wanted)
-            for index, (wire, expires) in held.answers.items():
-                self._found[index] = Found(wire, core.readings.of(index, wire), expires, part.key, True)
-                core.stats.cache_hit(index)
-                missing &= ~(1 << index)
-            for index, texts in held.texts.items():
-                self._texts[index] = texts.texts
+        core.questions.settle(part.key)
+        broken, kind = part.zones & core.breaker.unhealthy_mask, kind_of(part.key)
+        self._leave_out({index: core.admission.why_set_aside(index, kind, now) for index in bits(broken)})
+        missing = self._read_cache(part.key, part.zones & ~broken, now)
         if not missing:
             core.cache.hits += 1
             return True
-        core.cache.misses += 1
         if self._waiter is None:
             return False
-        ask, probe, skipped = core.admit(missing, now)
+        core.cache.misses += 1
+        ask, probe, skipped = core.admission.admit(part.key, missing, now)
         self._leave_out(skipped)
-        core.ask_aside(part.key, probe, now)
+        core.questions.ask_aside(part.key, probe, now)
         if ask:
-            self._submit(part.key, ask, texts=False, deadline=self._deadline)
+            self._submit(part.key, ask, texts=False, started=now, deadline=self.deadline)
         return True
 
-    def _leave_out(self, skipped: dict[int, str]) -> None:
-        if skipped:
-            self._skipped |= skipped
-            self._set_aside = True
+    def _read_cache(self, key: Key, wanted: int, now: float) -> int:
+        """Take what the cache holds; the zones (a bit mask) that it lacks."""
+        core = self._core
+        entry = core.cache.get(key)
+        if entry is None:
+            return wanted
+        held = unpack(entry, now, wanted)
+        for index, (wire, expires) in held.answers.items():
+            self._found[index] = Found(wire, core.readings.of(index, wire), expires, key, True)
+            core.stats.cache_hit(index)
+            wanted &= ~(1 << index)
+        for index, texts in held.texts.items():
+            self._texts[index] = texts.texts
+        return wanted
 
-    def _submit(self, key: Key, zones: int, *, texts: bool, deadline: float) -> None:
-        now = monotonic()
+    def _leave_out(self, skipped: Mapping[int, str]) -> None:
+        for zone, why in skipped.items():
+            self._skipped[zone] = why
+            self._set_aside |= 1 << zone
+
+    def _submit(self, key: Key, zones: int, *, texts: bool, started: float, deadline: float) -> None:
         assert self._waiter is not None
-        tickets = self._core.ask(
+        self._waits += self._core.questions.ask(
             key,
             zones,
             self._waiter,
-            deadline - now,
-            now,
+            started,
+            deadline,
             texts=texts,
             each=self._decide is not None,
             owner=self,
         )
-        self._tickets += tickets
-        self._fans += [(ticket.fan, zones) for ticket in tickets]
 
     def advance(self) -> bool:
         """Take in what its tickets have. True: the verdict is there."""
+        core = self._core
+        core.check_epoch(self._epoch)
+        core.enter()
         # Looked at first: what is done now is taken in whole.
-        waiting = self._waiting()
-        with self._core.lock:
-            for fan, _ in self._fans:
-                self._core.absorb(fan)
-        return self._next(waiting)
+        done = [wait.ticket.done for wait in self._waits]
+        with core.lock:
+            for wait in self._waits:
+                core.questions.absorb(wait.ticket.fan)
+        waiting = any(
+            not ended and wait.zones & wait.ticket.fan.tag.open
+            for ended, wait in zip(done, self._waits, strict=True)
+        )
+        finished = self._next(waiting)
+        core.unlocked()
+        return finished
 
-    def _waiting(self) -> bool:
-        return not all(ticket.done for ticket in self._tickets)
+    def expire(self) -> None:
+        """Its deadline has passed and no ticket told so: end it with what is there."""
+        self._core.check_epoch(self._epoch)
+        if not self._next(waiting=False):
+            self._next(waiting=False)  # the reasons, which had no time either
 
     def _next(self, waiting: bool) -> bool:
         if waiting and not (self._decide is not None and not self._reasoning and self._decided()):
             return False
         if self._reasoning:
             self._collect_texts()
-        else:
-            pending = self._collect_answers(waiting)
-            without_reason = self._without_reason()
-            if without_reason and (self._waiter is None or self._ask_reasons(without_reason)):
-                return False
-            self._conclude(pending)
+            self._conclude(())
             return True
-        self._conclude(())
+        pending = self._collect_answers(waiting)
+        without_reason = self._without_reason()
+        if without_reason and (self._waiter is None or self._ask_reasons(without_reason)):
+            return False
+        self._conclude(pending)
         return True
 
     def abandon(self) -> None:
         """Nobody waits for this lookup any more; its answers still reach the cache."""
-        if self._waiter is not None:
-            for ticket in self._tickets:
-                self._waiter.forget(ticket)
-        self._tickets = []
+        if self._waiter is not None and self._epoch == self._core.epoch:
+            for wait in self._waits:
+                self._waiter.forget(wait.ticket)
+        self._waits = []
 
     # ---- answers ----
 
     def _collect_answers(self, decided: bool) -> tuple[int, ...]:
         """Move the fans' answers to `_found`; what is open is pending when decided, else timed out."""
         pending: list[int] = []
-        for fan, wanted in self._fans:
-            answers = fan.tag.found
-            for zone in fan.indices:
-                if not wanted >> zone & 1:
-                    continue
-                if zone in answers:
-                    self._found[zone] = answers[zone]
-                elif decided:
-                    pending.append(zone)
+        silent: list[Wait] = []
+        for ticket, wanted in self._waits:
+            answers = ticket.fan.tag.found
+            missing = 0
+            for zone in bits(wanted):
+                if zone not in answers:
+                    missing |= 1 << zone
+                elif answers[zone].wire.status == Status.UNSENT:
+                    self._leave_out({zone: answers[zone].reading.detail})
                 else:
-                    self._time_out(fan, zone)
+                    self._found[zone] = answers[zone]
+            if missing and decided:
+                pending += bits(missing)
+            elif missing:
+                silent.append(Wait(ticket, missing))
+        self._time_out(silent)
         self.abandon()
-        self._fans = []
         return tuple(sorted(pending))
 
-    def _time_out(self, fan: Fan, zone: int) -> None:
-        asked: Asked = fan.tag
-        answers: dict[int, Held] = {}
-        with self._core.lock:
-            self._core.count_timeout(zone, asked, monotonic(), answers)
-            if answers:
-                self._core.cache.put(fan.key, answers)
-        self._found[zone] = Found(TIMED_OUT, self._core.readings.of(zone, TIMED_OUT), 0.0, fan.key, False)
+    def _time_out(self, silent: list[Wait]) -> None:
+        if not silent:
+            return
+        core = self._core
+        with core.lock:
+            if not core.closed:
+                for ticket, zones in silent:
+                    core.questions.count_silence(ticket.fan, zones)
+        for ticket, zones in silent:
+            for zone in bits(zones):
+                reading = core.readings.of(zone, TIMED_OUT)
+                self._found[zone] = Found(TIMED_OUT, reading, 0.0, ticket.fan.key, False)
 
     # ---- early answer ----
 
     def _decided(self) -> bool:
         """No outstanding zone can change on which side of each threshold the score lies."""
         assert self._decide is not None
-        low = high = sum(found.reading.score for found in self._found.values())
-        for fan, wanted in self._fans:
-            answers = fan.tag.found
-            for zone in fan.indices:
-                if not wanted >> zone & 1:
-                    continue
+        low = high = sum(found.reading.score for found in self._found.values()) + self._score_left_out()
+        for ticket, wanted in self._waits:
+            answers = ticket.fan.tag.found
+            for zone in bits(wanted):
                 if zone in answers:
                     low += answers[zone].reading.score
                     high += answers[zone].reading.score
@@ -258,6 +335,10 @@ class Lookup:
                     high += most
         low, high = round(low, DECIMALS), round(high, DECIMALS)
         return all(low >= at or high < at for at in self._decide.values())
+
+    def _score_left_out(self) -> float:
+        """`on_error = "listed"` counts while no answer is to be had, for whatever reason."""
+        return sum(failure_weight(self._core.zones[zone]) for zone in bits(self._set_aside))
 
     # ---- reasons ----
 
@@ -272,45 +353,44 @@ class Lookup:
         if not wanted:
             return wanted
         with core.lock:
-            askable = ((key, core.askable_for_texts(zones)) for key, zones in wanted.items())
+            askable = ((key, core.admission.for_texts(key, zones)) for key, zones in wanted.items())
             return {key: zones for key, zones in askable if zones}
 
     def _ask_reasons(self, wanted: dict[Key, int]) -> bool:
         """Ask for the TXT records of these zones. True: they are waited for."""
-        now = monotonic()
-        deadline = min(self._deadline, now + self._core.settings.reason_timeout_s)
+        core, now = self._core, clock()
+        deadline = min(self.deadline, now + core.settings.reason_timeout_s)
         if deadline <= now:
             return False
-        with self._core.lock:
-            if self._core.closed:
+        with core.lock:
+            if core.closed:
                 return False
             for key, zones in wanted.items():
                 if self._decide is not None:
-                    self._core.ask_aside(key, zones, now, texts=True)
+                    core.questions.ask_aside(key, zones, now, texts=True)
                 else:
-                    self._submit(key, zones, texts=True, deadline=deadline)
-        self._reasoning = bool(self._tickets)
+                    self._submit(key, zones, texts=True, started=now, deadline=deadline)
+        self._reasoning = bool(self._waits)
         return self._reasoning
 
     def _collect_texts(self) -> None:
         core = self._core
-        for fan, wanted in self._fans:
-            answers = fan.answers()
-            self._texts |= {zone: answer[8] for zone, answer in answers.items()}
-            late = [zone for zone in fan.indices if wanted >> zone & 1 and zone not in answers]
+        for ticket, wanted in self._waits:
+            answers = ticket.fan.answers()
+            for zone in bits(wanted):
+                if zone in answers:
+                    self._texts[zone] = core.questions.clean_texts(zone, answers[zone][8])
+            late = [zone for zone in bits(wanted) if zone not in answers]
             if late:
-                # Held as a failure, or who comes again and again would wait again and again.
-                until = monotonic() + core.settings.ttl_rules.hold_s(Status.TIMEOUT, False, None, None)
                 with core.lock:
-                    core.cache.put(fan.key, {}, {zone: HeldTexts((), until) for zone in late})
+                    core.questions.count_textless(ticket.fan, late)
         self.abandon()
-        self._fans = []
 
     # ---- the verdict ----
 
     def _conclude(self, pending: tuple[int, ...]) -> None:
         core = self._core
-        score, listed, complete = 0.0, False, not pending
+        score, listed, complete = self._score_left_out(), False, not pending and not self._set_aside
         expires = float("inf")
         for found in self._found.values():
             reading, until = found.reading, found.expires
@@ -319,17 +399,18 @@ class Lookup:
             complete = complete and reading.outcome not in ERRORS
             if until < expires:
                 expires = until
-        now = monotonic()
+        now = clock()
         self.verdict = Verdict(
             self.subject.text,
             listed,
-            complete and not self._set_aside,
+            complete,
             round(score, DECIMALS),
-            Answers(core.readings.zones, self.subject.text, self._found, self._texts, self._skipped, now),
+            Answers(core.readings.zones, self.subject.text, self._found, self._texts, self._skipped, now,
+                    self._set_aside),
             now - self._started,
-            expires - now if now < expires < float("inf") else None,
+            expires - now if complete and now < expires < float("inf") else None,
             tuple(core.zones[zone].name for zone in pending),
-        )
+        )  # fmt: skip
 
 
 def score_bounds(zone: Zone) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import os
 from typing import Final
 
 from dnsbl.errors import NameserverError
+from dnsbl.health.journal import Say, say_now
 from dnsbl.names.nameserver import parse_resolv_conf
 
 PATH: Final = "/etc/resolv.conf"
@@ -26,7 +27,8 @@ class SystemNameservers:
     Raises NameserverError, when it is made, if the file names no nameserver.
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, say: Say = say_now) -> None:
+        self._say = say
         self._path = path = path or PATH
         self._stamp: tuple[int, int, int] | None = None
         self._looked_at = float("-inf")
@@ -46,11 +48,12 @@ class SystemNameservers:
             return False
         found = self._read()
         if not found:
-            log.warning("%s names no nameserver any more; keeping %s", self._path, ", ".join(self.found))
+            kept = ", ".join(self.found)
+            self._say(log, logging.WARNING, "%s names no nameserver any more; keeping %s", self._path, kept)
             return False
         if found == self.found:
             return False
-        log.warning("%s changed: nameservers are now %s", self._path, ", ".join(found))
+        self._say(log, logging.WARNING, "%s changed: nameservers are now %s", self._path, ", ".join(found))
         self.found = found
         return True
 
@@ -70,5 +73,5 @@ class SystemNameservers:
             return ()
         conf = parse_resolv_conf(text)
         for line in conf.skipped:
-            log.warning("%s: a line that cannot be used: %s", self._path, line)
+            self._say(log, logging.WARNING, "%s: a line that cannot be used: %s", self._path, line)
         return conf.nameservers

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from dnsbl.cache.clock import now as clock
 from dnsbl.errors import SubjectError
 from dnsbl.lookup.lookup import Lookup
 from dnsbl.model import Verdict
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 Result: TypeAlias = Verdict | SubjectError
 
-WAIT_S: Final = 60.0
-"""Every lookup ends by its deadline, so this only bounds one wait among several."""
+GRACE_S: Final = 0.05
+"""How much later than its deadline a lookup may end."""
 
 
 class Stream:
@@ -29,15 +30,22 @@ class Stream:
         self._ordered = ordered
         self._places: deque[Lookup | Result] = deque()  # ordered: all; else only what is ready
         self._open: set[Lookup] = set()
+        self._begun: deque[Lookup] = deque()
 
     @property
     def size(self) -> int:
         return len(self._places) if self._ordered else len(self._places) + len(self._open)
 
+    @property
+    def under_way(self) -> bool:
+        """Some lookup has not ended."""
+        return bool(self._open)
+
     def add(self, item: Lookup | Result) -> None:
         """A lookup under way, or the result of one that was answered at once."""
         if isinstance(item, Lookup):
             self._open.add(item)
+            self._begun.append(item)
             if not self._ordered:
                 return
         self._places.append(item)
@@ -53,6 +61,23 @@ class Stream:
             lookup: Lookup = ticket.owner
             if lookup in self._open and lookup.advance():
                 self.finished(lookup)
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until the first of the lookups under way ought to have ended; 0.0: at once."""
+        first = self._first()
+        return 0.0 if first is None else max(0.0, first.deadline + GRACE_S - now)
+
+    def expire(self, now: float) -> None:
+        """End the lookups of which no ticket told that their deadline has passed."""
+        while (first := self._first()) is not None and first.deadline + GRACE_S <= now:
+            first.expire()
+            self.finished(first)
+
+    def _first(self) -> Lookup | None:
+        """The lookup under way that was begun first, and so ends first."""
+        while self._begun and self._begun[0] not in self._open:
+            self._begun.popleft()
+        return self._begun[0] if self._begun else None
 
     def ready(self) -> Iterator[Result]:
         """The results that can be handed out now."""
@@ -77,20 +102,36 @@ def results(
     waiter: Waiter,
     ordered: bool,
     window: int,
+    check: Callable[[], None],
 ) -> Iterator[Result]:
-    """What becomes of each subject that is begun on `waiter`, at most `window` at once."""
-    stream, source, more = Stream(ordered), iter(subjects), True
+    """What becomes of each subject that is begun on `waiter`, at most `window` at once.
+
+    What the source raises is raised when all that it gave before has been handed out. `check` raises where
+    the stream cannot go on (after a fork).
+    """
+    stream, source = Stream(ordered), iter(subjects)
+    more, failure = True, None
     try:
         while more or stream.size:
             while more and stream.size < window:
                 try:
-                    stream.add(begin(next(source)))
+                    subject = next(source)
                 except StopIteration:
                     more = False
+                except Exception as error:
+                    more, failure = False, error
+                else:
+                    stream.add(begin(subject))
+                check()
                 stream.take(waiter.drain())  # a slow source holds no verdict up
                 yield from stream.ready()
+                check()
             if stream.size:
-                stream.take(waiter.wait(WAIT_S))
+                stream.take(waiter.wait(stream.wait_s(clock())))
+                stream.expire(clock())
                 yield from stream.ready()
+                check()
+        if failure is not None:
+            raise failure
     finally:
         stream.abandon()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dnsbl.cache.answers import Key
-from dnsbl.model import Wire
+from dnsbl.model import Status, Wire
 from dnsbl.zones.interpret import Reading
+
+if TYPE_CHECKING:
+    from dnsbl.engine._engine import Ticket
+
+TIMED_OUT = Wire(Status.TIMEOUT, -1)
 
 
 class Found(NamedTuple):
@@ -22,22 +27,37 @@ class Found(NamedTuple):
     server: str = ""
 
 
-class Asked(NamedTuple):
-    """What a fan carries."""
+class Asked:
+    """What a fan carries: questions for one name, one for each zone. Sets of zones are bit masks."""
 
+    __slots__ = ("counted", "ends", "found", "newer", "open", "sets", "stale", "started", "texts", "zones")
+
+    def __init__(self, zones: int, texts: bool, sets: tuple[int, ...], started: float, ends: float) -> None:
+        self.zones = zones
+        self.texts = texts
+        """TXT records are asked for, not A records."""
+        self.sets = sets
+        """By zone, the set of nameservers asked: resolv.conf may change meanwhile."""
+        self.started = started
+        self.ends = ends
+        """When the lists have had their full time: until then others join, from then on silence is theirs."""
+        self.open = zones
+        """Whose answers have not been taken in."""
+        self.counted = 0
+        """Whose silence has been counted."""
+        self.stale = 0
+        """Whose answers were flushed while they were on their way: for those who wait, and nobody else."""
+        self.newer: dict[int, float] = {}
+        """By zone, when another question for the same name got an answer meanwhile."""
+        self.found: dict[int, Found] = {}
+        """The answers taken in so far, by zone; of A questions only."""
+
+
+class Wait(NamedTuple):
+    """A ticket, and the zones (a bit mask) whose answers are waited for with it."""
+
+    ticket: Ticket
     zones: int
-    """A bit mask."""
-    texts: bool
-    """TXT records are asked for, not A records."""
-    sets: tuple[int, ...]
-    """By zone, the set of nameservers asked: resolv.conf may change meanwhile."""
-    started: float
-    deadline: float
-    """Of the lookup that asked first; others share the questions until then."""
-    timed_out: set[int]
-    """The zones already counted as timed out."""
-    found: dict[int, Found]
-    """The answers taken in so far, by zone; of A questions only."""
 
 
 def bits(mask: int) -> list[int]:
@@ -55,3 +75,8 @@ def mask_of(indices: Iterable[int]) -> int:
     for index in indices:
         mask |= 1 << index
     return mask
+
+
+def kind_of(key: Key) -> int:
+    """What a name is, as an index into `dnsbl.health.breaker.KINDS`."""
+    return 2 if isinstance(key, str) else 0 if len(key) == 4 else 1

@@ -128,7 +128,7 @@ def _failure(wire: Wire) -> Reading:
     if wire.status == Status.TIMEOUT:
         return Reading(Outcome.TIMEOUT, detail="no usable answer in time")
     if wire.status == Status.UNSENT:
-        return Reading(Outcome.TIMEOUT, detail="not sent: too many questions waiting")
+        return Reading(Outcome.SKIPPED, detail="not sent in time: too many other questions were waiting")
     return Reading(Outcome.INVALID, detail="the answer is malformed")
 
 

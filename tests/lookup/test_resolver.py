@@ -433,7 +433,7 @@ def test_stats_are_json_and_count_right(dnsbl_server: DnsblServer) -> None:
 def test_a_timeout_is_counted_once_when_it_is_sure(
     dnsbl_server: DnsblServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnsbl.lookup.core.LISTEN_S", 0.1)
+    monkeypatch.setattr("dnsbl.lookup.inflight.LISTEN_S", 0.1)
     dnsbl_server.zone("silent.example").fault(silence())
     dnsbl_server.zone("sound.example")
     with resolver_for(dnsbl_server, "silent.example", "sound.example", deadline_s=0.1) as resolver:

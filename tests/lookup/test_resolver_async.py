@@ -174,7 +174,7 @@ def test_the_answer_to_a_cancelled_lookup_reaches_the_cache(dnsbl_server: DnsblS
 def test_cancelling_thousands_leaves_nothing_behind(
     dnsbl_server: DnsblServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnsbl.lookup.core.LISTEN_S", 0.1)
+    monkeypatch.setattr("dnsbl.lookup.inflight.LISTEN_S", 0.1)
     dnsbl_server.zone("silent.example").fault(silence())
 
     async def main() -> None:
@@ -402,7 +402,7 @@ def test_a_window_bounds_what_an_asynchronous_source_is_ahead(dnsbl_server: Dnsb
 def test_an_abandoned_stream_leaves_nothing_behind(
     dnsbl_server: DnsblServer, run: Runner, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnsbl.lookup.core.LISTEN_S", 0.1)
+    monkeypatch.setattr("dnsbl.lookup.inflight.LISTEN_S", 0.1)
     dnsbl_server.zone("quick.example")
     dnsbl_server.zone("silent.example").fault(silence())
     closed: list[bool] = []

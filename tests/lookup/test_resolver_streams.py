@@ -124,7 +124,7 @@ def test_a_slow_source_holds_no_verdict_up(dnsbl_server: DnsblServer) -> None:
 def test_abandoning_a_stream_half_way_leaves_nothing_behind(
     dnsbl_server: DnsblServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnsbl.lookup.core.LISTEN_S", 0.1)
+    monkeypatch.setattr("dnsbl.lookup.inflight.LISTEN_S", 0.1)
     zones = with_zones(dnsbl_server, "quick.example", "silent.example")
     dnsbl_server.zone("silent.example").fault(silence())
     with resolver_for(dnsbl_server, *zones, deadline_s=0.2) as resolver:
