@@ -40,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "audit": {"resolver", "config", "migrate"} | LISTS,
     "cli": {"audit", "testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP,
     "__main__": {"cli"},
-    "__init__": {"resolver", "zones"} | VALUES,
+    "__init__": {"resolver", "cache", "config", "health", "zones"} | VALUES,
 }
 
 # Parsing and deciding: text or values in, values out.

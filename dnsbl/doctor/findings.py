@@ -229,7 +229,8 @@ def _unreachable(patients: Sequence[Patient], policy: Policy) -> Iterator[Findin
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
     for rule in policy.rules:
         for condition in rule.of_verdict:
-            if condition.key == "score" and not any(condition.test(Findings(score=score)) for score in (low, high)):
+            reached = (condition.test(Findings(score=score)) for score in (low, high))
+            if condition.key == "score" and not any(reached):
                 problem = f"score {condition.text} can never be: all zones together give {low:g} to {high:g}"
                 yield Finding(
                     f"policy rule {rule.number}", problem, "change the rule's score or zones' weights"
