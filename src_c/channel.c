@@ -134,7 +134,7 @@ static void close_channel(dnsbl_loop *loop, channel *ch)
 static bool worn_out(const channel *ch, uint64_t now)
 {
     return ch->in_flight >= CHANNEL_IN_FLIGHT_MAX ||
-           (ch->queries >= CHANNEL_QUERIES_MAX && !ch->server->loopback) ||
+           ch->queries >= CHANNEL_QUERIES_MAX ||
            (ch->in_flight > 0 && now - ch->busy_since > CHANNEL_BUSY_MAX);
 }
 
@@ -187,7 +187,7 @@ static void sweep_server(dnsbl_loop *loop, server *srv, uint64_t now)
             close_channel(loop, ch);
             continue;
         }
-        if (idle && !srv->loopback)
+        if (idle)
             close_used_up(loop, ch);
         at = &ch->older;
     }
