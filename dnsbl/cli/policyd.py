@@ -44,6 +44,16 @@ STDERR = 2
     type=click.File("rb"),
     help="Read a request's text (- is stdin) and show every rule's outcome and the zones' answers.",
 )
+@click.option(
+    "--test",
+    "test_address",
+    metavar="ADDRESS",
+    help="Answer as if this client had come, and show why, as --explain; no mail is needed.",
+)
+@click.option("--sender", default="sender@example.org", show_default=True, help="The sender, for --test.")
+@click.option("--helo", default="", metavar="NAME", help="The HELO name, for --test.")
+@click.option("--client-name", default="", metavar="NAME", help="The client's name, for --test.")
+@click.option("--recipient", default="", metavar="ADDRESS", help="The recipient, for --test.")
 @click.option("--dry-run", is_flag=True, help="Only log, and prepend a header, whatever the rules say.")
 @click.option("--metrics", metavar="ADDRESS:PORT", help="Serve Prometheus metrics there.")
 @click.option("--allow-remote", is_flag=True, help="Allow addresses beyond loopback, for --metrics too.")
@@ -53,6 +63,11 @@ def command(
     spawn: bool,
     check_config: bool,
     explain_file: Any,
+    test_address: str | None,
+    sender: str,
+    helo: str,
+    client_name: str,
+    recipient: str,
     dry_run: bool,
     metrics: str | None,
     allow_remote: bool,
@@ -74,6 +89,8 @@ def command(
     )
     if check_config:
         return _check(options)
+    if test_address is not None:
+        return _test(options, _pretended(test_address, sender, helo, client_name, recipient), as_json)
     if explain_file is not None:
         return _explain(options, explain_file.read(MAX_REQUEST_FILE_BYTES), as_json)
     return _spawn(options, as_json) if spawn else _serve(options, as_json)
@@ -81,6 +98,7 @@ def command(
 
 def _check(options: Options) -> int:
     """Say that the configuration is good, or raise what is wrong with it. Opens no socket."""
+    from dnsbl.policyd.advice import advise
     from dnsbl.policyd.backend import make_resolver
     from dnsbl.policyd.listeners import check_address
     from dnsbl.policyd.server import summary
@@ -92,9 +110,11 @@ def _check(options: Options) -> int:
     make_resolver(settings, options).close()
     for address in (*settings.listen, *([settings.metrics] if settings.metrics else [])):
         check_address(address, allow_remote=options.allow_remote, group=settings.socket_group)
-    for warning in settings.config.warnings:
-        complain(warning)
-    click.echo(f"{printable(settings.config.source.name)}: good: {printable(summary(settings))}")
+    warnings = [*settings.config.warnings, *advise(settings, nameservers=options.nameservers)]
+    for warning in warnings:
+        complain(f"warning: {warning}")
+    more = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
+    click.echo(f"{printable(settings.config.source.name)}: good{more}: {printable(summary(settings))}")
     return 0
 
 
@@ -147,6 +167,37 @@ def _explain(options: Options, data: bytes, as_json: bool) -> int:
     with make_resolver(settings, options) as resolver:
         for request in requests:
             _explain_one(settings, resolver, request, as_json)
+    return 0
+
+
+def _pretended(address: str, sender: str, helo: str, client_name: str, recipient: str) -> Attributes:
+    """The request that Postfix would send at RCPT for such a client."""
+    from dnsbl.errors import InputError
+    from dnsbl.policy.protocol import REQUEST_TYPE
+    from dnsbl.subject import address_key
+
+    if address_key(address) is None:
+        raise InputError(f"--test: {address!r} is no IP address; write 192.0.2.99 or 2001:db8::99", address)
+    return {
+        "request": REQUEST_TYPE, "protocol_state": "RCPT", "protocol_name": "ESMTP", "server_port": "25",
+        "client_address": address, "client_name": client_name or "unknown",
+        "reverse_client_name": client_name or "unknown", "helo_name": helo or client_name,
+        "sender": sender, "recipient": recipient,
+    }  # fmt: skip
+
+
+def _test(options: Options, request: Attributes, as_json: bool) -> int:
+    """Whoever asks for a private address wants to see what a list says; the rules still exempt it."""
+    from dnsbl.policyd.backend import make_resolver
+    from dnsbl.policyd.settings import load_settings
+
+    settings = load_settings(options)
+    with make_resolver(settings, options) as resolver:
+        _explain_one(settings, resolver, request, as_json)
+    if not as_json and request["client_address"].startswith("127."):
+        click.echo(
+            "an address of this machine is exempt; to see a listed client's reply, take one that a list has"
+        )
     return 0
 
 
