@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnsbl.cli import EXIT_USAGE, complain, render
-from dnsbl.cli.options import lookup_options
+from dnsbl.cli.options import config_option, json_option, lookup_options
 from dnsbl.errors import DnsblError
 from dnsbl.text.printable import printable
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_FILE_BYTES = 1 << 20
 STDERR = 2
+DEFAULT_CONTROL = Path("/run/dnsbl/control")
+"""Where the unit in contrib/ has it."""
 
 
-@click.command("policyd")
+@click.group("policyd", invoke_without_command=True)
 @click.option(
     "--listen",
     "listen",
@@ -57,8 +59,13 @@ STDERR = 2
 @click.option("--dry-run", is_flag=True, help="Only log, and prepend a header, whatever the rules say.")
 @click.option("--metrics", metavar="ADDRESS:PORT", help="Serve Prometheus metrics there.")
 @click.option("--allow-remote", is_flag=True, help="Allow addresses beyond loopback, for --metrics too.")
+@click.option(
+    "--recheck", is_flag=True, help="As `policyd recheck`: ask the running daemon to check its lists."
+)
 @lookup_options
+@click.pass_context
 def command(
+    context: click.Context,
     listen: tuple[str, ...],
     spawn: bool,
     check_config: bool,
@@ -71,6 +78,7 @@ def command(
     dry_run: bool,
     metrics: str | None,
     allow_remote: bool,
+    recheck: bool,
     zones: tuple[str, ...],
     nameservers: tuple[str, ...],
     deadline_s: float | None,
@@ -84,6 +92,10 @@ def command(
     """
     from dnsbl.policyd.settings import Options
 
+    if context.invoked_subcommand is not None:
+        return 0
+    if recheck:
+        return _recheck(config_path, None, as_json)
     options = Options(
         config_path, zones, nameservers, deadline_s, listen, metrics or None, dry_run, allow_remote
     )
@@ -94,6 +106,68 @@ def command(
     if explain_file is not None:
         return _explain(options, explain_file.read(MAX_REQUEST_FILE_BYTES), as_json)
     return _spawn(options, as_json) if spawn else _serve(options, as_json)
+
+
+_socket_option = click.option(
+    "--socket",
+    "socket_path",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="The daemon's control socket. Default: `control` of the configuration, else /run/dnsbl/control.",
+)
+
+
+def _ask(config_path: Path | None, socket_path: Path | None, line: str) -> dict[str, Any]:
+    """Ask the running daemon."""
+    from dnsbl.policyd.control import ask
+    from dnsbl.policyd.settings import Options, load_settings
+
+    if socket_path is None:
+        socket_path = load_settings(Options(config_path)).control or DEFAULT_CONTROL
+    return ask(socket_path, line)
+
+
+@command.command("stats")
+@_socket_option
+@config_option
+@json_option
+def show_stats(socket_path: Path | None, config_path: Path | None, as_json: bool) -> int:
+    """Show what the running daemon has done: decisions, lists set aside, cache, latency."""
+    found = _ask(config_path, socket_path, "stats")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        from dnsbl.cli.policystats import show
+
+        show(found)
+    return 0
+
+
+@command.command("flush")
+@click.argument("subject", default="")
+@_socket_option
+@config_option
+@json_option
+def flush(subject: str, socket_path: Path | None, config_path: Path | None, as_json: bool) -> int:
+    """Let the running daemon forget the answers about SUBJECT, or all of them."""
+    found = _ask(config_path, socket_path, f"flush {subject}".strip())
+    click.echo(json.dumps(found) if as_json else f"forgotten: {found['forgotten']:,} names")
+    return 0
+
+
+@command.command("recheck")
+@_socket_option
+@config_option
+@json_option
+def recheck_lists(socket_path: Path | None, config_path: Path | None, as_json: bool) -> int:
+    """Let the running daemon ask its lists' test entries now."""
+    return _recheck(config_path, socket_path, as_json)
+
+
+def _recheck(config_path: Path | None, socket_path: Path | None, as_json: bool) -> int:
+    found = _ask(config_path, socket_path, "recheck")
+    click.echo(json.dumps(found) if as_json else f"being checked: {printable(', '.join(found['zones']))}")
+    return 0
 
 
 def _check(options: Options) -> int:
@@ -148,9 +222,11 @@ def _spawn(options: Options, as_json: bool) -> int:
 
 def _open_log(write: Write, as_json: bool) -> Log:
     """The daemon's log, which also takes what the library says by `logging`."""
-    from dnsbl.policyd.log import Log, LogHandler
+    from dnsbl.policyd.log import Log, LogHandler, SyslogWriter, is_journal
 
-    log = Log(write, as_json=as_json, with_time="JOURNAL_STREAM" not in os.environ)
+    to_journal = is_journal(STDERR, os.environ)
+    with_level = to_journal or isinstance(write, SyslogWriter)
+    log = Log(write, as_json=as_json, with_time=not with_level, with_level=with_level)
     root = logging.getLogger()
     root.addHandler(LogHandler(log))
     logging.getLogger("dnsbl").setLevel(logging.INFO)

@@ -10,19 +10,23 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from dnsbl.errors import DnsblError
 from dnsbl.lookup.setaside import take_over
 from dnsbl.policyd.advice import advise
 from dnsbl.policyd.backend import asks_alike, load_answers, make_backend, make_resolver, save_answers
 from dnsbl.policyd.connection import Connection
+from dnsbl.policyd.control import ControlServer
 from dnsbl.policyd.health import HealthWatch
 from dnsbl.policyd.listeners import BACKLOG, Listener, check_address, open_listener, passed_listeners
 from dnsbl.policyd.log import Log, describe
 from dnsbl.policyd.message import Backend
 from dnsbl.policyd.notify import Notifier
+from dnsbl.policyd.report import report
 from dnsbl.policyd.service import GRACE_S, TEXT_WAIT_S, Service
 from dnsbl.policyd.settings import Options, Settings, cache_file_fault, load_settings
 from dnsbl.policyd.stats import Stats
@@ -61,6 +65,7 @@ class Server:
         self._servers: list[asyncio.Server] = []
         self._listeners: list[Listener] = []
         self._metrics: MetricsServer | None = None
+        self._control: ControlServer | None = None
         self._stop = asyncio.Event()
         self._empty = asyncio.Event()
         self._reload_wanted = asyncio.Event()
@@ -125,6 +130,8 @@ class Server:
             self.log.info(f"listening on {listener.name}")
         if self._settings.metrics is not None:
             self._start_metrics()
+        if self._settings.control is not None:
+            await self._start_control(self._settings.control)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
@@ -143,6 +150,8 @@ class Server:
         await self._accept_all()
         for server in self._servers:
             server.close()
+        if self._control is not None:
+            self._control.close()
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
         await asyncio.sleep(END_AFTER_S)
@@ -188,6 +197,31 @@ class Server:
             self.log.error(f"{error}; mail goes on without metrics")
             return
         self.log.info(f"metrics on http://{self._metrics.address}/metrics")
+
+    async def _start_control(self, path: Path) -> None:
+        """As with metrics: mail goes on without it."""
+        commands = {"stats": self._say_stats, "flush": self._flush, "recheck": self._recheck}
+        try:
+            self._control = ControlServer(path, commands)
+            await self._control.start()
+        except (DnsblError, OSError) as error:
+            self.log.error(f"{error} (control); mail goes on without it")
+
+    async def _say_stats(self, rest: str) -> dict[str, Any]:
+        at, bridge = self.health.next_check, self.service.bridge
+        next_check_s = None if at is None else max(0.0, round(at - time.time(), 1))
+        warning = bridge.warning if bridge.address else ""
+        return report(self.stats, self._resolver.stats(), warning, next_check_s)
+
+    async def _flush(self, subject: str) -> dict[str, Any]:
+        before = self._resolver.cache_info().currsize
+        await asyncio.to_thread(self._resolver.flush, subject or None)
+        self.log.info(f"answers forgotten on demand: {subject or 'all'}")
+        return {"forgotten": max(0, before - self._resolver.cache_info().currsize)}
+
+    async def _recheck(self, rest: str) -> dict[str, Any]:
+        self.health.check_now()
+        return {"zones": [zone.name for zone in self._resolver.zones]}
 
     async def _accept_all(self) -> None:
         """Take the connections that wait to be accepted, or closing the socket would reset them.
@@ -258,7 +292,7 @@ class Server:
             self._retire(before, old)
 
     def _warn_of_restart(self, new: Settings) -> None:
-        for name in ("listen", "socket_mode", "socket_group", "metrics"):
+        for name in ("listen", "socket_mode", "socket_group", "metrics", "control"):
             if getattr(new, name) != getattr(self._settings, name):
                 self.log.warning(f"{name} changed; that takes a restart")
 
