@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dnsbl.errors import DnsblError
-from dnsbl.lookup.setaside import take_over
 from dnsbl.policyd.advice import advise
 from dnsbl.policyd.backend import asks_alike, load_answers, make_backend, make_resolver, save_answers
 from dnsbl.policyd.connection import Connection
@@ -28,6 +27,7 @@ from dnsbl.policyd.message import Backend
 from dnsbl.policyd.notify import Notifier
 from dnsbl.policyd.report import report
 from dnsbl.policyd.service import GRACE_S, TEXT_WAIT_S, Service
+from dnsbl.policyd.setaside import take_over
 from dnsbl.policyd.settings import Options, Settings, cache_file_fault, load_settings
 from dnsbl.policyd.stats import Stats
 
