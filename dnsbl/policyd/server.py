@@ -40,6 +40,7 @@ END_AFTER_S: Final = 0.05
 ACCEPT_FOR_S: Final = 1.0
 ACCEPTED_S: Final = 0.01
 """What asyncio needs to make connections of the last it accepted: a closed server makes none."""
+FILES_S: Final = 2.0
 KEEP_S: Final = 60.0
 """A resolver that a reload has replaced stays for the messages it has begun to judge; and at most
 `MAX_KEPT` of them stay so long."""
@@ -71,6 +72,7 @@ class Server:
         self._reload_wanted = asyncio.Event()
         self._reloads: asyncio.Task[None] | None = None
         self._health: asyncio.Task[None] | None = None
+        self._files: asyncio.Task[None] | None = None
         self.health = HealthWatch(lambda: self._resolver, log)
         self._retired: list[tuple[Backend, Resolver]] = []
         self._refusal_logged_s = 0.0
@@ -139,12 +141,13 @@ class Server:
         self._feed_watchdog()
         self._reloads = self._loop.create_task(self._reload_on_demand())
         self._health = self._loop.create_task(self.health.run())
+        self._files = self._loop.create_task(self._follow_files())
         gc.collect()
         gc.freeze()  # what lives as long as the daemon is not looked at again at every collection
         self._notifier.ready()
 
     async def _end(self) -> None:
-        for task in (self._reloads, self._health):
+        for task in (self._reloads, self._health, self._files):
             if task is not None:
                 task.cancel()
         await self._accept_all()
@@ -197,6 +200,13 @@ class Server:
             self.log.error(f"{error}; mail goes on without metrics")
             return
         self.log.info(f"metrics on http://{self._metrics.address}/metrics")
+
+    async def _follow_files(self) -> None:
+        """Have the files of patterns read again where they have changed."""
+        while True:
+            await asyncio.sleep(FILES_S)
+            for renewed in await asyncio.to_thread(self._settings.files.refresh):
+                (self.log.info if renewed.good else self.log.warning)(renewed.message)
 
     async def _start_control(self, path: Path) -> None:
         """As with metrics: mail goes on without it."""

@@ -31,6 +31,7 @@ from dnsbl.errors import ConfigError
 from dnsbl.policy.rules import POLICY_KEYS, Policy, compile_rules
 from dnsbl.policyd.addresses import TcpAddress, UnixAddress, parse_listen, parse_tcp
 from dnsbl.policyd.control import default_path
+from dnsbl.policyd.files import PatternFiles
 from dnsbl.zones.zone import Zone
 
 SERVER_KEYS: Final = (
@@ -78,6 +79,7 @@ class Settings:
     cache_file: Path | None
     control: Path | None = None
     health_file: Path | None = None
+    files: PatternFiles = field(default_factory=PatternFiles, compare=False, repr=False)
 
 
 def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Settings:
@@ -91,6 +93,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
     zones = config.zones or config.catalogue.default()
     if options.zones:
         zones, _ = config.catalogue.build(options.zones)
+    files = PatternFiles()
     rules = dict(config.policy) | ({"dry_run": True} if options.dry_run else {})
     listen = tuple(_address(table, "listen", text, parse_listen) for text in table.texts("listen") or ())
     metrics = table.text("metrics")
@@ -98,7 +101,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
     given = tuple(_option("--listen", text, parse_listen) for text in options.listen)
     return Settings(
         config=config,
-        policy=compile_rules(rules, config.source, [zone.name for zone in zones], zones),
+        policy=compile_rules(rules, config.source, [zone.name for zone in zones], zones, files.watch),
         zones=zones,
         listen=given or listen or (parse_listen(DEFAULT_LISTEN),),
         socket_mode=_mode(table),
@@ -110,6 +113,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
         cache_file=_cache_file(table, config.path, env.get("STATE_DIRECTORY", "")),
         control=_path(table, "control", config.path) or default_path(env),
         health_file=_path(table, "health_file", config.path),
+        files=files,
     )
 
 
