@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnsbl.cli import EXIT_USAGE, complain, render
-from dnsbl.cli.options import lookup_options
+from dnsbl.cli.options import config_option, json_option, lookup_options
 from dnsbl.errors import DnsblError
 from dnsbl.text.printable import printable
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_FILE_BYTES = 1 << 20
 STDERR = 2
+DEFAULT_CONTROL = Path("/run/dnsbl/control")
+"""Where the unit in contrib/ has it."""
 
 
-@click.command("policyd")
+@click.group("policyd", invoke_without_command=True)
 @click.option(
     "--listen",
     "listen",
@@ -44,18 +46,39 @@ STDERR = 2
     type=click.File("rb"),
     help="Read a request's text (- is stdin) and show every rule's outcome and the zones' answers.",
 )
+@click.option(
+    "--test",
+    "test_address",
+    metavar="ADDRESS",
+    help="Answer as if this client had come, and show why, as --explain; no mail is needed.",
+)
+@click.option("--sender", default="sender@example.org", show_default=True, help="The sender, for --test.")
+@click.option("--helo", default="", metavar="NAME", help="The HELO name, for --test.")
+@click.option("--client-name", default="", metavar="NAME", help="The client's name, for --test.")
+@click.option("--recipient", default="", metavar="ADDRESS", help="The recipient, for --test.")
 @click.option("--dry-run", is_flag=True, help="Only log, and prepend a header, whatever the rules say.")
 @click.option("--metrics", metavar="ADDRESS:PORT", help="Serve Prometheus metrics there.")
 @click.option("--allow-remote", is_flag=True, help="Allow addresses beyond loopback, for --metrics too.")
+@click.option(
+    "--recheck", is_flag=True, help="As `policyd recheck`: ask the running daemon to check its lists."
+)
 @lookup_options
+@click.pass_context
 def command(
+    context: click.Context,
     listen: tuple[str, ...],
     spawn: bool,
     check_config: bool,
     explain_file: Any,
+    test_address: str | None,
+    sender: str,
+    helo: str,
+    client_name: str,
+    recipient: str,
     dry_run: bool,
     metrics: str | None,
     allow_remote: bool,
+    recheck: bool,
     zones: tuple[str, ...],
     nameservers: tuple[str, ...],
     deadline_s: float | None,
@@ -69,18 +92,87 @@ def command(
     """
     from dnsbl.policyd.settings import Options
 
+    if context.invoked_subcommand is not None:
+        return 0
+    if recheck:
+        return _recheck(config_path, None, as_json)
     options = Options(
         config_path, zones, nameservers, deadline_s, listen, metrics or None, dry_run, allow_remote
     )
     if check_config:
         return _check(options)
+    if test_address is not None:
+        return _test(options, _pretended(test_address, sender, helo, client_name, recipient), as_json)
     if explain_file is not None:
         return _explain(options, explain_file.read(MAX_REQUEST_FILE_BYTES), as_json)
     return _spawn(options, as_json) if spawn else _serve(options, as_json)
 
 
+_socket_option = click.option(
+    "--socket",
+    "socket_path",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="The daemon's control socket. Default: `control` of the configuration, else /run/dnsbl/control.",
+)
+
+
+def _ask(config_path: Path | None, socket_path: Path | None, line: str) -> dict[str, Any]:
+    """Ask the running daemon."""
+    from dnsbl.policyd.control import ask
+    from dnsbl.policyd.settings import Options, load_settings
+
+    if socket_path is None:
+        socket_path = load_settings(Options(config_path)).control or DEFAULT_CONTROL
+    return ask(socket_path, line)
+
+
+@command.command("stats")
+@_socket_option
+@config_option
+@json_option
+def show_stats(socket_path: Path | None, config_path: Path | None, as_json: bool) -> int:
+    """Show what the running daemon has done: decisions, lists set aside, cache, latency."""
+    found = _ask(config_path, socket_path, "stats")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        from dnsbl.cli.policystats import show
+
+        show(found)
+    return 0
+
+
+@command.command("flush")
+@click.argument("subject", default="")
+@_socket_option
+@config_option
+@json_option
+def flush(subject: str, socket_path: Path | None, config_path: Path | None, as_json: bool) -> int:
+    """Let the running daemon forget the answers about SUBJECT, or all of them."""
+    found = _ask(config_path, socket_path, f"flush {subject}".strip())
+    click.echo(json.dumps(found) if as_json else f"forgotten: {found['forgotten']:,} names")
+    return 0
+
+
+@command.command("recheck")
+@_socket_option
+@config_option
+@json_option
+def recheck_lists(socket_path: Path | None, config_path: Path | None, as_json: bool) -> int:
+    """Let the running daemon ask its lists' test entries now."""
+    return _recheck(config_path, socket_path, as_json)
+
+
+def _recheck(config_path: Path | None, socket_path: Path | None, as_json: bool) -> int:
+    found = _ask(config_path, socket_path, "recheck")
+    click.echo(json.dumps(found) if as_json else f"being checked: {printable(', '.join(found['zones']))}")
+    return 0
+
+
 def _check(options: Options) -> int:
     """Say that the configuration is good, or raise what is wrong with it. Opens no socket."""
+    from dnsbl.policyd.advice import advise
     from dnsbl.policyd.backend import make_resolver
     from dnsbl.policyd.listeners import check_address
     from dnsbl.policyd.server import summary
@@ -92,9 +184,11 @@ def _check(options: Options) -> int:
     make_resolver(settings, options).close()
     for address in (*settings.listen, *([settings.metrics] if settings.metrics else [])):
         check_address(address, allow_remote=options.allow_remote, group=settings.socket_group)
-    for warning in settings.config.warnings:
-        complain(warning)
-    click.echo(f"{printable(settings.config.source.name)}: good: {printable(summary(settings))}")
+    warnings = [*settings.config.warnings, *advise(settings, nameservers=options.nameservers)]
+    for warning in warnings:
+        complain(f"warning: {warning}")
+    more = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
+    click.echo(f"{printable(settings.config.source.name)}: good{more}: {printable(summary(settings))}")
     return 0
 
 
@@ -128,9 +222,11 @@ def _spawn(options: Options, as_json: bool) -> int:
 
 def _open_log(write: Write, as_json: bool) -> Log:
     """The daemon's log, which also takes what the library says by `logging`."""
-    from dnsbl.policyd.log import Log, LogHandler
+    from dnsbl.policyd.log import Log, LogHandler, SyslogWriter, is_journal
 
-    log = Log(write, as_json=as_json, with_time="JOURNAL_STREAM" not in os.environ)
+    to_journal = is_journal(STDERR, os.environ)
+    with_level = to_journal or isinstance(write, SyslogWriter)
+    log = Log(write, as_json=as_json, with_time=not with_level, with_level=with_level)
     root = logging.getLogger()
     root.addHandler(LogHandler(log))
     logging.getLogger("dnsbl").setLevel(logging.INFO)
@@ -147,6 +243,37 @@ def _explain(options: Options, data: bytes, as_json: bool) -> int:
     with make_resolver(settings, options) as resolver:
         for request in requests:
             _explain_one(settings, resolver, request, as_json)
+    return 0
+
+
+def _pretended(address: str, sender: str, helo: str, client_name: str, recipient: str) -> Attributes:
+    """The request that Postfix would send at RCPT for such a client."""
+    from dnsbl.errors import InputError
+    from dnsbl.policy.protocol import REQUEST_TYPE
+    from dnsbl.subject import address_key
+
+    if address_key(address) is None:
+        raise InputError(f"--test: {address!r} is no IP address; write 192.0.2.99 or 2001:db8::99", address)
+    return {
+        "request": REQUEST_TYPE, "protocol_state": "RCPT", "protocol_name": "ESMTP", "server_port": "25",
+        "client_address": address, "client_name": client_name or "unknown",
+        "reverse_client_name": client_name or "unknown", "helo_name": helo or client_name,
+        "sender": sender, "recipient": recipient,
+    }  # fmt: skip
+
+
+def _test(options: Options, request: Attributes, as_json: bool) -> int:
+    """Whoever asks for a private address wants to see what a list says; the rules still exempt it."""
+    from dnsbl.policyd.backend import make_resolver
+    from dnsbl.policyd.settings import load_settings
+
+    settings = load_settings(options)
+    with make_resolver(settings, options) as resolver:
+        _explain_one(settings, resolver, request, as_json)
+    if not as_json and request["client_address"].startswith("127."):
+        click.echo(
+            "an address of this machine is exempt; to see a listed client's reply, take one that a list has"
+        )
     return 0
 
 

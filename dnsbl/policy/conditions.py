@@ -28,6 +28,11 @@ STATES: Final = ("CONNECT", "EHLO", "HELO", "MAIL", "RCPT", "DATA", "END-OF-MESS
 
 T = TypeVar("T")
 
+FILE: Final = "file:"
+Compile = Callable[[Iterable[str]], patterns.Test]
+Watch = Callable[[str, Compile], patterns.Test]
+"""Gives the test that the lines of the file at a path make, whatever they become. Raises ValueError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition(Generic[T]):
@@ -42,13 +47,20 @@ RequestCondition = Condition[Attributes]
 VerdictCondition = Condition[Findings]
 
 
-def request_conditions(rule: Table) -> tuple[RequestCondition, ...]:
+def no_files(path: str, compile_: Compile) -> patterns.Test:
+    """Where nobody reads files: refuse."""
+    raise ValueError(f"{FILE}{path}: files are read by the policy daemon only")
+
+
+def request_conditions(rule: Table, watch: Watch = no_files) -> tuple[RequestCondition, ...]:
     """Compile a rule's conditions that need no lookup, those that are quick to test first.
+
+    watch: makes the test of a `file:` entry.
 
     Raises ConfigError for a value that is wrong or can never match.
     """
     return tuple(
-        Condition(key, _shown(rule.values[key]), compile_(rule, key))
+        Condition(key, _shown(rule.values[key]), compile_(rule, key, watch))
         for key, compile_ in _COMPILERS.items()
         if key in rule.values
     )
@@ -74,14 +86,22 @@ def one_or_more(table: Table, key: str) -> tuple[str, ...]:
 
 
 def compile_pattern(
-    table: Table, key: str, compile_: Callable[[Iterable[str]], Callable[[str], bool]]
+    table: Table, key: str, compile_: Compile, watch: Watch = no_files
 ) -> Callable[[str], bool]:
-    """Compile the texts at `key` with a function of `patterns`, its ValueError made a ConfigError."""
+    """Compile the texts at `key` with a function of `patterns`, its ValueError made a ConfigError.
+
+    A text `file:/PATH` stands for the lines of that file, which `watch` follows.
+    """
     texts = one_or_more(table, key)
+    given = [text for text in texts if not text.startswith(FILE)]
     try:
-        return compile_(texts)
+        of_files = [watch(text.removeprefix(FILE), compile_) for text in texts if text.startswith(FILE)]
+        test = compile_(given)
     except ValueError as error:
         raise table.error(key, str(error), ", ".join(texts)) from None
+    if not of_files:
+        return test
+    return lambda text: test(text) or any(matches(text) for matches in of_files)
 
 
 def check_zones(
@@ -100,33 +120,33 @@ def check_zones(
 RequestTest = Callable[[Attributes], bool]
 
 
-def _client(rule: Table, key: str) -> RequestTest:
-    test = compile_pattern(rule, key, patterns.networks)
+def _client(rule: Table, key: str, watch: Watch) -> RequestTest:
+    test = compile_pattern(rule, key, patterns.networks, watch)
     return lambda request: test(request.get("client_address", ""))
 
 
-def _host_name(rule: Table, key: str) -> RequestTest:
-    test = compile_pattern(rule, key, patterns.host_names)
+def _host_name(rule: Table, key: str, watch: Watch) -> RequestTest:
+    test = compile_pattern(rule, key, patterns.host_names, watch)
     return lambda request: test(request.get(key, ""))
 
 
-def _mail_address(rule: Table, key: str) -> RequestTest:
+def _mail_address(rule: Table, key: str, watch: Watch) -> RequestTest:
     """An attribute that was not sent matches nothing, `<>` neither."""
-    test = compile_pattern(rule, key, patterns.mail_addresses)
+    test = compile_pattern(rule, key, patterns.mail_addresses, watch)
     return lambda request: key in request and test(request[key])
 
 
-def _authenticated(rule: Table, key: str) -> RequestTest:
+def _authenticated(rule: Table, key: str, watch: Watch) -> RequestTest:
     wanted = bool(rule.flag(key))
     return lambda request: bool(request.get("sasl_username")) is wanted
 
 
-def _encrypted(rule: Table, key: str) -> RequestTest:
+def _encrypted(rule: Table, key: str, watch: Watch) -> RequestTest:
     wanted = bool(rule.flag(key))
     return lambda request: bool(request.get("encryption_protocol")) is wanted
 
 
-def _server_port(rule: Table, key: str) -> RequestTest:
+def _server_port(rule: Table, key: str, watch: Watch) -> RequestTest:
     value = rule.values[key]
     ports = value if isinstance(value, list) else [value]
     for port in ports:
@@ -138,19 +158,19 @@ def _server_port(rule: Table, key: str) -> RequestTest:
     return lambda request: request.get("server_port") in wanted
 
 
-def _protocol_state(rule: Table, key: str) -> RequestTest:
+def _protocol_state(rule: Table, key: str, watch: Watch) -> RequestTest:
     wanted = frozenset(text.upper() for text in one_or_more(rule, key))
     for state in sorted(wanted.difference(STATES)):
         raise rule.error(key, f"{state!r} is none of {', '.join(STATES)}", state)
     return lambda request: request.get("protocol_state") in wanted
 
 
-def _policy_context(rule: Table, key: str) -> RequestTest:
+def _policy_context(rule: Table, key: str, watch: Watch) -> RequestTest:
     wanted = frozenset(one_or_more(rule, key))
     return lambda request: request.get("policy_context") in wanted
 
 
-def _number(rule: Table, key: str) -> RequestTest:
+def _number(rule: Table, key: str, watch: Watch) -> RequestTest:
     """A comparison with a whole number of Postfix's; 0 is what it sends where it knows none: no match."""
     text = rule.text(key) or ""
     match = _COMPARISON.fullmatch(text)
@@ -167,7 +187,7 @@ def _number(rule: Table, key: str) -> RequestTest:
     return test
 
 
-def _fingerprint(rule: Table, key: str) -> RequestTest:
+def _fingerprint(rule: Table, key: str, watch: Watch) -> RequestTest:
     """Of the client's certificate or of its public key, as Postfix sends both."""
     texts = one_or_more(rule, key)
     for text in texts:
@@ -193,7 +213,7 @@ def _shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-_COMPILERS: Final[dict[str, Callable[[Table, str], RequestTest]]] = {
+_COMPILERS: Final[dict[str, Callable[[Table, str, Watch], RequestTest]]] = {
     "authenticated": _authenticated,
     "encrypted": _encrypted,
     "server_port": _server_port,

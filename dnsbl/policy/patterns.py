@@ -7,6 +7,7 @@ are no regular expressions here, and what is too long matches nothing.
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
@@ -49,6 +50,8 @@ def networks(texts: Iterable[str]) -> Test:
             first, last = _network(text)
             spans[len(first)].append((first, last))
 
+    merged = {size: _merged(found) for size, found in spans.items()}
+
     @lru_cache(_REMEMBERED)
     def find(address: str) -> bool:
         packed = address_key(address)
@@ -56,9 +59,24 @@ def networks(texts: Iterable[str]) -> Test:
             return False
         if private and (is_local(packed) or (packed[:1] == b"\x7f" and len(packed) == 4)):
             return True
-        return any(first <= packed <= last for first, last in spans[len(packed)])
+        firsts, lasts = merged[len(packed)]
+        at = bisect_right(firsts, packed) - 1
+        return at >= 0 and packed <= lasts[at]
 
     return lambda address: len(address) <= MAX_ADDRESS_CHARS and find(address)
+
+
+def _merged(spans: list[tuple[bytes, bytes]]) -> tuple[list[bytes], list[bytes]]:
+    """The first and the last addresses of spans that do not overlap, ascending."""
+    firsts: list[bytes] = []
+    lasts: list[bytes] = []
+    for first, last in sorted(spans):
+        if lasts and first <= lasts[-1]:
+            lasts[-1] = max(lasts[-1], last)
+        else:
+            firsts.append(first)
+            lasts.append(last)
+    return firsts, lasts
 
 
 def _network(text: str) -> tuple[bytes, bytes]:
@@ -82,13 +100,15 @@ def host_names(texts: Iterable[str]) -> Test:
     Case and a trailing dot do not count; a name outside ASCII is compared in its A-label form. `unknown` is
     what Postfix sends for a client without a name. Raises ValueError, which names the text.
     """
-    tests = [_host_pattern(text) for text in texts]
+    made = [(text, _host_pattern(text)) for text in texts]
+    tests = [pattern for text, pattern in made if not _is_whole(text)]
+    names = frozenset(fold_host(text) for text, _ in made if _is_whole(text))
 
     def test(name: str) -> bool:
         if len(name) > MAX_VALUE_CHARS:
             return False
         name = fold_host(name)
-        return any(matches(name) for matches in tests)
+        return name in names or any(matches(name) for matches in tests)
 
     return test
 
@@ -103,8 +123,26 @@ def mail_addresses(texts: Iterable[str]) -> Test:
     >>> test("Abuse@example.com"), test("user@mail.example.org"), test("user@example.org")
     (True, True, False)
     """
-    tests = [_mail_pattern(text) for text in texts]
-    return lambda address: len(address) <= MAX_VALUE_CHARS and any(matches(address) for matches in tests)
+    made = [(text, _mail_pattern(text)) for text in texts]
+    tests = [pattern for text, pattern in made if not ("@" in text and _is_whole(text))]
+    whole = frozenset(_folded(text) for text, _ in made if "@" in text and _is_whole(text))
+
+    def test(address: str) -> bool:
+        if len(address) > MAX_VALUE_CHARS:
+            return False
+        return (bool(whole) and _folded(address) in whole) or any(matches(address) for matches in tests)
+
+    return test
+
+
+def _is_whole(text: str) -> bool:
+    """The pattern stands for one name or address."""
+    return "*" not in text and not text.rpartition("@")[2].startswith(".")
+
+
+def _folded(address: str) -> tuple[str, str]:
+    local, _, domain = address.rpartition("@")
+    return local.lower(), fold_host(domain)
 
 
 @lru_cache(_REMEMBERED)

@@ -37,8 +37,10 @@ from dnsbl.policy.conditions import (
     VERDICT_KEYS,
     RequestCondition,
     VerdictCondition,
+    Watch,
     check_zones,
     compile_pattern,
+    no_files,
     one_or_more,
     parse_score,
     request_conditions,
@@ -205,12 +207,13 @@ def compile_rules(
     source: Source | None = None,
     zones: Collection[str] | None = None,
     built: Iterable[Zone] = (),
+    watch: Watch = no_files,
 ) -> Policy:
     """Compile the [policy] table of a configuration.
 
     table: as TOML gives it; keys that are not of the rules are left alone. source: names the line in a
     complaint. zones: the names of the zones there are; None: any is taken. built: the zones themselves, for
-    what `certain` has to know of them.
+    what `certain` has to know of them. watch: follows the files that `file:` entries name.
 
     Raises ConfigError, one line with place and remedy, for a key that nobody knows and for every value
     that is wrong, the offending text in `.text`.
@@ -232,12 +235,12 @@ def compile_rules(
     scope = _scope(top, EVERYTHING)
     exact = any(key in rule.values for rule in tables for key in ("zones", "codes"))
     scope = scope._replace(exact=exact)
-    rules = tuple(_rule(rule, number, classes, zones, scope) for number, rule in enumerate(tables, 1))
+    rules = tuple(_rule(rule, number, classes, zones, scope, watch) for number, rule in enumerate(tables, 1))
     dry_run, dry_zones = _dry_run(top, zones)
     return Policy(
         rules=rules,
         on_error=_on_error(top, classes),
-        is_own=compile_pattern(top, "own_networks", networks) if "own_networks" in table else _nobody,
+        is_own=compile_pattern(top, "own_networks", networks, watch) if "own_networks" in table else _nobody,
         dry_run=dry_run,
         dry_zones=dry_zones,
         decide=None if dry_zones else _thresholds(tables, rules),
@@ -246,7 +249,12 @@ def compile_rules(
 
 
 def _rule(
-    table: Table, number: int, classes: Collection[str], zones: Collection[str] | None, scope: Scope
+    table: Table,
+    number: int,
+    classes: Collection[str],
+    zones: Collection[str] | None,
+    scope: Scope,
+    watch: Watch,
 ) -> Rule:
     table.check_keys(RULE_KEYS)
     if "action" not in table.values:
@@ -254,7 +262,7 @@ def _rule(
     return Rule(
         number,
         _action(table, "action", classes),
-        request_conditions(table),
+        request_conditions(table, watch),
         verdict_conditions(table, zones),
         _scope(table, scope),
     )

@@ -1,34 +1,115 @@
-"""The daemon's hourly health check: it asks the resolver to check its zones, again and again."""
+"""When the zones' test entries are asked: at the start, about hourly, on demand, and where a list goes wild.
+
+A check has two passes: what answers within `FIRST_PASS_S` is judged then, so that one silent list does not
+hold up what the others' answers say; who was silent is asked once more, with more time. A zone found broken
+is asked again soon, with growing pauses.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.errors import ClosedError
+from dnsbl.health.judge import State
+from dnsbl.lookup.healthcheck import EVERY_S, JITTER
+from dnsbl.policyd.log import Log, describe
+from dnsbl.policyd.setaside import broken_zones, set_aside
+from dnsbl.policyd.surge import SurgeWatch
 
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
 
-EVERY_S: Final = 3600.0
-JITTER: Final = 0.1
-"""Part of the interval by which it varies, so that machines started together do not ask together."""
+FIRST_PASS_S: Final = 1.0
+SECOND_PASS_S: Final = 5.0
+LOOK_S: Final = 1.0
+"""How often the counters are looked at."""
+RETRY_S: Final = 60.0
+"""The first pause before a broken zone is asked again; each further one is twice as long."""
 
-log = logging.getLogger("dnsbl.health")
 
+class HealthWatch:
+    """Checks the zones of the resolver in use until its task, `run`, is cancelled."""
 
-async def health_loop(resolver: Resolver, every_s: float = EVERY_S) -> None:
-    """Check all zones now and about every `every_s` seconds, until cancelled or the resolver is closed.
+    def __init__(self, resolver: Callable[[], Resolver], log: Log) -> None:
+        self._resolver = resolver
+        self._log = log
+        self._wanted = asyncio.Event()
+        self._surges = SurgeWatch()
+        self._failed_checks = 0
+        self._silent: list[str] | None = None
+        self.next_check: float | None = None
+        """When the next full check is due, as time.time(); None before the first has ended."""
 
-    Raises nothing else: what goes wrong is logged, and tried again next time.
-    """
-    while True:
+    def check_now(self) -> None:
+        """Check soon, whatever the time."""
+        self._wanted.set()
+
+    async def first_pass(self, resolver: Resolver) -> None:
+        """Ask all zones' test entries for a short time; the check that follows goes on from there.
+
+        For a resolver that is to be used: what it has found is known before its first lookup.
+        """
         try:
-            await resolver.health_async()
+            self._silent = await _silent_zones(resolver)
+        except Exception as error:
+            self._log.error(f"the first health check failed: {describe(error)}")
+
+    async def run(self) -> None:
+        await self._check()
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._wanted.wait()
+            except TimeoutError:
+                self._look()
+            due = self.next_check is not None and time.time() >= self.next_check
+            if due or self._wanted.is_set():
+                self._wanted.clear()
+                await self._check()
+
+    async def _check(self) -> None:
+        resolver = self._resolver()
+        try:
+            silent, self._silent = self._silent, None
+            if silent is None:
+                silent = await _silent_zones(resolver)
+            if silent:
+                await resolver.health_async(silent, deadline_s=SECOND_PASS_S)
         except ClosedError:
-            return
-        except Exception:
-            log.exception("the health check failed; it is tried again")
-        await asyncio.sleep(every_s * random.uniform(1 - JITTER, 1 + JITTER))
+            return  # a reload has put another in its place
+        except Exception as error:
+            self._log.error(f"the health check failed, and is tried again: {describe(error)}")
+        self._plan()
+
+    def _plan(self) -> None:
+        """Set the time of the next check, and say so."""
+        try:
+            broken = broken_zones(self._resolver())
+        except ClosedError:
+            broken = {}
+        self._failed_checks = self._failed_checks + 1 if broken else 0
+        pause_s = EVERY_S * random.uniform(1 - JITTER, 1 + JITTER)
+        if broken:
+            pause_s = min(pause_s, RETRY_S * 2 ** min(self._failed_checks - 1, 10))
+        self.next_check = time.time() + pause_s
+        aside = f"; set aside: {', '.join(broken)}" if broken else ""
+        self._log.info(f"lists checked; the next check comes in {pause_s:.0f} s{aside}")
+
+    def _look(self) -> None:
+        """Set a list that suddenly lists nearly everybody aside, and have it checked."""
+        resolver = self._resolver()
+        for surge in self._surges.look(resolver.stats()["zones"]):
+            meanwhile = "it is left out meanwhile" if surge.nearly_all else "it counts meanwhile"
+            self._log.warning(f"{surge}: it is checked now, and {meanwhile}")
+            if surge.nearly_all:
+                set_aside(resolver, {surge.zone: f"suddenly lists {surge.recent:.0%} of all that is asked"})
+            self._wanted.set()
+
+
+async def _silent_zones(resolver: Resolver) -> list[str]:
+    healths = await resolver.health_async(deadline_s=FIRST_PASS_S)
+    return [health.zone for health in healths if health.state is State.NO_ANSWER]

@@ -9,6 +9,7 @@ import errno
 import grp
 import ipaddress
 import os
+import select
 import socket
 import stat
 from collections.abc import MutableMapping, Sequence
@@ -27,23 +28,38 @@ class ListenError(DnsblError):
 
 
 class Listener:
-    """One listening socket. `close` also removes the file of a UNIX socket that was made here."""
+    """One listening socket. `close` also removes the file of a UNIX socket that was made here.
 
-    def __init__(self, sock: socket.socket, name: str, path: str = "") -> None:
+    passed: it is systemd's, and goes on when this process ends.
+    """
+
+    def __init__(self, sock: socket.socket, name: str, path: str = "", *, passed: bool = False) -> None:
         self.sock = sock
         self.name = name
+        self.passed = passed
         self._path = path
         self._inode = os.stat(path).st_ino if path else 0
 
     def close(self) -> None:
         self.sock.close()
-        if self._path:
+        self.unlink()
+
+    def unlink(self) -> None:
+        """Remove the file of a UNIX socket that was made here."""
+        path, self._path = self._path, ""
+        if path:
             try:
                 # A daemon that has started meanwhile has its own socket there.
-                if os.stat(self._path).st_ino == self._inode:
-                    os.unlink(self._path)
+                if os.stat(path).st_ino == self._inode:
+                    os.unlink(path)
             except FileNotFoundError:
                 pass
+
+    def has_waiting(self) -> bool:
+        """A connection waits to be accepted."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 def open_listener(
@@ -191,10 +207,10 @@ def _passed(fd: int, allow_remote: bool) -> Listener:
             if path.startswith("\0"):
                 raise ListenError("an abstract socket from systemd lets everybody connect; give it a path")
             check_mode(stat.S_IMODE(os.stat(path).st_mode), f"unix:{path} from systemd (SocketMode=)")
-            return Listener(sock, f"unix:{path} from systemd")
+            return Listener(sock, f"unix:{path} from systemd", passed=True)
         host, port = sock.getsockname()[:2]
     except OSError as error:
         raise ListenError(f"descriptor {fd} from systemd: {error.strerror or error}") from None
     address = TcpAddress(host, port)
     check_loopback(host, f"{address} from systemd", allow_remote)
-    return Listener(sock, f"{address} from systemd")
+    return Listener(sock, f"{address} from systemd", passed=True)

@@ -14,7 +14,7 @@ import os
 import re
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +30,9 @@ _FIELD_CHARS: Final = 80
 _NOT_PLAIN: Final = re.compile(r"[^!#-<>-~]")  # anything but printable ASCII; and no "=" and no quote
 MAIL_CHARS: Final = 320
 """RFC 5321 section 4.5.3.1: 64 and 255, and the @ between."""
+LEVELS: Final = {"error": "<3>", "warning": "<4>", "info": "<6>"}
+"""Syslog's numbers (RFC 5424 section 6.2.1)."""
+_LEVEL: Final = re.compile(r"<[0-7]>")
 _ENVELOPE: Final = ("sender", "recipient", "helo")
 _QUOTED: Final = {"reply": 512, "would": 512, "error": 300}
 
@@ -64,14 +67,18 @@ class Record(NamedTuple):
 class Log:
     """Writes lines with `write`, all that are waiting at once. `later(delay_s, flush)` is how to wait.
 
-    Without `later` every line is written at once. Decisions are logged from one thread, that of `later`;
-    the rest from any.
+    with_level: each line begins with its priority, `<6>`, as journald and `SyslogWriter` take it
+    (sd-daemon(3)). Without `later` every line is written at once. Decisions are logged from one thread, that
+    of `later`; the rest from any.
     """
 
-    def __init__(self, write: Write, *, as_json: bool = False, with_time: bool = True) -> None:
+    def __init__(
+        self, write: Write, *, as_json: bool = False, with_time: bool = True, with_level: bool = False
+    ) -> None:
         self._write = write
         self._as_json = as_json
         self._with_time = with_time
+        self._levels = LEVELS if with_level else {}
         self._waiting: list[str] = []
         self._lock = RLock()
         self._second = -1
@@ -80,7 +87,8 @@ class Log:
 
     def decision(self, record: Record) -> None:
         """Log one decision."""
-        self._add(self._json_decision(record) if self._as_json else self._text_decision(record))
+        line = self._json_decision(record) if self._as_json else self._text_decision(record)
+        self._add(self._levels.get("info", "") + line)
 
     def info(self, message: str) -> None:
         self._event("info", message)
@@ -107,7 +115,7 @@ class Log:
                 line = json.dumps({"time": self._time(), "event": level, "message": message})
             else:
                 line = f"{self._time()}{level}: {message}"
-            self._waiting.append(line + "\n")
+            self._waiting.append(f"{self._levels.get(level, '')}{line}\n")
             self.flush()  # without `later`, which belongs to another thread
 
     def _text_decision(self, record: Record) -> str:
@@ -211,8 +219,18 @@ class SyslogWriter:
 
     def __call__(self, data: bytes) -> int:
         for line in data.decode("ascii").splitlines():
-            self._syslog(line)
+            level, text = (int(line[1]), line[3:]) if _LEVEL.match(line) else (6, line)
+            self._syslog(level, text)
         return 0
+
+
+def is_journal(fd: int, env: Mapping[str, str]) -> bool:
+    """The descriptor is the stream that $JOURNAL_STREAM names, and not what was put in its place since."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return False
+    return env.get("JOURNAL_STREAM", "") == f"{found.st_dev}:{found.st_ino}"
 
 
 class LogHandler(logging.Handler):

@@ -126,6 +126,17 @@ def _daemon(stats: Stats) -> Iterator[Metric]:
     for (action, source), count in stats.decisions.copy().items():
         decisions.add_metric([action, source], count)
     yield decisions
+    rules = CounterMetricFamily(
+        "dnsbl_policy_rule_decisions", "Decisions, by rule (0: none matched).", labels=["rule", "action"]
+    )
+    for (rule, action), count in stats.of_rules.copy().items():
+        rules.add_metric([str(rule), action], count)
+    hits = CounterMetricFamily(
+        "dnsbl_policy_zone_decisions", "Decisions that saw a zone's listing.", labels=["zone", "action"]
+    )
+    for (zone, action), count in stats.of_zones.copy().items():
+        hits.add_metric([zone, action], count)
+    yield from (rules, hits)
     for name, text, count in (
         ("failures", "Requests answered with on_error.", stats.failures),
         ("dry_run", "Requests whose action a dry run held back.", stats.dry_run),
@@ -148,8 +159,11 @@ def _daemon(stats: Stats) -> Iterator[Metric]:
 
 
 def _zones(stats: dict[str, Any]) -> Iterator[Metric]:
-    from prometheus_client.metrics_core import CounterMetricFamily
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
+    aside = GaugeMetricFamily(
+        "dnsbl_zone_set_aside", "1 where the zone is left out: broken, or silent.", labels=["zone", "why"]
+    )
     queries = CounterMetricFamily("dnsbl_zone_queries", "Queries sent, TXT among them.", labels=["zone"])
     hits = CounterMetricFamily("dnsbl_zone_cache_hits", "Answers the cache had.", labels=["zone"])
     answers = CounterMetricFamily(
@@ -158,6 +172,9 @@ def _zones(stats: dict[str, Any]) -> Iterator[Metric]:
     for zone, counts in stats["zones"].items():
         queries.add_metric([zone], counts["queries"])
         hits.add_metric([zone], counts["cache_hits"])
+        breaker = counts["breaker"]
+        aside.add_metric([zone, "broken"], float(bool(breaker["unhealthy"])))
+        aside.add_metric([zone, "silent"], float(breaker["state"] != "closed"))
         for outcome, count in counts["outcomes"].items():
             answers.add_metric([zone, outcome], count)
-    yield from (queries, hits, answers)
+    yield from (queries, hits, answers, aside)

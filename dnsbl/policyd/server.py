@@ -10,17 +10,24 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from dnsbl.errors import DnsblError
+from dnsbl.policyd.advice import advise
 from dnsbl.policyd.backend import asks_alike, load_answers, make_backend, make_resolver, save_answers
 from dnsbl.policyd.connection import Connection
-from dnsbl.policyd.health import health_loop
-from dnsbl.policyd.listeners import BACKLOG, Listener, open_listener, passed_listeners
+from dnsbl.policyd.control import ControlServer
+from dnsbl.policyd.health import HealthWatch
+from dnsbl.policyd.listeners import BACKLOG, Listener, check_address, open_listener, passed_listeners
 from dnsbl.policyd.log import Log, describe
+from dnsbl.policyd.message import Backend
 from dnsbl.policyd.notify import Notifier
+from dnsbl.policyd.report import report
 from dnsbl.policyd.service import GRACE_S, TEXT_WAIT_S, Service
+from dnsbl.policyd.setaside import take_over
 from dnsbl.policyd.settings import Options, Settings, cache_file_fault, load_settings
 from dnsbl.policyd.stats import Stats
 
@@ -30,6 +37,14 @@ if TYPE_CHECKING:
 
 END_AFTER_S: Final = 0.05
 """At the end, connections are given this long to bring what was on its way when the signal came."""
+ACCEPT_FOR_S: Final = 1.0
+ACCEPTED_S: Final = 0.01
+"""What asyncio needs to make connections of the last it accepted: a closed server makes none."""
+FILES_S: Final = 2.0
+KEEP_S: Final = 60.0
+"""A resolver that a reload has replaced stays for the messages it has begun to judge; and at most
+`MAX_KEPT` of them stay so long."""
+MAX_KEPT: Final = 4
 SPARE_DESCRIPTORS: Final = 200
 """Beside those of the connections: for nameservers, files, metrics, and a resolver that a reload replaces."""
 _MOST_SWEEP_S: Final = 5.0
@@ -49,13 +64,17 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._metrics: MetricsServer | None = None
+        self._control: ControlServer | None = None
         self._stop = asyncio.Event()
         self._empty = asyncio.Event()
         self._reload_wanted = asyncio.Event()
         self._reloads: asyncio.Task[None] | None = None
         self._health: asyncio.Task[None] | None = None
-        self._retired: set[Resolver] = set()
+        self._files: asyncio.Task[None] | None = None
+        self.health = HealthWatch(lambda: self._resolver, log)
+        self._retired: list[tuple[Backend, Resolver]] = []
         self._refusal_logged_s = 0.0
         self._most_connections = raise_descriptor_limit(settings.max_connections, log)
 
@@ -100,33 +119,42 @@ class Server:
 
     async def _start(self, listeners: list[Listener]) -> None:
         await asyncio.to_thread(load_answers, self._resolver, self._settings.cache_file, self.log)
+        await asyncio.to_thread(warm_up)
+        # Before the first answer: else a list that lists everybody would have all mail refused until then.
+        await self.health.first_pass(self._resolver)
         for listener in listeners:
             # asyncio tries to accept as often in one go as the backlog is long, logs each failure, and comes
             # back for each: without descriptors that is a thousand lines a second, and soon many more.
             server = await self._loop.create_server(lambda: Connection(self), sock=listener.sock, backlog=1)
             listener.sock.listen(BACKLOG)
             self._servers.append(server)
+            self._listeners.append(listener)
             self.log.info(f"listening on {listener.name}")
         if self._settings.metrics is not None:
             self._start_metrics()
+        if self._settings.control is not None:
+            await self._start_control(self._settings.control)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         self._sweep()
         self._feed_watchdog()
         self._reloads = self._loop.create_task(self._reload_on_demand())
-        await asyncio.to_thread(warm_up)
-        self._check_health()
+        self._health = self._loop.create_task(self.health.run())
+        self._files = self._loop.create_task(self._follow_files())
         gc.collect()
         gc.freeze()  # what lives as long as the daemon is not looked at again at every collection
         self._notifier.ready()
 
     async def _end(self) -> None:
-        for task in (self._reloads, self._health):
+        for task in (self._reloads, self._health, self._files):
             if task is not None:
                 task.cancel()
+        await self._accept_all()
         for server in self._servers:
             server.close()
+        if self._control is not None:
+            self._control.close()
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
         await asyncio.sleep(END_AFTER_S)
@@ -144,7 +172,7 @@ class Server:
                     connection.abort()
                 await asyncio.sleep(0)
         await asyncio.to_thread(save_answers, self._resolver, self._settings.cache_file, self.log)
-        for resolver in (self._resolver, *self._retired):
+        for resolver in (self._resolver, *(resolver for _, resolver in self._retired)):
             await resolver.aclose()
         self._ignore_signals()
 
@@ -161,19 +189,63 @@ class Server:
         from dnsbl.policyd.metrics import MetricsServer
 
         assert self._settings.metrics is not None
-        self._metrics = MetricsServer(
-            self._settings.metrics,
-            self.stats,
-            lambda: self._resolver.stats(),
-            allow_remote=self._options.allow_remote,
-        )
+        try:
+            self._metrics = MetricsServer(
+                self._settings.metrics,
+                self.stats,
+                lambda: self._resolver.stats(),
+                allow_remote=self._options.allow_remote,
+            )
+        except (DnsblError, OSError) as error:
+            self.log.error(f"{error}; mail goes on without metrics")
+            return
         self.log.info(f"metrics on http://{self._metrics.address}/metrics")
 
-    def _check_health(self) -> None:
-        """Ask the zones' test entries, now and about hourly; lookups leave out the zones that fail."""
-        if self._health is not None:
-            self._health.cancel()
-        self._health = self._loop.create_task(health_loop(self._resolver))
+    async def _follow_files(self) -> None:
+        """Have the files of patterns read again where they have changed."""
+        while True:
+            await asyncio.sleep(FILES_S)
+            for renewed in await asyncio.to_thread(self._settings.files.refresh):
+                (self.log.info if renewed.good else self.log.warning)(renewed.message)
+
+    async def _start_control(self, path: Path) -> None:
+        """As with metrics: mail goes on without it."""
+        commands = {"stats": self._say_stats, "flush": self._flush, "recheck": self._recheck}
+        try:
+            self._control = ControlServer(path, commands)
+            await self._control.start()
+        except (DnsblError, OSError) as error:
+            self.log.error(f"{error} (control); mail goes on without it")
+
+    async def _say_stats(self, rest: str) -> dict[str, Any]:
+        at, bridge = self.health.next_check, self.service.bridge
+        next_check_s = None if at is None else max(0.0, round(at - time.time(), 1))
+        warning = bridge.warning if bridge.address else ""
+        return report(self.stats, self._resolver.stats(), warning, next_check_s)
+
+    async def _flush(self, subject: str) -> dict[str, Any]:
+        before = self._resolver.cache_info().currsize
+        await asyncio.to_thread(self._resolver.flush, subject or None)
+        self.log.info(f"answers forgotten on demand: {subject or 'all'}")
+        return {"forgotten": max(0, before - self._resolver.cache_info().currsize)}
+
+    async def _recheck(self, rest: str) -> dict[str, Any]:
+        self.health.check_now()
+        return {"zones": [zone.name for zone in self._resolver.zones]}
+
+    async def _accept_all(self) -> None:
+        """Take the connections that wait to be accepted, or closing the socket would reset them.
+
+        Not from a socket of systemd's, where they wait for the next daemon. The path of a UNIX socket goes
+        first, so that whoever comes later finds the next one's.
+        """
+        own = [listener for listener in self._listeners if not listener.passed]
+        for listener in own:
+            listener.unlink()
+        end = self._loop.time() + ACCEPT_FOR_S
+        while self._loop.time() < end and any(listener.has_waiting() for listener in own):
+            await asyncio.sleep(0)  # the loop accepts
+        await asyncio.sleep(ACCEPTED_S)
 
     def _sweep(self) -> None:
         """Look again and again for connections that do not go on."""
@@ -215,6 +287,9 @@ class Server:
             resolver = await asyncio.to_thread(make_resolver, settings, self._options)
             await asyncio.to_thread(save_answers, old, settings.cache_file, self.log)
             await asyncio.to_thread(load_answers, resolver, settings.cache_file, self.log)
+            take_over(old, resolver)
+            await self.health.first_pass(resolver)
+        before = self.service.backend
         self.service.backend = make_backend(settings, self._options, resolver)
         self._resolver = resolver
         self._warn_of_restart(settings)
@@ -222,24 +297,33 @@ class Server:
         self._settings = settings
         log_warnings(settings, self.log)
         self.log.info(f"reloaded {settings.config.source.name}: {summary(settings)}")
+        self.health.check_now()
         if resolver is not old:
-            self._check_health()
-            self._retire(old)
+            self._retire(before, old)
 
     def _warn_of_restart(self, new: Settings) -> None:
-        for name in ("listen", "socket_mode", "socket_group", "metrics"):
+        for name in ("listen", "socket_mode", "socket_group", "metrics", "control"):
             if getattr(new, name) != getattr(self._settings, name):
                 self.log.warning(f"{name} changed; that takes a restart")
 
-    def _retire(self, resolver: Resolver) -> None:
-        """Close a resolver once the lookups it has are over."""
-        self._retired.add(resolver)
+    def _retire(self, backend: Backend, resolver: Resolver) -> None:
+        """Close a resolver once the messages that it judges are over, each lookup with its own deadline."""
+        lookups_s = backend.deadline_s + 2 * TEXT_WAIT_S + 2 * GRACE_S
+        self._retired.append((backend, resolver))
+        self._loop.call_later(max(KEEP_S, lookups_s), self._let_go, backend, lookups_s)
+        for early, _ in self._retired[:-MAX_KEPT]:
+            self._let_go(early, lookups_s)
 
-        def close() -> None:
-            self._retired.discard(resolver)
-            resolver.close()
+    def _let_go(self, backend: Backend, lookups_s: float) -> None:
+        """No further request asks it; what it has under way still ends."""
+        if not backend.retired.is_set():
+            backend.retired.set()
+            self._loop.call_later(lookups_s, self._close_retired, backend)
 
-        self._loop.call_later(self.service.backend.deadline_s + 2 * TEXT_WAIT_S + 2 * GRACE_S, close)
+    def _close_retired(self, backend: Backend) -> None:
+        for retired in [retired for retired in self._retired if retired[0] is backend]:
+            self._retired.remove(retired)
+            retired[1].close()
 
 
 async def serve(options: Options, log: Log) -> None:
@@ -265,6 +349,8 @@ async def serve(options: Options, log: Log) -> None:
             )
             listeners.append(listener)
             stack.callback(listener.close)
+        if settings.metrics is not None:  # not worth ending for what else may be wrong with it
+            check_address(settings.metrics, allow_remote=options.allow_remote, group="")
         server = Server(settings, options, log, notifier)
         log.info(f"{settings.config.source.name}: {summary(settings)}")
         await server.run(listeners)
@@ -277,7 +363,7 @@ def warm_up() -> None:
 
 
 def log_warnings(settings: Settings, log: Log) -> None:
-    for warning in settings.config.warnings:
+    for warning in (*settings.config.warnings, *advise(settings, metrics=False)):
         log.warning(warning)
     if fault := cache_file_fault(settings):
         log.warning(f"{fault}; until then no answers are kept over a restart")

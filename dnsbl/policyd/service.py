@@ -14,9 +14,11 @@ from typing import Final, NamedTuple
 
 from dnsbl.model import Verdict
 from dnsbl.policy.findings import Scope, join
+from dnsbl.policy.patterns import MAX_ADDRESS_CHARS
 from dnsbl.policy.protocol import REQUEST_TYPE, Attributes, format_reply
 from dnsbl.policy.rules import DUNNO, Decision, Rule
 from dnsbl.policy.sources import CLIENT, SOURCES, subjects
+from dnsbl.policyd.bridge import BridgeWatch
 from dnsbl.policyd.log import Log, Record, describe
 from dnsbl.policyd.message import Backend, Lookups, Message, Messages
 from dnsbl.policyd.stats import Stats
@@ -53,6 +55,7 @@ class Service:
         self.backend = backend
         self.log = log
         self.stats = stats
+        self.bridge = BridgeWatch()
         self._messages = Messages()
 
     def begin(self, request: Attributes) -> bytes | Asked:
@@ -87,6 +90,8 @@ class Service:
 
     def _begin(self, request: Attributes) -> Asked:
         client = request.get("client_address", "")
+        if client and not request.get("sasl_username") and self.bridge.take(client[:MAX_ADDRESS_CHARS]):
+            self.log.warning(self.bridge.warning)
         message = self._messages.find(request.get("instance", ""), client, self.backend)
         backend = message.backend
         is_ours = request.get("request", REQUEST_TYPE) == REQUEST_TYPE

@@ -10,6 +10,9 @@
     metrics = "127.0.0.1:9140"
     cache_file = "/var/lib/dnsbl/cache"     # keeps the answers over a restart; default: the file `cache` in
                                             # systemd's StateDirectory=, and without one nothing is kept
+    control = "/run/dnsbl/control"          # for `dnsbl policyd stats`; default: `control` in systemd's
+                                            # RuntimeDirectory=, and without one there is none
+    health_file = "/var/lib/dnsbl/health"   # what `--spawn` processes share; default: see `spawnhealth`
 
 Reads the configuration file, and nothing else.
 """
@@ -27,11 +30,13 @@ from dnsbl.config.toml_table import Table
 from dnsbl.errors import ConfigError
 from dnsbl.policy.rules import POLICY_KEYS, Policy, compile_rules
 from dnsbl.policyd.addresses import TcpAddress, UnixAddress, parse_listen, parse_tcp
+from dnsbl.policyd.control import default_path
+from dnsbl.policyd.files import PatternFiles
 from dnsbl.zones.zone import Zone
 
 SERVER_KEYS: Final = (
     "listen", "socket_mode", "socket_group", "idle_timeout_s", "read_timeout_s", "max_connections", "metrics",
-    "cache_file",
+    "cache_file", "control", "health_file",
 )  # fmt: skip
 
 T = TypeVar("T")
@@ -72,6 +77,9 @@ class Settings:
     max_connections: int
     metrics: TcpAddress | None
     cache_file: Path | None
+    control: Path | None = None
+    health_file: Path | None = None
+    files: PatternFiles = field(default_factory=PatternFiles, compare=False, repr=False)
 
 
 def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Settings:
@@ -85,6 +93,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
     zones = config.zones or config.catalogue.default()
     if options.zones:
         zones, _ = config.catalogue.build(options.zones)
+    files = PatternFiles()
     rules = dict(config.policy) | ({"dry_run": True} if options.dry_run else {})
     listen = tuple(_address(table, "listen", text, parse_listen) for text in table.texts("listen") or ())
     metrics = table.text("metrics")
@@ -92,7 +101,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
     given = tuple(_option("--listen", text, parse_listen) for text in options.listen)
     return Settings(
         config=config,
-        policy=compile_rules(rules, config.source, [zone.name for zone in zones], zones),
+        policy=compile_rules(rules, config.source, [zone.name for zone in zones], zones, files.watch),
         zones=zones,
         listen=given or listen or (parse_listen(DEFAULT_LISTEN),),
         socket_mode=_mode(table),
@@ -102,6 +111,9 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
         max_connections=table.integer("max_connections", 1, 100_000) or MAX_CONNECTIONS,
         metrics=_option("--metrics", options.metrics, parse_tcp) if options.metrics else in_file,
         cache_file=_cache_file(table, config.path, env.get("STATE_DIRECTORY", "")),
+        control=_path(table, "control", config.path) or default_path(env),
+        health_file=_path(table, "health_file", config.path),
+        files=files,
     )
 
 
@@ -120,6 +132,12 @@ def _cache_file(table: Table, config_path: Path | None, state: str) -> Path | No
         first = state.partition(":")[0]
         return Path(first) / "cache" if first else None
     return (config_path or Path()).parent / text
+
+
+def _path(table: Table, key: str, config_path: Path | None) -> Path | None:
+    """A path, from the configuration's directory where it is relative."""
+    text = table.text(key)
+    return None if text is None else (config_path or Path()).parent / text
 
 
 def cache_file_fault(settings: Settings) -> ConfigError | None:

@@ -19,6 +19,7 @@ from dnsbl.policyd.backend import make_backend, make_resolver
 from dnsbl.policyd.log import FdWriter, Log, SyslogWriter, Write
 from dnsbl.policyd.service import Asked, Service
 from dnsbl.policyd.settings import Options, load_settings
+from dnsbl.policyd.spawnhealth import SharedHealth, default_file
 from dnsbl.policyd.stats import Stats
 
 STDIN: Final = 0
@@ -49,7 +50,8 @@ def run_spawned(options: Options, log: Log) -> None:
     settings = load_settings(options)
     with make_resolver(settings, options) as resolver:
         service = Service(make_backend(settings, options, resolver), log, Stats())
-        _Session(service, log, settings.idle_timeout_s, settings.read_timeout_s).run()
+        health = SharedHealth(resolver, settings.health_file or default_file(), log)
+        _Session(service, log, settings.idle_timeout_s, settings.read_timeout_s, health).run()
 
 
 class _Ended(Exception):
@@ -57,7 +59,10 @@ class _Ended(Exception):
 
 
 class _Session:
-    def __init__(self, service: Service, log: Log, idle_timeout_s: float, read_timeout_s: float) -> None:
+    def __init__(
+        self, service: Service, log: Log, idle_timeout_s: float, read_timeout_s: float, health: SharedHealth
+    ) -> None:
+        self._health = health
         self._service = service
         self._log = log
         self._idle_timeout_s = idle_timeout_s
@@ -103,6 +108,7 @@ class _Session:
 
     def _answer(self, runner: asyncio.Runner) -> None:
         while (request := self._reader.next()) is not None:
+            self._health.refresh()
             answer = self._service.begin(request)
             if isinstance(answer, Asked):
                 answer = runner.run(self._service.finish(answer))

@@ -14,7 +14,6 @@ from support.servers import Rbldnsd, Unbound, needs
 
 from dnsbl import ClosedError, ConfigError, Outcome, Resolver, Zone, ZoneError
 from dnsbl.health.judge import State
-from dnsbl.policyd.health import health_loop
 from dnsbl.testing import (
     DnsblServer,
     Handler,
@@ -291,48 +290,6 @@ def test_health_async_leaves_the_loop_free(dnsbl_server: DnsblServer) -> None:
         return turns
 
     assert asyncio.run(run()) >= 10
-
-
-def test_the_loop_checks_at_the_start_and_again_and_ends_with_the_resolver(dnsbl_server: DnsblServer) -> None:
-    zone = dnsbl_server.zone(NAME, ["ip4"])
-    zone.fault(parked())
-
-    async def run() -> None:
-        async with open_resolver(dnsbl_server, zone_of("ip4")) as resolver:
-            loop = asyncio.create_task(health_loop(resolver, every_s=0.1))
-            await _until(lambda: outcome(resolver, SUBJECT["ip4"]) is Outcome.SKIPPED)
-            zone.heal()
-            await _until(lambda: outcome(resolver, SUBJECT["ip4"]) is Outcome.NOT_LISTED)
-        await asyncio.wait_for(loop, 2.0)  # ends by itself, without an error
-
-    asyncio.run(run())
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5.0
-    while not holds():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.02)
-
-
-def test_the_loop_survives_whatever_a_check_raises(caplog: pytest.LogCaptureFixture) -> None:
-    class Failing:
-        checks = 0
-
-        async def health_async(self) -> None:
-            self.checks += 1
-            raise OSError("no descriptors left")
-
-    async def run() -> None:
-        failing = Failing()
-        loop = asyncio.create_task(health_loop(failing, every_s=0.01))  # type: ignore[arg-type]
-        await _until(lambda: failing.checks >= 3)
-        loop.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await loop
-
-    asyncio.run(run())
-    assert caplog.text.count("no descriptors left") >= 3
 
 
 # ---- a real resolver in front of a real list ----

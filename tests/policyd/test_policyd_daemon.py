@@ -140,7 +140,7 @@ def asked(lists: DnsblServer) -> list[str]:
 def test_a_list_that_lists_everybody_is_left_out_from_the_start_and_after_a_reload(
     lists: DnsblServer,
 ) -> None:
-    """H2. Its test entries are asked once at the start and once for other zones, never for a message."""
+    """H2. Its test entries are asked at the start and at each reload, never for a message."""
     for name in ("wild.example", "wilder.example"):
         lists.zone(name).fault(wildcard("127.0.0.2"))
     with Policyd(config(lists, zones=("wild.example",))) as daemon, Client(daemon.port) as client:
@@ -152,10 +152,11 @@ def test_a_list_that_lists_everybody_is_left_out_from_the_start_and_after_a_relo
         daemon.config.write_text(config(lists, zones=("bl.example", "wilder.example")))
         daemon.signal(signal.SIGHUP)
         daemon.wait_for_log("wilder.example: found broken and set aside")
+        daemon.wait_for_log("reloaded", after=1)
         assert client.ask("192.0.2.99") == REJECT  # by the list that is sound
         assert client.ask("192.0.2.98") == "DUNNO"
     names = asked(lists)
-    assert [names.count(f"1.0.0.127.{name}") for name in ("wild.example", "wilder.example")] == [1, 1]
+    assert [names.count(f"1.0.0.127.{name}") for name in ("wild.example", "wilder.example")] == [2, 1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""What is known of broken zones, taken out of one resolver and put into another, or into a file.
+
+A daemon that makes a new resolver at a reload, and short-lived processes that share a file, go on with what
+the last health check found instead of trusting a broken zone until the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dnsbl.resolver import Resolver
+
+
+def broken_zones(resolver: Resolver) -> dict[str, str]:
+    """The zones that a health check has set aside, each with why."""
+    zones = resolver.stats()["zones"]
+    return {name: of["breaker"]["unhealthy"] for name, of in zones.items() if of["breaker"]["unhealthy"]}
+
+
+def set_aside(resolver: Resolver, reasons: Mapping[str, str]) -> None:
+    """Leave these zones out, as a health check does, until one finds them sound; other names are ignored."""
+    core = resolver._core
+    for index, zone in enumerate(core.zones):
+        if zone.name in reasons:
+            with core.lock:
+                core.breaker.set_aside(index, reasons[zone.name])
+
+
+def take_over(old: Resolver, new: Resolver) -> None:
+    """Let `new` leave out what `old` has found broken, as far as the zone is the same."""
+    same = {zone.name for zone in new.zones if zone in old.zones}
+    set_aside(new, {name: why for name, why in broken_zones(old).items() if name in same})
