@@ -100,7 +100,7 @@ class Collector:
             entry = Entry(
                 gathered.line,
                 name,
-                subjects=self.into.subjects(name, gathered.asked),
+                subjects=self.into.subjects(gathered.line, gathered.text, name, gathered.asked),
                 domain="host" if is_host else None,
                 reply=reply,
                 weight=weight,
