@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from typing import Final
 
 from dnsbl.errors import ConfigError
@@ -129,8 +130,11 @@ def import_maincf(text: str, catalogue: Catalogue) -> Imported:
     _note_order(into, sites, uses)
     if sites and reader.only_logs():
         dry |= {site.name for site in sites} - {use.name for use in uses if not use.is_warning}
+    policy: dict[str, object] = {"dry_run": sorted(dry & alive)} if dry & alive else {}
+    if (sites or uses) and (networks := reader.networks()):
+        policy["own_networks"] = networks
     return into.finish(
-        policy={"dry_run": sorted(dry & alive)} if dry & alive else {},
+        policy=policy,
         rules=_rules(sites, uses, reader.threshold(), dry),
         postfix=_postfix_table(sites, uses),
     )
@@ -203,6 +207,22 @@ class _Reader:
             self._note_parameter(parameter, "left out: not a whole number of 1 or more")
             return 1
         return int(text)
+
+    def networks(self) -> list[str]:
+        """mynetworks, as far as it is networks; a note for what else it is."""
+        parameter = self.parameters.get("mynetworks")
+        found = []
+        for item in self._items(parameter) if parameter else ():
+            text = item.text.replace("[", "").replace("]", "")
+            try:
+                network = ip_network(text, strict=False)
+            except ValueError:
+                message = "left out of own_networks: not a network"
+                self.into.note(item.line, f"mynetworks: {item.text}", message)
+                continue
+            if not network.is_loopback:  # which the policy lets pass anyway
+                found.append(str(network))
+        return list(dict.fromkeys(found))
 
     def restrictions(self) -> list[_Use]:
         """The restrictions that ask a zone, in the order of the text."""
