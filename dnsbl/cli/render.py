@@ -17,7 +17,7 @@ import click
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
 from dnsbl.text.printable import printable
 
-_STYLES = {"listed": "bold red", "not listed": "green", "skipped": "dim"}
+_STYLES = {"listed": "bold red", "not listed": "green", "skipped": "dim", "allowlisted": "green"}
 _STYLES |= dict.fromkeys(("blocked", "invalid", "timeout", "servfail"), "yellow")
 
 READABLE: Final = 14
@@ -107,6 +107,23 @@ def _print_columns(title: str, headers: Sequence[str], rows: Sequence[Sequence[s
         click.echo("  ".join(["", *cells]).rstrip())
 
 
+def show_lines(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under a title, each on one line, cut to the width of a terminal; the first cell is whole."""
+    if not sys.stdout.isatty():
+        _print_columns(title, headers, rows)
+        return
+    columns = shutil.get_terminal_size().columns
+    click.echo(_cut(title, columns))
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    for row in (headers, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo(_cut("  ".join(cells).rstrip(), max(columns, len(row[0]))))
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else line[: width - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+
+
 def _needed_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     columns = zip(headers, *rows, strict=True)
     longest = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
@@ -137,10 +154,12 @@ def _print_lists(title: str, headers: Sequence[str], rows: Sequence[Sequence[str
 
 def _row(answer: ZoneAnswer, *, links: bool) -> list[str]:
     """Zone, outcome, codes, points, and why, each printable."""
-    why = [*answer.meanings, *(_links(answer) if links else ()), answer.detail]
+    meanings = [meaning for meaning in answer.meanings if meaning not in answer.detail]  # a refusal's
+    why = [*meanings, *(_links(answer) if links else ()), answer.detail]
+    is_allowed = answer.outcome is Outcome.LISTED and answer.score < 0
     return [
         printable(answer.zone),
-        answer.outcome.replace("_", " "),
+        "allowlisted" if is_allowed else answer.outcome.replace("_", " "),
         " ".join(answer.codes),
         f"{answer.score:+g}" if answer.score else "",
         printable("; ".join(part for part in why if part)),

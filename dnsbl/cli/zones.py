@@ -30,11 +30,14 @@ EXIT_LOST = 1
 """Something had no counterpart. Bad input ends with 2, as everywhere."""
 
 MAX_BYTES = 1 << 20
+MAX_NOTES_OF_NOTHING = 3
+"""Notes that are shown of a text without a list: it is probably another program's."""
 _READERS = {
     "postfix": ("dnsbl.migrate.postfix", "import_maincf", "main.cf"),
     "exim": ("dnsbl.migrate.exim", "import_exim", "Exim's configuration"),
     "spamassassin": ("dnsbl.migrate.spamassassin", "import_spamassassin", "SpamAssassin's rules"),
     "rspamd": ("dnsbl.migrate.rspamd", "import_rspamd", "rspamd's rbl.conf"),
+    "plain": ("dnsbl.migrate.plain", "import_plain", "a list of zones"),
 }
 
 
@@ -53,20 +56,39 @@ def command(ctx: click.Context) -> int:
 
 
 @command.command("list")
+@click.option("--default", "only_default", is_flag=True, help="Only those asked where nothing is configured.")
+@click.option(
+    "--takes",
+    type=click.Choice(["ip4", "ip6", "domain"]),
+    help="Only those that take IPv4 addresses, IPv6 addresses or domains.",
+)
+@click.option("--retired", is_flag=True, help="Only dead ones, which are never asked.")
 @config_option
 @json_option
-def list_zones(config_path: Path | None, as_json: bool) -> int:
-    """List every zone of the catalogue: what it holds, terms, default or not."""
-    from dnsbl.cli.render import show_table
+def list_zones(
+    only_default: bool, takes: str | None, retired: bool, config_path: Path | None, as_json: bool
+) -> int:
+    """List every zone of the catalogue: what it holds, terms, default or not.
+
+    On a terminal a line a zone, cut to its width; `dnsbl zones show ZONE` tells all of one.
+    """
+    from dnsbl.cli.render import show_lines
 
     rows = sorted(_config(config_path).catalogue, key=lambda row: (row.status == "retired", not row.default))
+    rows = [
+        row
+        for row in rows
+        if (row.default or not only_default)
+        and (row.status == "retired" or not retired)
+        and (takes is None or takes in row.zone.subjects)
+    ]
     if as_json:
         for row in rows:
             click.echo(json.dumps(_facts(row)))
         return EXIT_OK
     cells = [[row.name, _standing(row), _asked(row), row.holds or row.why, _terms(row)] for row in rows]
     title = f"{len(rows)} zones; those marked default are asked where nothing is configured"
-    show_table(title, ["zone", "use", "takes", "what", "terms"], [list(map(printable, row)) for row in cells])
+    show_lines(title, ["zone", "use", "takes", "what", "terms"], [list(map(printable, row)) for row in cells])
     return EXIT_OK
 
 
@@ -100,33 +122,58 @@ def show(zone: str, config_path: Path | None, as_json: bool) -> int:
     "--from",
     "dialect",
     type=click.Choice(list(_READERS)),
-    default="postfix",
-    show_default=True,
-    help="Whose configuration FILE is.",
+    help="Whose configuration FILE is. Default: recognised by what it says.",
 )
 @config_option
-@click.argument("file", type=click.Path(allow_dash=True, path_type=str))
-def import_zones(file: str, dialect: str, config_path: Path | None) -> int:
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+def import_zones(files: tuple[str, ...], dialect: str | None, config_path: Path | None) -> int:
     """Read another program's configuration and print it as dnsbl.toml.
 
-    FILE is a main.cf, an Exim configuration, SpamAssassin's *.cf or rspamd's rbl.conf; - reads stdin. A
-    zone's key is not printed: the environment variable that is to hold it is named instead.
+    FILE is a main.cf (with it master.cf, or what `postconf -nx` and `postconf -P` print), an Exim
+    configuration, SpamAssassin's *.cf, rspamd's rbl.conf, or a list of zones, one a line; - reads stdin.
+    Several FILEs are read as one, in their order. A zone's key is not printed: the environment variable that
+    is to hold it is named instead.
 
     Exit code: 0 all has a counterpart; 1 some of it has none, which stderr names; 2 bad usage or bad input.
     """
     from dnsbl.migrate.write import format_config
 
+    texts = [(("stdin" if file == "-" else file), _text(file)) for file in files]
+    names = ", ".join(name for name, _ in texts)
+    whole = "\n".join(text for _, text in texts)
+    dialect = dialect or _recognised(whole, names)
     module, function, origin = _READERS[dialect]
-    found: Imported = getattr(import_module(module), function)(_text(file), _config(config_path).catalogue)
-    name = "stdin" if file == "-" else file
-    for note in found.notes:
-        complain(f"{name}:{note.line}: {note.text}: {note.message}")
-    if not found.entries and not found.notes:
-        raise ConfigError(f"{name}: names no list; is it {origin}? See --from", name)
+    found: Imported = getattr(import_module(module), function)(whole, _config(config_path).catalogue)
+    shown = found.notes if found.entries else found.notes[:MAX_NOTES_OF_NOTHING]
+    for note in shown:
+        name, line = _place(texts, note.line)
+        complain(f"{name}:{line}: {note.text}: {note.message}")
+    if not found.entries and (not found.notes or len(found.notes) > len(shown)):
+        raise ConfigError(f"{names}: names no list; is it {origin}? See --from", names)
     if all(entry.retired for entry in found.entries):
-        complain(f"{name}: no list can be used; without a [[zone]] table the default zones are asked")
+        complain(f"{names}: no list can be used; without a [[zone]] table the default zones are asked")
     click.echo(format_config(found, origin), nl=False)
     return EXIT_LOST if any(note.lost for note in found.notes) else EXIT_OK
+
+
+def _recognised(text: str, names: str) -> str:
+    from dnsbl.migrate.detect import detect
+
+    found = detect(text)
+    if found is None:
+        message = f"{names}: names no list in a form that is known; say which with --from"
+        raise ConfigError(f"{message}: {', '.join(_READERS)}", names)
+    return found
+
+
+def _place(texts: list[tuple[str, str]], line: int) -> tuple[str, int]:
+    """File and line there of a line of all texts together."""
+    for name, text in texts:
+        lines = text.count("\n") + 1
+        if line <= lines:
+            return name, line
+        line -= lines
+    return texts[-1][0], line
 
 
 @command.command("export")
@@ -192,7 +239,7 @@ def _find(zone: str, config: Config) -> Row:
 
 def _standing(row: Row) -> str:
     if row.status == "retired":
-        return f"retired {row.since}"
+        return f"retired {row.since}".rstrip()
     if row.status != "alive":
         return row.status
     return "default" if row.default else "key" if row.needs_key else ""

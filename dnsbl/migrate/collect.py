@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from dnsbl.errors import ConfigError
-from dnsbl.migrate.imported import ANY, CodeLine, Entry, Import
+from dnsbl.migrate.imported import ANY, IP, CodeLine, Entry, Import
 from dnsbl.migrate.octets import ALL, LOOPBACK, Octets, format_filter
 from dnsbl.zones.zone import Code, CodeOutcome, Kind
 
@@ -51,7 +51,7 @@ class Collector:
 
     def __init__(self, into: Import) -> None:
         self.into = into
-        self._zones: dict[str, _Gathered] = {}
+        self._zones: dict[tuple[str, frozenset[Kind]], _Gathered] = {}
 
     def add(
         self,
@@ -75,12 +75,11 @@ class Collector:
             return None
         name, key_env = found
         new = _Gathered(line, text, key_env, asked, domain, on_error)
-        gathered = self._zones.setdefault(name, new)
+        gathered = self._zones.setdefault((name, asked), new)
         if {"neutral", "listed"} <= {test.outcome for test in (*gathered.tests, *tests)}:
             message = f"left out: {name} has codes that it excludes, and codes that it looks for"
             self.into.note(line, text, f"{message}: see line {gathered.line}")
             return None
-        gathered.asked |= asked
         gathered.on_error = on_error or gathered.on_error
         gathered.tests |= dict.fromkeys(tests)
         if len(gathered.tests) > MAX_TESTS:
@@ -88,7 +87,7 @@ class Collector:
         return name
 
     def finish(self) -> None:
-        for name, gathered in self._zones.items():
+        for name, gathered in self._by_name():
             row = self.into.catalogue.row(name)
             known = {str(code): code for code in row.zone.codes} if row else {}
             tests = self._counted(gathered, known)
@@ -100,7 +99,7 @@ class Collector:
             entry = Entry(
                 gathered.line,
                 name,
-                subjects=self.into.subjects(name, gathered.asked),
+                subjects=self.into.subjects(gathered.line, gathered.text, name, gathered.asked),
                 domain="host" if is_host else None,
                 reply=reply,
                 weight=weight,
@@ -109,6 +108,21 @@ class Collector:
                 key_env=gathered.key_env,
             )
             self.into.add(entry, gathered.text)
+
+    def _by_name(self) -> list[tuple[str, _Gathered]]:
+        """Each zone once. What it answers about addresses and about domains is one table only where alike."""
+        found: dict[str, _Gathered] = {}
+        for (name, asked), gathered in sorted(self._zones.items(), key=lambda each: not IP & each[0][1]):
+            first = found.setdefault(name, gathered)
+            if first is gathered:
+                continue
+            if first.tests.keys() == gathered.tests.keys():
+                first.asked |= asked
+            else:
+                message = f"left out: {name} counts otherwise about addresses, on line {first.line}"
+                remedy = "ask it about domains in a configuration of its own"
+                self.into.note(gathered.line, gathered.text, f"{message}; {remedy}")
+        return sorted(found.items(), key=lambda each: each[1].line)
 
     def _counted(self, gathered: _Gathered, known: Mapping[str, Code]) -> list[Test]:
         """The tests but for those that look for a code by which the list refuses; these are noted."""

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from dnsbl.migrate.collect import Collector, Test
 from dnsbl.migrate.imported import DOMAIN, IP, Import, Imported
-from dnsbl.migrate.octets import MAX_CODES, of_address, union, with_bits
+from dnsbl.migrate.octets import MAX_CODES, Octets, of_address, union, with_bits
 from dnsbl.migrate.postfix import BASE_RULES, REFUSE
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.zone import CodeOutcome, Kind
@@ -75,21 +75,36 @@ def import_exim(text: str, catalogue: Catalogue) -> Imported:
     """
     into = Import(text, catalogue)
     collector = Collector(into)
-    passing: list[str] = []
+    decisions: list[tuple[bool, list[str]]] = []
     for statement in _statements(into, text):
-        passing += _read_statement(collector, statement)
+        names = _read_statement(collector, statement)
+        if names and statement.verb != "warn":
+            decisions.append((statement.verb == "accept", names))
     collector.finish()
-    alive = {entry.name for entry in into.entries if not entry.retired}
-    passing = [name for name in dict.fromkeys(passing) if name in alive]
-    if not passing:
-        return into.finish()
-    return into.finish(
-        rules=[
-            *BASE_RULES,
-            {"zones": passing, "action": "DUNNO"},
-            {"score": ">=1", "action": REFUSE},
-        ]
-    )
+    return into.finish(rules=_rules(into, decisions))
+
+
+def _rules(into: Import, decisions: list[tuple[bool, list[str]]]) -> list[dict[str, object]]:
+    """What decides as the statements do, in their order; nothing where the policy's own rules do.
+
+    decisions: for each statement whether it lets pass, and its zones.
+    """
+    alive = {entry.name: entry for entry in into.entries if not entry.retired}
+    ordered: list[dict[str, object]] = []
+    users: dict[str, int] = {}
+    for passes, names in decisions:
+        zones = [name for name in dict.fromkeys(names) if name in alive]
+        for name in zones:
+            users[name] = users.get(name, 0) + 1
+        if zones:
+            ordered.append({"zones": zones, "action": "DUNNO" if passes else REFUSE})
+    if not any(rule["action"] == "DUNNO" for rule in ordered):
+        return []
+    for name, count in users.items():
+        if count > 1 and alive[name].codes:
+            message = f"{count} statements ask for codes of their own; here any of these counts in each"
+            into.note(alive[name].line, name, message)
+    return [*BASE_RULES, *ordered]
 
 
 def _statements(into: Import, text: str) -> Iterator[_Statement]:
@@ -154,7 +169,7 @@ def _with_macros(into: Import, line: int, text: str, macros: dict[str, str]) -> 
 
 
 def _read_statement(collector: Collector, statement: _Statement) -> list[str]:
-    """Add a statement's zones; gives the names of those that end the checks."""
+    """Add a statement's zones; gives their names."""
     into = collector.into
     why = ""
     if len(statement.lists) > 1:
@@ -174,7 +189,7 @@ def _read_statement(collector: Collector, statement: _Statement) -> list[str]:
     if statement.verb in ("defer", "discard"):
         into.note(condition.line, statement.verb, "no counterpart: a hit counts, and the policy refuses")
     names = list(_read_list(collector, condition, _WEIGHTS[statement.verb]))
-    return names if statement.verb == "accept" else []
+    return names
 
 
 def _read_list(collector: Collector, condition: _Condition, weight: int) -> Iterator[str]:
@@ -265,12 +280,21 @@ def _tests(into: Import, line: int, item: str, parsed: re.Match[str], weight: in
         if len(bits) == len(masks):
             return [Test(mask, weight, outcome=outcome) for mask in bits]
         found = [with_bits(mask) for mask in masks]
+    if is_excluded and sign != "&" and all(_is_refusal(octets) for octets in found):
+        # Exim bug 2631: refusals kept out by their codes. Here they never are listings.
+        return [Test(None, weight)]
     sets = union(octets for octets in found if octets[0] >> 127 & 1)
     if not sets:
         into.note(line, item, "left out: no code of a list, 127.x.x.x, is accepted")
     if is_excluded:
         into.note(line, item, "where a client has several codes, one that is not excluded counts", lost=False)
     return [Test(octets, weight, outcome=outcome) for octets in sets]
+
+
+def _is_refusal(octets: Octets) -> bool:
+    """Whether it is a code of 127.255.255.0/24 alone."""
+    last = 1 << 255
+    return octets[0] == 1 << 127 and octets[1] == octets[2] == last
 
 
 def _number(octets: tuple[int, int, int, int]) -> int:

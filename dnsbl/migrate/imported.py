@@ -155,21 +155,27 @@ class Import:
         row = self.catalogue.row(entry.name)
         if row is not None and row.status == "retired":
             instead = f"use {row.successor} instead" if row.successor else "leave it out"
-            entry = replace(entry, retired=f"retired since {row.since}: {row.why}; {instead}")
+            since = f" since {row.since}" if row.since else ""
+            entry = replace(entry, retired=f"retired{since}: {row.why}; {instead}")
             self.note(entry.line, text, f"left out: {entry.name} is {entry.retired}")
         self.entries.append(entry)
 
-    def subjects(self, name: str, asked: frozenset[Kind]) -> frozenset[Kind] | None:
-        """What a zone takes that is asked for `asked`: of those kinds what its row has, else all of them.
+    def subjects(self, line: int, text: str, name: str, asked: frozenset[Kind]) -> frozenset[Kind] | None:
+        """What a zone takes that is asked for `asked`: of those kinds what its row has, else what it has.
 
-        None where that is what a zone has by itself.
+        None where that is what a zone has by itself. A row's subjects win: a list of domains that is asked
+        about addresses would refuse every lookup; a note says so.
         """
         row = self.catalogue.row(name)
         usual = row.zone.subjects if row else IP
         wanted: frozenset[Kind] = frozenset()
-        for group in (IP & asked, DOMAIN & asked):
-            wanted |= usual & group or group
-        return None if wanted == usual else wanted
+        for group, what in ((IP & asked, "addresses"), (DOMAIN & asked, "domains")):
+            if row and group and not usual & group:
+                takes = "domains" if usual == DOMAIN else "addresses"
+                message = f"{name} is asked about {takes} alone, not {what}: it holds no others"
+                self.note(line, text, message)
+            wanted |= usual & group or (frozenset() if row else group)
+        return None if not wanted or wanted == usual else wanted
 
     def finish(
         self,

@@ -13,15 +13,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from typing import Final
 
 from dnsbl.errors import ConfigError
 from dnsbl.migrate.imported import ANY, DOMAIN, IP, MAX_TEXT, Entry, Import, Imported
 from dnsbl.migrate.maincf import Item, Parameter, Value, items, parse
+from dnsbl.migrate.mastercf import Override, overrides, printed
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.zone import Kind
 
 SITES: Final = "postscreen_dnsbl_sites"
+ACTION: Final = "postscreen_dnsbl_action"
 THRESHOLD: Final = "postscreen_dnsbl_threshold"
 WARN: Final = "warn_if_reject"
 EXPORT_PREFIX: Final = "dnsbl_"
@@ -51,6 +54,8 @@ _ALIKE: Final = re.compile(r"(?<![a-z_])(reject_(rbl|rhsbl|maps_rbl)|permit_(dns
 _LISTS: Final = re.compile(r"dnsbl|rbl|rhsbl|dnswl|rhswl", re.IGNORECASE)
 _RESTRICTIONS: Final = re.compile(r"smtpd_[a-z_]+_restrictions")
 _REFERRED: Final = re.compile(r"\$[({]?\s*([A-Za-z0-9_]+)")
+_REFUSALS: Final = re.compile(r"127\.255\.255\.\S+")
+"""Filters that take nothing but codes of refusal, as Spamhaus and others give them."""
 _WEIGHT: Final = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
 
 _NO_COUNTERPART: Final = {
@@ -123,8 +128,13 @@ def import_maincf(text: str, catalogue: Catalogue) -> Imported:
     uses = [use for use in uses if use.name in alive]
     reader.note_other_parameters(bool(sites))
     _note_order(into, sites, uses)
+    if sites and reader.only_logs():
+        dry |= {site.name for site in sites} - {use.name for use in uses if not use.is_warning}
+    policy: dict[str, object] = {"dry_run": sorted(dry & alive)} if dry & alive else {}
+    if (sites or uses) and (networks := reader.networks()):
+        policy["own_networks"] = networks
     return into.finish(
-        policy={"dry_run": sorted(dry & alive)} if dry & alive else {},
+        policy=policy,
         rules=_rules(sites, uses, reader.threshold(), dry),
         postfix=_postfix_table(sites, uses),
     )
@@ -137,6 +147,7 @@ class _Reader:
         self.into = Import(text, catalogue)
         self.expanded = 0
         found, wrong = parse(text)
+        found, wrong = self._overrides(found, wrong)
         for item in wrong:
             if _LISTS.search(item.text):
                 self.into.note(item.line, item.text, "not a `name = value` line; Postfix skips it")
@@ -147,6 +158,32 @@ class _Reader:
                 message = f"left out: the parameter is set again on line {last.line}, which counts"
                 self._note_parameter(parameter, message)
         self.values = {name: parameter.value for name, parameter in self.parameters.items()}
+
+    def _overrides(
+        self, found: list[Parameter], wrong: list[Item]
+    ) -> tuple[list[Parameter], list[Item]]:
+        """main.cf's parameters, then what master.cf (or `postconf -P`) sets for port 25, which counts."""
+        usual, rest = [], []
+        special: list[tuple[Override, int]] = []
+        for parameter in found:
+            place = printed(parameter.name)
+            if place is None:
+                usual.append(parameter)
+            else:
+                special.append((Override(*place, parameter.value), parameter.line))
+        for item in wrong:
+            options = overrides(item.text)
+            if options is None:
+                rest.append(item)
+            else:
+                special += [(option, item.line + option.line) for option in options]
+        for option, line in special:
+            if option.is_public:
+                usual.append(Parameter(option.name, option.value, line))
+            elif _ALIKE.search(option.value):
+                message = f"left out: of the service {option.service} alone, which is not port 25"
+                self.into.note(line, f"{option.name}={option.value}", message)
+        return usual, rest
 
     def sites(self) -> list[_Use]:
         """The items of postscreen_dnsbl_sites."""
@@ -170,6 +207,22 @@ class _Reader:
             self._note_parameter(parameter, "left out: not a whole number of 1 or more")
             return 1
         return int(text)
+
+    def networks(self) -> list[str]:
+        """mynetworks, as far as it is networks; a note for what else it is."""
+        parameter = self.parameters.get("mynetworks")
+        found = []
+        for item in self._items(parameter) if parameter else ():
+            text = item.text.replace("[", "").replace("]", "")
+            try:
+                network = ip_network(text, strict=False)
+            except ValueError:
+                message = "left out of own_networks: not a network"
+                self.into.note(item.line, f"mynetworks: {item.text}", message)
+                continue
+            if not network.is_loopback:  # which the policy lets pass anyway
+                found.append(str(network))
+        return list(dict.fromkeys(found))
 
     def restrictions(self) -> list[_Use]:
         """The restrictions that ask a zone, in the order of the text."""
@@ -223,6 +276,10 @@ class _Reader:
         if found is None or (equals and not self.into.is_filter(item.line, item.text, reply)):
             return None
         name, key_env = found
+        if equals and _REFUSALS.fullmatch(reply):
+            message = "not needed: a code by which the list refuses us is never a listing here"
+            self.into.note(item.line, item.text, message, lost=False)
+            return None
         return _Use(item.line, parameter, verb, item.text, name, reply if equals else ANY, key_env, weight)
 
     def _items(self, parameter: Parameter) -> Iterator[Item]:
@@ -241,11 +298,16 @@ class _Reader:
         for name, message in _NO_COUNTERPART.items():
             if name in self.parameters:
                 self._note_parameter(self.parameters[name], f"no counterpart: {message}")
-        action = self.parameters.get("postscreen_dnsbl_action")
-        if has_sites and (action is None or Value(action.value, self.values).text.strip() == "ignore"):
+        if has_sites and self.only_logs():
+            action = self.parameters.get(ACTION)
             line = action.line if action else self.parameters[SITES].line
-            message = "Postfix only logs, which is its default; the policy refuses: see dry_run in [policy]"
-            self.into.note(line, "postscreen_dnsbl_action = ignore", message, lost=False)
+            message = "Postfix only logs, which is its default: so does the policy, with dry_run in [policy]"
+            self.into.note(line, f"{ACTION} = ignore", message, lost=False)
+
+    def only_logs(self) -> bool:
+        """Whether postscreen lets everybody through, whatever their score."""
+        action = self.parameters.get(ACTION)
+        return action is None or Value(action.value, self.values).text.strip() == "ignore"
 
 
 def _add_entries(into: Import, sites: list[_Use], uses: list[_Use], dry: set[str]) -> None:
@@ -268,7 +330,7 @@ def _add_entries(into: Import, sites: list[_Use], uses: list[_Use], dry: set[str
         entry = Entry(
             use.line,
             use.name,
-            subjects=into.subjects(use.name, asked[use.name]),
+            subjects=into.subjects(use.line, use.text, use.name, asked[use.name]),
             domain="host" if is_own and "domain" in asked[use.name] else None,
             reply=use.reply,
             weight=use.weight,

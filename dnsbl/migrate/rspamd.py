@@ -199,7 +199,11 @@ class _Reader:
         for name in (f"{prefix.text}_{symbol}", symbol) if prefix else (symbol,):
             if name in self.weights:
                 return self.weights[name]
-        if self.weights or symbol in self.exceptions:
+        if symbol in self.exceptions:
+            return 0.0
+        if self.weights:  # rspamd issue 2022: such a symbol is shown and counts nothing
+            message = "has no weight in this text, where others have: it counts 0, as in rspamd"
+            self.into.note(rule.line, symbol, message, lost=False)
             return 0.0
         return -1.0 if is_allow else 1.0
 

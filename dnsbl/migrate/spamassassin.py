@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dnsbl.migrate.collect import Accepted, Collector, Test
@@ -34,6 +34,7 @@ _ASKED: Final[dict[str, frozenset[Kind]]] = {
     "check_rbl_headers": DOMAIN,
 }
 _EVAL: Final = re.compile(r"(\S+)\s+(?:\S+\s+)?eval:(check_rbl\w*|check_dns_sender)\s*\((.*)\)\s*")
+_OTHER_LISTS: Final = re.compile(r"eval:check_(?:hashbl|dnsbl|uridnsbl|rbl)\w*")
 _ARGUMENT: Final = re.compile(r"""\s*(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)"|([^\s,'"]+))\s*(?:,|$)""")
 _URI: Final = re.compile(r"(\S+)\s+(\S+)\s+(A|TXT)(?:\s+(\S+))?\s*", re.IGNORECASE)
 _URI_OTHER: Final = frozenset(
@@ -80,6 +81,7 @@ def import_spamassassin(text: str, catalogue: Catalogue) -> Imported:
     """
     into = Import(text, catalogue)
     rules = _read(into, text)
+    _take_aliases(rules)
     collector = Collector(into)
     zones: dict[str, list[_Rule]] = {}
     for rule in rules.asking:
@@ -105,6 +107,8 @@ def _read(into: Import, text: str) -> _Rules:
         name, _, value = rest.partition(" ")
         if word == "header" and "check_" in rest:
             _read_header(into, rules, line, content, rest)
+        elif word == "body" and "eval:check_hashbl" in rest:
+            into.note(line, content, "no counterpart: it asks about parts of the message")
         elif word in ("urirhsbl", "urirhssub"):
             _read_uri(into, rules, line, content, rest)
         elif word in _URI_OTHER:
@@ -147,6 +151,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def _read_header(into: Import, rules: _Rules, line: int, content: str, rest: str) -> None:
     found = _EVAL.fullmatch(rest)
     if found is None:
+        if _OTHER_LISTS.search(rest):
+            into.note(line, content, "no counterpart: it asks about parts of the message")
         return
     arguments = _arguments(found[3])
     if found[2] == "check_rbl_sub" and len(arguments) == 2:
@@ -247,6 +253,17 @@ def _note_hops(into: Import, rules: _Rules) -> None:
             message = "SpamAssassin asks about each relay of the message; here it is the client alone"
             into.note(rule.line, rule.text, message, lost=False)
             return
+
+
+def _take_aliases(rules: _Rules) -> None:
+    """`meta A B`, where B asks a zone, is B under another name and score: the stock rules have it so."""
+    asking = {rule.name: rule for rule in rules.asking}
+    for meta in list(rules.metas):
+        line, name, expression = meta
+        rule = asking.get(expression.strip("() "))
+        if rule is not None:
+            rules.asking.append(replace(rule, line=line, text=f"meta {name} {expression}", name=name))
+            rules.metas.remove(meta)
 
 
 def _note_metas(into: Import, rules: _Rules) -> None:

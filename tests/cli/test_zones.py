@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from dnsbl.cli import main
 from dnsbl.config.file import parse
 from dnsbl.zones.catalogue import load
+from dnsbl.zones.row import Row
 
 KEY = "abcdefghij0123456789abcdef"
 
@@ -77,6 +79,42 @@ class TestList:
         assert [fact["name"] for fact in facts if fact["default"]] == [z.name for z in load().default()]
         assert len(facts) == len(list(load()))
 
+    @pytest.mark.parametrize(
+        ("option", "fits"),
+        [
+            ("--default", lambda row: row.default),
+            ("--takes=domain", lambda row: "domain" in row.zone.subjects),
+            ("--retired", lambda row: row.status == "retired"),
+        ],
+    )
+    def test_filters(self, zones: Zones, option: str, fits: Callable[[Row], bool]) -> None:
+        """L12."""
+        shown = {json.loads(line)["name"] for line in zones("list", option, "--json").out.splitlines()}
+        assert shown == {row.name for row in load() if fits(row)} != set()
+
+    @pytest.mark.parametrize("columns", [40, 80, 200])
+    def test_a_terminal_gets_a_line_a_zone(self, columns: int) -> None:
+        """L12."""
+        import pty
+
+        leader, follower = pty.openpty()
+        environment = os.environ | {"COLUMNS": str(columns), "PYTHONUTF8": "1"}
+        with subprocess.Popen(
+            [sys.executable, "-m", "dnsbl", "zones", "list"], stdout=follower, env=environment
+        ) as process:
+            os.close(follower)
+            out = b""
+            try:
+                while part := os.read(leader, 65536):
+                    out += part
+            except OSError:  # how Linux says that the other end is closed
+                pass
+            assert process.wait(20) == 0
+        os.close(leader)
+        lines = out.decode().replace("\r", "").splitlines()
+        assert len(lines) == 2 + len(list(load()))
+        assert max(map(len, lines)) <= columns
+
     def test_a_newer_catalogue_file_counts(self, zones: Zones, tmp_path: Path) -> None:
         newer = tmp_path / "catalogue.toml"
         newer.write_text(
@@ -133,6 +171,47 @@ class TestShow:
 
 
 class TestImport:
+    def test_several_files_are_one_text_and_notes_name_theirs(self, zones: Zones, tmp_path: Path) -> None:
+        """L14: mailcow has main.cf and its lists apart; SpamAssassin and rspamd their scores."""
+        (tmp_path / "main.cf").write_text("postscreen_dnsbl_sites = $lists\npostscreen_dnsbl_ttl = 1h\n")
+        (tmp_path / "lists.cf").write_text("lists = bl.example.com*2\n x.example.com*nine\n")
+        ended = zones("import", str(tmp_path / "main.cf"), str(tmp_path / "lists.cf"))
+        assert ended.code == 1
+        assert [zone.name for zone in parse(ended.out).zones] == ["bl.example.com"]
+        assert f"{tmp_path}/main.cf:2: postscreen_dnsbl_ttl" in ended.err
+
+    def test_scores_apart(self, zones: Zones, tmp_path: Path) -> None:
+        (tmp_path / "rules.cf").write_text("header X eval:check_rbl('x', 'bl.example.com.', '127.0.0.2')\n")
+        (tmp_path / "scores.cf").write_text("score X 3\n")
+        ended = zones("import", str(tmp_path / "rules.cf"), str(tmp_path / "scores.cf"))
+        (zone,) = parse(ended.out).zones
+        assert zone.filters[0].weight == 3
+
+    @pytest.mark.parametrize(
+        ("text", "origin"),
+        [
+            (b"bl.example.com\nzen.spamhaus.org\n", "a list of zones"),
+            (b"postscreen_dnsbl_sites = bl.example.com\n", "main.cf"),
+            (b"a:\n deny dnslists = bl.example.com\n", "Exim's configuration"),
+        ],
+    )
+    def test_the_form_is_recognised(self, zones: Zones, text: bytes, origin: str) -> None:
+        ended = zones("import", text)
+        assert ended.code == 0
+        assert ended.out.startswith(f"# Made from {origin} by")
+
+    def test_a_form_that_is_not_known_is_one_line(self, zones: Zones) -> None:
+        ended = zones("import", b"nothing\n" * 500)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.count("\n") == 1
+        assert "say which with --from" in ended.err
+
+    def test_a_wrong_from_is_a_few_lines(self, zones: Zones) -> None:
+        """L11."""
+        ended = zones("import", "--from=plain", b"is not a zone\n" * 500)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.count("\n") == 4
+
     def test_main_cf_that_has_a_counterpart_in_all(self, zones: Zones) -> None:
         sites = b"postscreen_dnsbl_sites = zen.spamhaus.org=127.0.0.[2..11]*3\n"
         ended = zones("import", b"postscreen_dnsbl_action = drop\n" + sites)
@@ -188,7 +267,7 @@ class TestImport:
             (("import", "/nowhere/main.cf"), "No such file"),
             (("import", b"#" * (1 << 20) + b"\n"), "longer than 1048576 bytes"),
             (("import", "--from", "sendmail", b""), "Invalid value for '--from'"),
-            (("import",), "Missing argument 'FILE'"),
+            (("import",), "Missing argument 'FILE...'"),
             (("export",), "Missing argument"),
             (("export", "exim"), "Invalid value"),
         ],
