@@ -24,7 +24,7 @@ from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.resolvconf import SystemNameservers
 from dnsbl.lookup.values import Asked, Found, bits, mask_of
 from dnsbl.model import Status, Wire
-from dnsbl.zones.zone import Kind, Zone
+from dnsbl.zones.zone import KINDS, Zone
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -79,10 +79,12 @@ class Core:
         self.readings = Readings(zones)
         self._system = SystemNameservers() if nameservers is None else None
         self.nameservers = self._system.found if self._system is not None else nameservers or ()
-        self.takes: dict[Kind, int] = {
-            kind: mask_of(i for i, zone in enumerate(zones) if kind in zone.subjects)
-            for kind in ("ip4", "ip6", "domain")
+        self.takes: dict[str, int] = {
+            kind: mask_of(i for i, zone in enumerate(zones) if kind in zone.subjects) for kind in KINDS
         }
+        # An address in a link is for lists of links: those that take domains as well.
+        self.takes["link4"] = self.takes["ip4"] & self.takes["domain"]
+        self.takes["link6"] = self.takes["ip6"] & self.takes["domain"]
         self._limited = mask_of(i for i, zone in enumerate(zones) if zone.daily_limit is not None)
         self.registrable = mask_of(i for i, zone in enumerate(zones) if zone.domain == "registrable")
         forking.add(self)
