@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dnsbl.engine._engine import Waiter
     from dnsbl.health.judge import ZoneHealth
     from dnsbl.lookup.aio import LoopWaiter
+    from dnsbl.lookup.message import MessageVerdict
 
 
 class Resolver:
@@ -219,6 +220,50 @@ class Resolver:
         async with aclosing(found):
             async for result in found:
                 yield result
+
+    # ---- messages ----
+
+    def check_message(
+        self,
+        message: bytes,
+        *,
+        trusted: Iterable[str] = (),
+        harmless: Iterable[str] | None = None,
+        deadline_s: float | None = None,
+    ) -> MessageVerdict:
+        """Look up what stands in a message: its first untrusted hop, links, senders, signers; one verdict.
+
+        message: RFC 5322 bytes, as they came. trusted: networks of own relays and of the provider that mail
+            is fetched from, `198.51.100.0/24`. harmless: domains not to be asked, instead of
+            `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the resolver's.
+
+        A message raises nothing, however malformed it is. Raises ConfigError for what is no network.
+        """
+        from dnsbl.lookup.message import message_verdict, prepared
+
+        found, asked = prepared(self._core, message, trusted, harmless, deadline_s)
+        subjects = [item.subject for _, item in asked]
+        return message_verdict(
+            found, asked, self.check_many(subjects, ordered=True, window=1024, deadline_s=deadline_s)
+        )
+
+    async def check_message_async(
+        self,
+        message: bytes,
+        *,
+        trusted: Iterable[str] = (),
+        harmless: Iterable[str] | None = None,
+        deadline_s: float | None = None,
+    ) -> MessageVerdict:
+        """As `check_message`, in an asyncio event loop; the message is read in a thread of its own."""
+        import asyncio
+
+        from dnsbl.lookup.message import message_verdict, prepared
+
+        found, asked = await asyncio.to_thread(prepared, self._core, message, trusted, harmless, deadline_s)
+        subjects = [item.subject for _, item in asked]
+        results = self.check_many_async(subjects, ordered=True, window=1024, deadline_s=deadline_s)
+        return message_verdict(found, asked, [result async for result in results])
 
     # ---- state ----
 

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "dnsbl"
 VALUES = {"model", "errors"}
 TEXT = {"text", "names"}
 LISTS = {"zones", "subject"} | VALUES | TEXT
-LOOKUP = {"cache", "health", "engine", "config"} | LISTS
+LOOKUP = {"cache", "health", "engine", "config", "mail"} | LISTS
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "model": set(),

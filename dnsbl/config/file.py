@@ -20,12 +20,13 @@ from dnsbl.config.toml_lines import Path as KeyPath
 from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
 from dnsbl.errors import ConfigError, InputError
 from dnsbl.names.nameserver import parse_nameserver
+from dnsbl.subject.hashed import HASHES, NORMAL_FORMS
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.catalogue import load as load_catalogue
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.row import parse_code
 from dnsbl.zones.secret import MASK, Secret, mask_keys
-from dnsbl.zones.zone import MAX_WEIGHT, Code, Filter, Zone, check_name, known_name
+from dnsbl.zones.zone import KINDS, MAX_WEIGHT, Code, Filter, Zone, check_name, known_name
 
 __all__ = ["Config", "ResolverConfig", "Source", "Table", "check_keys", "load", "parse"]
 
@@ -40,8 +41,9 @@ MAX_TTL_S: Final = 7 * 86_400
 TABLES: Final = ("resolver", "zone", "policy", "postfix")
 ZONE_KEYS: Final = (
     "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
-    "key_env", "key_file", "daily_limit", "file", "format",
+    "key_env", "key_file", "daily_limit", "file", "format", "hash", "normal_form",
 )  # fmt: skip
+MAIL_KINDS: Final = "email, url, dkim, link_a, link_ns"
 CODE_KEYS: Final = ("match", "mask", "outcome", "meaning", "weight")
 RESERVED: Final = ("file", "format")
 ANY_REPLY: Final = "any"
@@ -263,6 +265,8 @@ def _zone(table: Table, catalogue: Catalogue, keys: _Keys) -> Zone:
     given = {
         "subjects": _subjects(table),
         "domain": table.choice("domain", ("registrable", "host")),
+        "hash": table.choice("hash", HASHES),
+        "normal_form": table.choice("normal_form", NORMAL_FORMS),
         "weight": weight if reply is None else None,
         "filters": None if reply is None else (_filter(table, reply, weight),),
         "codes": codes or None,
@@ -286,9 +290,11 @@ def _subjects(table: Table) -> frozenset[str] | None:
     if names is None:
         return None
     for index, name in enumerate(names):
-        if name not in ("ip4", "ip6", "domain"):
+        if name not in KINDS:
             path = (*table.path, "subjects", index)
-            raise table.source.error(path, f"subjects: {name!r} is none of ip4, ip6, domain", name)
+            raise table.source.error(
+                path, f"subjects: {name!r} is none of ip4, ip6, domain, {MAIL_KINDS}", name
+            )
     return frozenset(names)
 
 

@@ -28,7 +28,8 @@ from dnsbl.lookup.inflight import InFlight
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.upstream import Upstream
 from dnsbl.lookup.values import mask_of
-from dnsbl.zones.zone import Kind, Zone
+from dnsbl.zones.zone import KINDS as ZONE_KINDS
+from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -74,9 +75,11 @@ class Core:
             settings, self.upstream, self.admission, self.cache, self.stats, self.readings
         )
         self.takes: dict[str, int] = {
-            kind: mask_of(i for i, zone in enumerate(zones) if kind in zone.subjects)
-            for kind in ("ip4", "ip6", "domain")
+            kind: mask_of(i for i, zone in enumerate(zones) if kind in zone.subjects) for kind in ZONE_KINDS
         }
+        # An address in a link is for lists of links: those that take domains as well.
+        self.takes["link4"] = self.takes["ip4"] & self.takes["domain"]
+        self.takes["link6"] = self.takes["ip6"] & self.takes["domain"]
         self.registrable = mask_of(i for i, zone in enumerate(zones) if zone.domain == "registrable")
         forking.add(self)
 

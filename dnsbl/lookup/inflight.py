@@ -185,7 +185,7 @@ class InFlight:
             self._admission.sent(zone, queries - 1)
             wire = Wire(status, rcode, addresses)
             reading = self._readings.of(zone, wire)
-            if status == _TIMEOUT or status == _UNSENT:
+            if status in (_TIMEOUT, _UNSENT):
                 self._stats.answered(zone, reading.outcome, None)
                 silent |= (status == _TIMEOUT) << zone
                 asked.found[zone] = Found(wire, reading, 0.0, fan.key, False)

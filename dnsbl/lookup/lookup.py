@@ -53,8 +53,9 @@ from dnsbl.lookup.recheck import recheck
 from dnsbl.lookup.values import TIMED_OUT, Found, Wait, bits, kind_of
 from dnsbl.model import ERRORS, Outcome, Status, Verdict
 from dnsbl.subject import Subject
+from dnsbl.subject.hashed import hash_label
 from dnsbl.zones.interpret import failure_weight
-from dnsbl.zones.zone import Zone
+from dnsbl.zones.zone import HASHED_KINDS, Zone
 
 if TYPE_CHECKING:
     from dnsbl.engine._engine import Waiter
@@ -86,6 +87,8 @@ def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
     wanted = core.takes.get(subject.kind, 0)
     if not isinstance(subject.key, str):
         return ([Part(subject.key, wanted)] if wanted else []), ""
+    if subject.kind in HASHED_KINDS:
+        return _hashed_parts(core, subject, wanted), f"it holds no {subject.kind} of this form"
     registrable, host = wanted & core.registrable, wanted & ~core.registrable
     names: dict[Key, int] = {}
     if registrable and (name := subject.asked_as("registrable")):
@@ -94,6 +97,17 @@ def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
         names[name] = names.get(name, 0) | host
     _check_lengths(core, names, subject)
     return [Part(key, zones) for key, zones in names.items()], "a public suffix is no one's domain"
+
+
+def _hashed_parts(core: Core, subject: Subject, wanted: int) -> list[Part]:
+    """An e-mail address's or URL's labels, by the form each zone wants; a zone without one is not asked."""
+    names: dict[Key, int] = {}
+    for index in bits(wanted):
+        zone = core.zones[index]
+        label = hash_label(subject.kind, subject.text, zone.hash, zone.normal_form)
+        if label is not None:
+            names[label] = names.get(label, 0) | 1 << index
+    return [Part(key, zones) for key, zones in names.items()]
 
 
 def _check_lengths(core: Core, names: Mapping[Key, int], subject: Subject) -> None:

@@ -63,6 +63,7 @@ def visible(text: str) -> str:
 def links_in_text(text: str) -> Iterator[Link]:
     """Every URL (with a scheme, or from `www.` on), `mailto:` and bare e-mail address in plain text."""
     text = visible(text).replace("\uff1a", ":")
+    outside: list[str] = []  # an @ inside a link is user info, or of its path
     end = 0
     for start in sorted([found.start() for pattern in (_COLON, _WWW) for found in pattern.finditer(text)]):
         if text[start] == ":":
@@ -72,13 +73,16 @@ def links_in_text(text: str) -> Iterator[Link]:
             start = scheme.start()
         if start < end or not (written := _LINK_TEXT.match(text, start)):
             continue
+        outside.append(text[end:start])
         end = written.end()
         if link := clean_link(_without_tail(written.group())):
             yield link
+    text = " ".join([*outside, text[end:]])
     at = text.find("@")
     while at >= 0:
-        name = _NAME.match(text[max(0, at - 64) : at][::-1])  # backwards: a search would try each start
-        domain = _DOMAIN_AFTER.match(text, at + 1) if name else None
+        domain = _DOMAIN_AFTER.match(text, at + 1)
+        # Backwards: a search would try each start.
+        name = _NAME.match(text[max(0, at - 64) : at][::-1]) if domain else None
         if name and domain:
             yield Link(LINK, f"{name.group()[::-1]}@{domain.group().rstrip('-_')}", True)
         at = text.find("@", domain.end() if domain else at + 1)

@@ -188,8 +188,7 @@ def _read_statement(collector: Collector, statement: _Statement) -> list[str]:
         into.note(condition.line, f"warn dnslists = {condition.text}", "its zones count 0", lost=False)
     if statement.verb in ("defer", "discard"):
         into.note(condition.line, statement.verb, "no counterpart: a hit counts, and the policy refuses")
-    names = list(_read_list(collector, condition, _WEIGHTS[statement.verb]))
-    return names
+    return list(_read_list(collector, condition, _WEIGHTS[statement.verb]))
 
 
 def _read_list(collector: Collector, condition: _Condition, weight: int) -> Iterator[str]:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from dnsbl.errors import ClosedError
 from dnsbl.health.judge import State
-from dnsbl.lookup.healthcheck import EVERY_S, JITTER
 from dnsbl.policyd.log import Log, describe
-from dnsbl.policyd.setaside import broken_zones, set_aside
+from dnsbl.policyd.setaside import EVERY_S, JITTER, broken_zones, set_aside
 from dnsbl.policyd.surge import SurgeWatch
 
 if TYPE_CHECKING:

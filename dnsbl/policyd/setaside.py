@@ -7,10 +7,15 @@ the last health check found instead of trusting a broken zone until the next.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
+
+EVERY_S: Final = 3600.0
+"""How often all lists are checked."""
+JITTER: Final = 0.1
+"""Part of the interval by which it varies, so that machines started together do not ask together."""
 
 
 def broken_zones(resolver: Resolver) -> dict[str, str]:

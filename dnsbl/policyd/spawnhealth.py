@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dnsbl.health.judge import State
-from dnsbl.lookup.healthcheck import EVERY_S
 from dnsbl.policyd.log import Log
-from dnsbl.policyd.setaside import broken_zones, set_aside
+from dnsbl.policyd.setaside import EVERY_S, broken_zones, set_aside
 
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver

@@ -7,7 +7,9 @@ What the facts lead to (defaults, refusals, warnings) is in `catalogue`. The key
     status          "alive"; "retired" (dead: refused); "charges" (asks money for delisting: warned of);
                     "unfit" (answers, but is not to be used: warned of)
     holds           what is on it
-    subjects        any of "ip4", "ip6", "domain"; default ip4
+    subjects        any of "ip4", "ip6", "domain", "email", "url", "dkim", "link_a", "link_ns"; default ip4
+    hash            of emails and URLs: "sha1" (default), "md5" (in hexadecimal), "sha256" (in base32)
+    normal_form     what of them is hashed: "plain", "msbl", "spamhaus", "surbl" (dnsbl.subject.hashed)
     domain          what of a domain is asked: "registrable" (default) or "host"
     weight          recommended weight; 1 is enough for a rejection alone, 0.5 takes two lists, negative: an
                     allowlist
@@ -110,6 +112,8 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "date": date,
     "subjects": list,
     "domain": str,
+    "hash": str,
+    "normal_form": str,
     "weight": (int, float),
     "codes": list,
     "delist_url": str,
@@ -169,6 +173,8 @@ def _zone(name: str, table: Mapping[str, Any]) -> Zone:
         name,
         subjects=_kinds(table.get("subjects", ["ip4"])),
         domain=table.get("domain", "registrable"),
+        hash=table.get("hash", "sha1"),
+        normal_form=table.get("normal_form", "plain"),
         weight=table.get("weight", 1),
         codes=tuple(map(parse_code, table.get("codes", []))),
         key_place=table.get("key_place", ""),
@@ -191,7 +197,11 @@ def _probes(tests: Mapping[str, object]) -> Iterator[Probe]:
 def _kinds(values: object) -> frozenset[Kind]:
     kinds = _texts(values, "subjects")
     if not kinds or not KINDS.issuperset(kinds):
-        raise ZoneError(f"subjects are one or more of ip4, ip6 and domain, not {kinds!r}", repr(kinds))
+        raise ZoneError(
+            f"subjects are one or more of ip4, ip6 and domain, or of email, url, dkim, link_a and link_ns, "
+            f"not {kinds!r}",
+            repr(kinds),
+        )
     return frozenset(kinds)  # type: ignore[arg-type]  # checked just above
 
 

@@ -18,6 +18,10 @@ KEYED_DOMAINS: Final = ("dq.spamhaus.net", "mail.abusix.zone")
 rspamd-dqs README, read 2026-11-25), KEY.combined.mail.abusix.zone (Abusix, production zones, read
 2026-11-25). Known here and not only in the catalogue, so that even text that is not a zone is masked."""
 
+PARTS: Final = ("_email", "_url", "_file", "_cw")
+"""Parts of Spamhaus HBL: they stand before the key, _url.KEY.hbl.dq.spamhaus.net (rspamd-dqs
+3.x/sh_rbl_hbl.conf, read 2026-11-27)."""
+
 _OPERATORS: Final = "|".join(map(re.escape, KEYED_DOMAINS))
 _KEYED_NAME: Final = re.compile(rf"([a-z0-9_.-]+)\.([a-z0-9_-]+\.(?:{_OPERATORS}))")
 # Errors show mistyped names: a dot too many, or white space or a separator behind the key.
@@ -67,6 +71,9 @@ def mask_keys(text: str) -> str:
     for found in _LIST.finditer(text):
         before = text[end : found.start()].rstrip(".").rstrip(_BEHIND_KEY)
         key_at = max((stop.end() for stop in _BEFORE_KEY.finditer(before)), default=0)
+        part = before[key_at:].partition(".")[0]
+        if part.lower() in PARTS:
+            key_at += len(part) + 1
         if key_at < len(before):
             parts += [before[:key_at], f"{MASK}.", found[0]]
             end = found.end()
@@ -74,7 +81,8 @@ def mask_keys(text: str) -> str:
 
 
 def split_key(name: str) -> tuple[str, str] | None:
-    """The key and the name without it, where a checked zone name is KEY.LIST.OPERATOR of a keyed operator.
+    """The key and the name without it, where a checked zone name is KEY.LIST.OPERATOR of a keyed operator,
+    or _PART.KEY.LIST.OPERATOR.
 
     None for any other name. Raises ZoneError where more than the key stands before the list.
     """
@@ -82,7 +90,22 @@ def split_key(name: str) -> tuple[str, str] | None:
     if found is None:
         return None
     key, bare = found.groups()
+    part, _, behind = key.partition(".")
+    if part in PARTS:
+        if not behind:
+            return None
+        key, bare = behind, f"{part}.{bare}"
     if "." in key:
         shown = f"{MASK}.{bare}"
         raise ZoneError(f"zone {shown}: one label, the key, stands before the list's name", shown)
     return key, bare
+
+
+def key_place_of(name: str) -> str:
+    """Where a key goes in a zone's name: before it, or behind its part.
+
+    >>> key_place_of("zen.dq.spamhaus.net"), key_place_of("_url.hbl.dq.spamhaus.net")
+    ('{key}.zen.dq.spamhaus.net', '_url.{key}.hbl.dq.spamhaus.net')
+    """
+    part, _, rest = name.partition(".")
+    return f"{part}.{{key}}.{rest}" if part in PARTS else "{key}." + name

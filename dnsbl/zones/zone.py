@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from dnsbl.errors import ZoneError
 from dnsbl.zones.replyfilter import MAX_TEXT, ReplyFilter, mark, parse_reply_filter
-from dnsbl.zones.secret import MASK, Secret, mask_keys, split_key
+from dnsbl.zones.secret import MASK, Secret, key_place_of, mask_keys, split_key
 
-Kind = Literal["ip4", "ip6", "domain"]
+Kind = Literal["ip4", "ip6", "domain", "email", "url", "dkim", "link_a", "link_ns"]
 CodeOutcome = Literal["listed", "neutral", "blocked"]
 
-KINDS: Final = frozenset({"ip4", "ip6", "domain"})
+KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
+HASHED_KINDS: Final = frozenset({"email", "url"})
 IP_KINDS: Final[frozenset[Kind]] = frozenset({"ip4", "ip6"})
 MAX_NAME: Final = 189
 """Longest zone name, in characters: a reversed IPv6 address (32 nibbles, 31 dots) and one dot more leave
@@ -134,7 +135,11 @@ class Zone:
 
     name: the DNS name without a key, lower case, at most 189 characters; it is the name shown everywhere.
         One leading and one trailing dot are removed.
-    subjects: what it takes; any of "ip4", "ip6", "domain".
+    subjects: what it takes; any of "ip4", "ip6", "domain", and of what messages have besides: "email" and
+        "url" (by hash), "dkim" (domains that signed), "link_a" and "link_ns" (addresses of a link's host, and
+        of its domain's nameservers).
+    hash: of emails and URLs: "sha1", "md5" (both in hexadecimal) or "sha256" (in base32).
+    normal_form: whose normal form is hashed: "plain" (lower case), "msbl", "spamhaus" or "surbl".
     domain: what of a domain is asked: the "registrable" domain or the whole "host" name.
     weight: what a listing counts, negative for an allowlist.
     filters: entries of Postfix's form. Empty: the code table decides, and where that is empty too, every
@@ -171,6 +176,8 @@ class Zone:
     daily_limit: int | None = None
     delist_url: str | None = None
     tests: tuple[Probe, ...] = ()
+    hash: Literal["sha1", "md5", "sha256"] = "sha1"
+    normal_form: Literal["plain", "msbl", "spamhaus", "surbl"] = "plain"
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -182,8 +189,14 @@ class Zone:
         put(self, "subjects", frozenset([self.subjects] if isinstance(self.subjects, str) else self.subjects))
         if not self.subjects or not self.subjects <= KINDS:
             raise self._wrong(
-                "subjects", "one or more of ip4, ip6 and domain", sorted(map(str, self.subjects))
+                "subjects",
+                "one or more of ip4, ip6 and domain, or email, url, dkim, link_a, link_ns",
+                sorted(map(str, self.subjects)),
             )
+        if self.hash not in ("sha1", "md5", "sha256"):
+            raise self._wrong("hash", '"sha1", "md5" or "sha256"', self.hash)
+        if self.normal_form not in ("plain", "msbl", "spamhaus", "surbl"):
+            raise self._wrong("normal_form", '"plain", "msbl", "spamhaus" or "surbl"', self.normal_form)
         self._take_parts()
         if self.domain not in ("registrable", "host"):
             raise self._wrong("domain", '"registrable" or "host"', self.domain)
@@ -216,7 +229,7 @@ class Zone:
                 MASK,
             )
         object.__setattr__(self, "key", key)
-        object.__setattr__(self, "key_place", self.key_place or "{key}." + self.name)
+        object.__setattr__(self, "key_place", self.key_place or key_place_of(self.name))
         if self.key_place.count("{key}") != 1:
             raise ZoneError(f"zone {self.name}: key_place needs one {{key}}", self.key_place)
         check_name(self.masked_name.replace(MASK, "x" * len(key.reveal())))

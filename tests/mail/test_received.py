@@ -34,8 +34,8 @@ SHAPES = {
         (None, "[198.51.100.9]", "mx.example.org", "SMTP"),
     ),
     "exim": (
-        "from mail.example.com ([192.0.2.10] helo=[198.51.100.9] ident=u) by mx.example.org with esmtps  (TLS1.3)"
-        " tls TLS_AES_256_GCM_SHA384 (Exim 4.98) (envelope-from <a@b.example>) id 1t-00-1",
+        "from mail.example.com ([192.0.2.10] helo=[198.51.100.9] ident=u) by mx.example.org with esmtps  "
+        "(TLS1.3) tls TLS_AES_256_GCM_SHA384 (Exim 4.98) (envelope-from <a@b.example>) id 1t-00-1",
         ("192.0.2.10", "[198.51.100.9]", "mx.example.org", "esmtps tls TLS_AES_256_GCM_SHA384"),
     ),
     "exim without a name": (
@@ -60,8 +60,8 @@ SHAPES = {
         ("192.0.2.10", "[198.51.100.9]", "mx.example.org", "ESMTP"),
     ),
     "exchange": (
-        "from A.example (192.0.2.10) by B.example (198.51.100.1) with Microsoft SMTP Server\n (version=TLS1_2, "
-        "cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) id 15.1.2507.6",
+        "from A.example (192.0.2.10) by B.example (198.51.100.1) with Microsoft SMTP Server\n "
+        "(version=TLS1_2, cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) id 15.1.2507.6",
         ("192.0.2.10", "A.example", "B.example", "Microsoft SMTP Server"),
     ),
     "outlook, folded, IPv6": (
@@ -262,7 +262,8 @@ def test_one_header_for_many() -> None:
 
 
 ATOMS = st.sampled_from(
-    ["from", "by", "with", "id", "for", "via", "(", ")", "[", "]", "192.0.2.10", "[192.0.2.10]", "[IPv6:", "helo=",
+    ["from", "by", "with", "id", "for", "via", "(", ")", "[", "]", "192.0.2.10", "[192.0.2.10]", "[IPv6:",
+     "helo=",
      "HELO ", "ident=", "::1", "%9", ";", "\\", "\n ", " ", "ESMTPSA", "@", "a.example", "\x00", "é", '"']
 )  # fmt: skip
 

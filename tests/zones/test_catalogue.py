@@ -16,6 +16,7 @@ from dnsbl.zones.catalogue import MAX_FILE_BYTES, Catalogue, load
 from dnsbl.zones.interpret import read
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.row import Row, parse_code, parse_row
+from dnsbl.zones.secret import PARTS
 from dnsbl.zones.zone import Code, Filter, Zone
 
 SHIPPED = Path(catalogue_module.__file__).with_name("catalogue.toml")
@@ -60,7 +61,9 @@ def test_every_row_says_what_it_must(catalogue: Catalogue) -> None:
         assert row.zone.codes or row.zone.weight == 1, row.name
         if row.needs_key:
             assert row.registration, row.name
-            assert row.zone.key_place == "{key}." + row.name
+            part, _, rest = row.name.partition(".")
+            place = f"{part}.{{key}}.{rest}" if part in PARTS else "{key}." + row.name
+            assert row.zone.key_place == place
         if row.zone.delist_url:
             assert row.zone.delist_url.startswith("http"), row.name
 
@@ -241,7 +244,7 @@ def test_a_dead_zone_is_taken_if_it_is_allowed_by_name(catalogue: Catalogue, all
         ("ips.backscatterer.org", "charges for delisting"),
         ("dnsbl.spfbl.net", "charges for delisting"),
         ("dnsbl.ascams.com", "not fit for use"),
-        ("ebl.msbl.org", "not fit for use"),
+        ("hbl.dq.spamhaus.net", "not fit for use"),
     ],
 )
 def test_an_unsuitable_list_is_a_warning_unless_allowed(catalogue: Catalogue, name: str, word: str) -> None:

@@ -13,6 +13,34 @@ from dnsbl.zones.row import Row
 
 # A zone's name, then its answers: records, outcome, score, and a word of each meaning ("-": none).
 TABLE = """
+_email.hbl.dq.spamhaus.net
+    127.0.3.2                   listed      1     HBL
+    127.0.3.30                  not_listed  0     -
+    127.255.255.250             blocked     0     disabled
+    127.255.255.251             blocked     0     rejected
+_url.hbl.dq.spamhaus.net
+    127.0.3.30                  listed      1     link
+    127.0.3.2                   not_listed  0     -
+    127.255.255.250             blocked     0     disabled
+    127.255.255.251             blocked     0     rejected
+hashbl.surbl.org
+    127.0.0.1                   blocked     0     refuses
+    127.0.0.8                   listed      1     phishing
+    127.0.0.16                  listed      1     malware
+    127.0.0.64                  listed      1     spam
+    127.0.0.128                 listed      1     cracked
+    127.0.1.4                   listed      1     address
+ebl.msbl.org
+    127.0.0.2                   listed      1     fraud
+    127.0.0.3                   listed      1     fraud
+    127.0.1.2                   listed      0.1   grey
+    127.0.1.3                   listed      0.1   grey
+dwl.dnswl.org
+    127.0.5.255                 blocked     0     limit
+    127.0.5.0                   not_listed  0     without
+    127.0.5.1                   listed      -0.5  low
+    127.0.5.2                   listed      -1    medium
+    127.0.5.3                   listed      -2    high
 zen.spamhaus.org
     127.0.0.2                   listed      1     SBL
     127.0.0.3                   listed      1     CSS

@@ -261,6 +261,10 @@ def test_the_key_is_taken_out_of_the_name_of_a_known_operator() -> None:
     zone = parse_zone(f"{KEY}.zen.dq.spamhaus.net")
     assert (zone.name, zone.key_place) == ("zen.dq.spamhaus.net", "{key}.zen.dq.spamhaus.net")
     assert parse_zone("zen.dq.spamhaus.net").key is None
+    part = parse_zone(f"_url.{KEY}.hbl.dq.spamhaus.net")
+    assert (part.name, part.key_place) == ("_url.hbl.dq.spamhaus.net", "_url.{key}.hbl.dq.spamhaus.net")
+    assert (part.masked_name, KEY in repr(part)) == ("_url.***.hbl.dq.spamhaus.net", False)
+    assert parse_zone("_url.hbl.dq.spamhaus.net").key is None
     assert parse_zone("key.bl.example").name == "key.bl.example"
 
 
@@ -268,11 +272,11 @@ def test_the_key_is_taken_out_of_the_name_of_a_known_operator() -> None:
     "text",
     [
         f"{KEY}.zen.dq.spamhaus.net=127.0.0.[2",
+        f"_email.{KEY}.hbl.dq.spamhaus.net=10.0.0.2",
         f"{KEY}.zen.dq.spamhaus.net=127.0.0.2*x",
         f"{KEY}.zen.dq.spamhaus.net.=",
         f"{KEY}..zen.dq.spamhaus.net",
         f"{KEY}.{KEY}.zen.dq.spamhaus.net",
-        f"_email.{KEY}.hbl.dq.spamhaus.net",
         f"{KEY}!.zen.dq.spamhaus.net",
         f"{KEY}.combined.mail.abusix.zone*one",
         f"{KEY}.zen.dq.spamhaus.net=10.0.0.2",

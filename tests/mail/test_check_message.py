@@ -1,0 +1,184 @@
+"""Whole messages against the loopback server: what is asked, and the one verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import pytest
+
+from dnsbl import Resolver, Zone
+from dnsbl.errors import ConfigError
+from dnsbl.subject.hashed import hash_label
+from dnsbl.testing import DnsblServer
+
+MESSAGE = b"""Received: from r1 (r1 [198.51.100.1]) by mx.example.org (Postfix) with ESMTPS id 1; x
+Received: from s (s [192.0.2.99]) by r1 (Postfix) with ESMTP id 2; x
+From: "service@bank.example" <Some.One+x@gmail.com>
+Reply-To: fraud@reply.example
+Message-ID: <1@id.example>
+DKIM-Signature: v=1; a=rsa-sha256; d=signer.example;
+ s=x; b=abc
+Content-Type: multipart/alternative; boundary=b
+
+--b
+Content-Type: text/plain
+
+see http://short.hbltest.com/AbC and http://good.example@evil.example:8080/x.
+--b
+Content-Type: text/html; charset=utf-8
+Content-Transfer-Encoding: quoted-printable
+
+<a href=3D"http&#58;//www.ev&shy;il.example/">x</a><img src=3D"http://203.0.113.80/i.png">
+--b--
+"""
+
+
+def zones() -> list[Zone]:
+    return [
+        Zone("ip.example"),
+        Zone("dom.example", subjects=frozenset({"domain", "ip4"}), weight=2.0),
+        Zone("ebl.example", subjects=frozenset({"email"}), hash="sha1", normal_form="msbl"),
+        Zone("_url.hbl.dq.spamhaus.net", subjects=frozenset({"url"}), normal_form="spamhaus", key="s3cr3tk3y",
+             key_place="_url.{key}.hbl.dq.spamhaus.net"),
+        Zone("dwl.example", subjects=frozenset({"dkim"}), domain="host", weight=-1.0),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def server(dnsbl_server: DnsblServer) -> DnsblServer:
+    for name in (
+        "ip.example",
+        "dom.example",
+        "ebl.example",
+        "_url.s3cr3tk3y.hbl.dq.spamhaus.net",
+        "dwl.example",
+    ):
+        dnsbl_server.zone(name)
+    return dnsbl_server
+
+
+def test_everything_is_asked_of_the_zones_that_take_it(server: DnsblServer) -> None:
+    with Resolver(zones(), [server.nameserver], deadline_s=2.0) as resolver:
+        verdict = resolver.check_message(MESSAGE, trusted=["198.51.100.0/24"])
+    by = {(finding.kind, finding.verdict.subject): finding for finding in verdict.findings}
+    assert set(by) == {
+        ("hop", "192.0.2.99"), ("domain", "reply.example"), ("domain", "id.example"), ("domain", "signer.example"),
+        ("domain", "short.hbltest.com"), ("domain", "evil.example"), ("domain", "www.evil.example"),
+        ("ip", "203.0.113.80"), ("email", "some.one+x@gmail.com"), ("email", "fraud@reply.example"),
+        ("url", "http://short.hbltest.com/AbC"), ("url", "http://evil.example/x"),
+        ("url", "http://203.0.113.80/i.png"), ("dkim", "signer.example"),
+    }  # fmt: skip
+    assert by["hop", "192.0.2.99"].verdict.listed
+    assert verdict.listed
+    assert verdict.complete
+    assert by["domain", "www.evil.example"].where == ("link in part 3 (text/html)",)
+    assert by["ip", "203.0.113.80"].where == ("image in part 3 (text/html)",)
+    assert by["email", "fraud@reply.example"].where == ("Reply-To",)
+    assert [hop.hop.address for hop in verdict.hop.skipped] == ["198.51.100.1"]
+    assert verdict.harmless == ("gmail.com",)
+    assert "Return-Path" in verdict.absent
+    assert "From" not in verdict.absent
+
+
+def asked_of(verdict: object, kind: str, zone: str) -> list[str]:
+    return [
+        answer.query_name
+        for finding in verdict.findings  # type: ignore[attr-defined]
+        if finding.kind == kind
+        for answer in finding.verdict.answers
+        if answer.zone == zone and answer.query_name
+    ]
+
+
+def test_the_names_that_are_asked(server: DnsblServer) -> None:
+    """Hashes are those of the operators' normal forms; a key is never shown."""
+    with Resolver(zones(), [server.nameserver], deadline_s=2.0) as resolver:
+        verdict = resolver.check_message(MESSAGE, trusted=["198.51.100.0/24"])
+    gmail = hashlib.sha1(b"someone@gmail.com").hexdigest()
+    url = hashlib.sha1(b"short.hbltest.com/AbC").hexdigest()
+    assert f"{gmail}.ebl.example" in asked_of(verdict, "email", "ebl.example")
+    assert f"{url}._url.***.hbl.dq.spamhaus.net" in asked_of(verdict, "url", "_url.hbl.dq.spamhaus.net")
+    assert asked_of(verdict, "dkim", "dwl.example") == ["signer.example.dwl.example"]
+    assert asked_of(verdict, "ip", "ip.example") == []  # a list of mail servers is not asked about links
+    assert asked_of(verdict, "ip", "dom.example") == ["80.113.0.203.dom.example"]
+    assert "s3cr3tk3y" not in str(verdict.to_dict(explain=True))
+
+
+def test_each_zone_counts_once(server: DnsblServer) -> None:
+    links = b"From: x\n\n" + b" ".join(b"http://h%d.test.example/" % n for n in range(20))
+    with Resolver(
+        [Zone("ip.example"), Zone("dom.example", subjects=frozenset({"domain"}), weight=2.0)],
+        [server.nameserver],
+    ) as resolver:
+        answers = {f.verdict.subject: f.verdict.score for f in resolver.check_message(links).findings}
+        verdict = resolver.check_message(links)
+    assert len(answers) == 20
+    assert verdict.score == max(answers.values())
+
+
+def test_in_an_event_loop(server: DnsblServer) -> None:
+    async def both() -> None:
+        async with Resolver(zones(), [server.nameserver], deadline_s=2.0) as resolver:
+            awaited = await resolver.check_message_async(MESSAGE, trusted=["198.51.100.0/24"])
+            blocking = resolver.check_message(MESSAGE, trusted=["198.51.100.0/24"])
+        key = [(f.kind, f.verdict.subject, f.verdict.listed) for f in awaited.findings]
+        assert key == [(f.kind, f.verdict.subject, f.verdict.listed) for f in blocking.findings]
+
+    asyncio.run(both())
+
+
+def test_an_authenticated_submission_asks_no_address(server: DnsblServer) -> None:
+    message = b"Received: from pc (dsl [192.0.2.99]) by mx with ESMTPSA id 1\nFrom: a@b.example\n\nx"
+    with Resolver([Zone("ip.example")], [server.nameserver]) as resolver:
+        verdict = resolver.check_message(message)
+    assert (verdict.findings, verdict.listed, verdict.complete) == ((), False, True)
+    assert "authenticated" in verdict.hop.why
+
+
+def test_a_zone_is_asked_only_for_its_kinds(server: DnsblServer) -> None:
+    with Resolver([Zone("ip.example")], [server.nameserver]) as resolver:
+        assert {f.kind for f in resolver.check_message(MESSAGE).findings} == {"hop"}
+
+
+def test_a_wrong_network_is_an_error(server: DnsblServer) -> None:
+    with Resolver([Zone("ip.example")], [server.nameserver]) as resolver, pytest.raises(ConfigError):
+        resolver.check_message(MESSAGE, trusted=["no network"])
+
+
+def test_the_truth_of_a_verdict_is_not_asked(server: DnsblServer) -> None:
+    with (
+        Resolver([Zone("ip.example")], [server.nameserver]) as resolver,
+        pytest.raises(TypeError, match="listed"),
+    ):
+        bool(resolver.check_message(MESSAGE))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "digest", "form", "label"),
+    [
+        # The operator's log in spamassassin-dqs#63.
+        ("url", "https://fonts.googleapis.com/css2?family=X", "sha1", "spamhaus",
+         "de3a274a294f996687e3e29faa9c8a0685be0fac"),
+        ("url", "http://Example.com/UP%41", "sha1", "spamhaus", hashlib.sha1(b"example.com/upA").hexdigest()),
+        ("url", "http://bit.ly/UP%41?q=1", "sha1", "spamhaus", hashlib.sha1(b"bit.ly/UPA").hexdigest()),
+        ("url", "http://is.gd/Ab/c", "sha1", "spamhaus", hashlib.sha1(b"is.gd/Ab").hexdigest()),
+        ("url", "http://u:p@example.com:80/ab", "sha1", "spamhaus",
+         hashlib.sha1(b"example.com/ab").hexdigest()),
+        ("url", "http://example.com/", "sha1", "spamhaus", None),
+        ("url", "http://example.com/a/B?c#d", "md5", "surbl", hashlib.md5(b"example.com/a/B").hexdigest()),
+        ("url", "http://example.com/ab", "sha1", "msbl", None),
+        ("email", "A.B+tag@Example.com", "sha1", "msbl", hashlib.sha1(b"a.b@example.com").hexdigest()),
+        ("email", "A.B+tag@GoogleMail.com", "sha1", "spamhaus", hashlib.sha1(b"ab@gmail.com").hexdigest()),
+        ("email", "A.B@Example.com", "md5", "surbl", hashlib.md5(b"a.b@example.com").hexdigest()),
+    ],
+)  # fmt: skip
+def test_the_operators_hashes(kind: str, text: str, digest: str, form: str, label: str | None) -> None:
+    assert hash_label(kind, text, digest, form) == label
+
+
+def test_a_base32_label_fits_a_name() -> None:
+    label = hash_label("email", "a@example.com", "sha256", "plain")
+    assert label is not None
+    assert len(label) == 52
+    assert label.isalnum()
