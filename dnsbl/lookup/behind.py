@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from dnsbl.cache.clock import now as clock
 from dnsbl.names._qname import parse_address
 from dnsbl.subject import registrable_domain
 
