@@ -16,7 +16,8 @@ MAX_CLIENTS: Final = 5_000_000
 MAX_REASONS: Final = 200
 WELL_KNOWN: Final = (
     "amazonses.com", "apple.com", "google.com", "gmx.net", "icloud.com", "mail.ru", "mailgun.net",
-    "outlook.com", "posteo.de", "protonmail.ch", "sendgrid.net", "web.de", "yahoo.com", "yahoodns.net", "zoho.com",
+    "outlook.com", "posteo.de", "protonmail.ch", "sendgrid.net", "web.de", "yahoo.com", "yahoodns.net",
+    "zoho.com",
 )  # fmt: skip
 """Domains of senders that many wait for mail from; of a client by its host name, which Postfix verifies."""
 

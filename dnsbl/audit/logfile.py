@@ -39,7 +39,7 @@ def read_log(path: str) -> Iterator[Event | Unreadable | None]:
 def _open(path: str) -> BinaryIO:
     if path == "-":
         return open(sys.stdin.fileno(), "rb", closefd=False)
-    file = Path(path).open("rb")  # the caller closes it
+    file = Path(path).open("rb")  # noqa: SIM115  # the caller closes it
     start = file.peek(6)
     if start.startswith(b"\x1f\x8b"):
         return cast(BinaryIO, _Closing(file, gzip.GzipFile(fileobj=file)))

@@ -31,7 +31,8 @@ p { margin: .4rem 0; max-width: 46rem } .soft { color: var(--soft) }
 .wide { overflow-x: auto; max-width: 100% }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
-th { font-weight: 600; color: var(--soft); white-space: normal } th:first-child, td:first-child, .text { text-align: left }
+th { font-weight: 600; color: var(--soft); white-space: normal }
+th:first-child, td:first-child, .text { text-align: left }
 .heat td, .heat th { text-align: center; border: 1px solid var(--back) } .heat th:first-child { text-align:
   left }
 .bad { color: var(--red); font-weight: 600 }
@@ -45,7 +46,8 @@ pre { background: var(--card); padding: .75rem; border-radius: .4rem; overflow-x
   .cards td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0;
     text-align: right; white-space: normal; overflow-wrap: anywhere }
   .cards td::before { content: attr(data-label); color: var(--soft); white-space: nowrap; text-align: left }
-  .cards td:first-child { font-weight: 600 } .heat th:first-child { overflow-wrap: anywhere; min-width: 7rem } }
+  .cards td:first-child { font-weight: 600 }
+  .heat th:first-child { overflow-wrap: anywhere; min-width: 7rem } }
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --back: #fff; --card: #fff; --blue: 31 98 173;
   --red: #a00; --green: #060 } body { max-width: none; padding: 0; font-size: 10pt } .wide { overflow:
   visible }
@@ -89,8 +91,8 @@ def make_page(report: dict[str, Any]) -> str:
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _ZONES_NOTE: Final = (
     "A hit is a client that the zone lists. Only here: no other zone lists it. Accepted, logged in, "
-    "well-known: hits on clients that are likely good ones, so fewer are better. Queries a day: the clients of "
-    "the busiest day, each asked once."
+    "well-known: hits on clients that are likely good ones, so fewer are better. Queries a day: the clients "
+    "of the busiest day, each asked once."
 )
 _SUSPECTS_NOTE: Final = "Clients that a zone lists, but whose mail was accepted, or whose name is well known."
 _COVERAGE_NOTE: Final = (
@@ -143,10 +145,11 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 1
     label = [f' data-label="{name}"' for name in heads]  # shown where a phone has no room for columns
     head = "".join(f"<th{kind[at]}>{name}</th>" for at, name in enumerate(heads))
     body = "".join(
-        "<tr>" + "".join(f"<td{kind[at]}>{cell}</td>" for at, cell in enumerate(row)) + "</tr>"
+        "<tr>" + "".join(f"<td{kind[at]}{label[at]}>{cell}</td>" for at, cell in enumerate(row)) + "</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table class="cards"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="wide"><table class="cards">{table}</table></div>'
 
 
 def _zones(report: dict[str, Any]) -> str:
@@ -249,7 +252,7 @@ def _timeline(report: dict[str, Any]) -> str:
     step, high = (WIDTH - LEFT - 20) / len(rows), HEIGHT - BOTTOM - TOP
     bars = []
     for number, row in enumerate(rows):
-        x, width = LEFT + step * number, max(step * 0.85, 0.5)
+        x, width = LEFT + step * number, min(max(step * 0.85, 0.5), 40)
         good, bad = (high * row[name] / top for name in ("accepted", "rejected"))
         base = TOP + high
         bars.append(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from dnsbl.audit.clients import Clients
 from dnsbl.audit.verdicts import Found
@@ -11,6 +12,8 @@ from dnsbl.migrate.postfix_export import export_postfix
 from dnsbl.migrate.write import format_text
 from dnsbl.subject import address_key
 from dnsbl.zones.zone import Zone
+
+MAX_DAYS: Final = 400
 
 
 def make_report(
@@ -88,12 +91,22 @@ def masked(address: str) -> str:
 
 def timeline(clients: Clients, most: int = 96) -> list[dict[str, Any]]:
     """Connections, accepted and rejected by hour, or by day where there are more than `most` hours."""
-    length = 13 if len(clients.hours) <= most else 10
+    if not clients.hours:
+        return []
+    first, last = (
+        datetime.strptime(hour, "%Y-%m-%d %H") for hour in (min(clients.hours), max(clients.hours))
+    )
+    by_hour = last - first < timedelta(hours=most)
+    length, step = (13, timedelta(hours=1)) if by_hour else (10, timedelta(days=1))
+    if last - first > timedelta(days=MAX_DAYS):
+        first = last - timedelta(days=MAX_DAYS)  # a time that is wrong must not make a bar a day for years
     sums: dict[str, list[int]] = {}
-    for hour, counts in sorted(clients.hours.items()):
-        entry = sums.setdefault(hour[:length], [0, 0, 0])
-        for place, count in enumerate(counts):
-            entry[place] += count
+    while (name := first.strftime("%Y-%m-%d %H")[:length]) <= last.strftime("%Y-%m-%d %H"):
+        sums[name] = [0, 0, 0]  # an hour without a line is one too
+        first += step
+    for hour, counts in clients.hours.items():
+        if entry := sums.get(hour[:length]):
+            entry[:] = (a + b for a, b in zip(entry, counts, strict=True))
     return [
         {"time": time, "connections": counts[0], "accepted": counts[1], "rejected": counts[2]}
         for time, counts in sums.items()

@@ -146,8 +146,8 @@ def _look_up(
     if terms.stopped_by:
         complain(
             f"{terms.stopped_by}: only {found.looked_up:,} of {len(clients.by_address):,} clients were "
-            f"looked up, to stay within its free queries a day: give a shorter log, leave the zone out, or, if you "
-            f"have an agreement with its operator, use --i-have-an-agreement {terms.stopped_by}"
+            f"looked up, to stay within its free queries a day: give a shorter log, leave the zone out, or, "
+            f"if you have an agreement with its operator, use --i-have-an-agreement {terms.stopped_by}"
         )
         return resolver, EXIT_BAD_INPUT, found
     return resolver, EXIT_OK, found
