@@ -5,7 +5,7 @@ over the rows by Arrow: there is no Python object for a row, only for a distinct
 
 Polars:    frame.map_batches(lambda part: polars.from_arrow(annotate(part.to_arrow(), "ip", resolver)))
 pandas:    annotate(pyarrow.Table.from_pandas(frame), "ip", resolver).to_pandas()
-DuckDB:    annotate(connection.sql("SELECT ...").to_arrow_table(), "ip", resolver), then query the result by name
+DuckDB:    annotate(connection.sql("SELECT ...").to_arrow_table(), "ip", resolver); query it by its name
 Ray:       dataset.map_batches(lambda part: annotate(part, "ip", resolver), batch_format="pyarrow")
 Spark:     frame.mapInArrow(lambda parts: annotate_batches(parts, "ip", resolver), schema)
 
@@ -26,6 +26,7 @@ from dnsbl.subject import parse_subject
 if TYPE_CHECKING:
     import pyarrow
 
+    from dnsbl.audit.terms import Terms
     from dnsbl.resolver import Resolver
 
 PREFIX: Final = "dnsbl_"
@@ -39,13 +40,14 @@ _LISTS: Final = ("listings", "codes", "meanings", "errors")
 T = TypeVar("T", "pyarrow.Table", "pyarrow.RecordBatch")
 
 
-def annotate(table: T, column: str, resolver: Resolver) -> T:
+def annotate(table: T, column: str, resolver: Resolver, terms: Terms | None = None) -> T:
     """The table (or record batch) with the verdicts on `column` as further columns.
 
     column: text, or binary with the 4 or 16 bytes of an address; null stays null. Added, in this order:
-    `dnsbl_subject` (text), `dnsbl_listed`, `dnsbl_complete` (bool), `dnsbl_score` (float64), `dnsbl_listings`,
-    `dnsbl_codes`, `dnsbl_meanings`, `dnsbl_errors` (lists of text) and `dnsbl_error` (text: why the value could
-    not be looked up; the others are null then). Rows keep their order and number.
+    `dnsbl_subject` (text), `dnsbl_listed`, `dnsbl_complete` (bool), `dnsbl_score` (float64),
+    `dnsbl_listings`, `dnsbl_codes`, `dnsbl_meanings`, `dnsbl_errors` (lists of text) and `dnsbl_error` (text:
+    why the value could not be looked up; the others are null then). Rows keep their order and number.
+    terms: its pace is kept.
 
     Raises InputError where there is no such column, it has another type, or a column to be added is there.
     """
@@ -58,7 +60,7 @@ def annotate(table: T, column: str, resolver: Resolver) -> T:
         raise InputError(f"column {column} is too long for one array: annotate it batch by batch", column)
     if not arrow.types.is_dictionary(values.type):
         values = _plain(arrow, values).dictionary_encode()
-    found = _look_up(values.dictionary.to_pylist(), resolver)
+    found = _look_up(values.dictionary.to_pylist(), resolver, terms)
     for name, answers in zip(_NAMES, found, strict=True):
         if name not in _LEFT_OUT:
             added = arrow.array(answers, type=_type(arrow, name)).take(values.indices)
@@ -110,11 +112,11 @@ def _type(arrow: Any, name: str) -> Any:
     return kinds.get(name, arrow.string())
 
 
-def _look_up(values: list[str | bytes | None], resolver: Resolver) -> list[list[Any]]:
+def _look_up(values: list[str | bytes | None], resolver: Resolver, terms: Terms | None) -> list[list[Any]]:
     """The columns of `_NAMES` for these distinct values."""
     columns: list[list[Any]] = [[None] * len(values) for _ in _NAMES]
     asked = [at for at, value in enumerate(values) if value is not None]
-    results = resolver.check_many((_subject(values[at]) for at in asked), ordered=True)
+    results = resolver.check_many((_subject(values[at], terms) for at in asked), ordered=True)
     for at, result in zip(asked, results, strict=True):
         if isinstance(result, SubjectError):
             columns[-1][at] = str(result)
@@ -124,9 +126,12 @@ def _look_up(values: list[str | bytes | None], resolver: Resolver) -> list[list[
     return columns
 
 
-def _subject(value: str | bytes | None) -> object:
+def _subject(value: str | bytes | None, terms: Terms | None) -> object:
     """Parsed first, so that one subject written in two ways is one name to the resolver."""
     try:
-        return parse_subject(value).key
+        key = parse_subject(value).key
     except SubjectError:
         return value
+    if terms is not None:
+        terms.admit(key)
+    return key

@@ -1,4 +1,4 @@
-"""`annotate`: an Arrow table with verdicts, and the same function in Polars, pandas, DuckDB and Arrow maps."""
+"""`annotate`: an Arrow table with verdicts; the same in Polars, pandas, DuckDB and Arrow maps."""
 
 from __future__ import annotations
 
