@@ -7,6 +7,7 @@ other runs of the same day are not known here.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -40,7 +41,9 @@ class Terms:
 
     def __init__(self, zones: Sequence[Zone], rate: float | None = None) -> None:
         self._zones = {kind: [zone for zone in zones if kind in zone.subjects] for kind in KINDS}
-        self._rate = rate
+        self.rate = rate
+        """Queries a second; may be changed at any time. None: no pace."""
+        self._lock = threading.Lock()
         self._limits = {zone.name: zone.daily_limit for zone in zones if zone.daily_limit is not None}
         self._today = _today()
         self._asked = dict.fromkeys(self._limits, 0)
@@ -60,8 +63,8 @@ class Terms:
                     self.stopped_by = zone.name
                     return False
             self.count_earlier(key)
-        if self._rate is not None:
-            self._wait(len(zones) / self._rate)
+        if (rate := self.rate) is not None:
+            self._wait(len(zones) / rate)
         return True
 
     def count_earlier(self, key: str | bytes) -> None:
@@ -75,9 +78,10 @@ class Terms:
 
     def _wait(self, cost_s: float) -> None:
         now = time.monotonic()
-        self._free_at = max(self._free_at, now - BURST_S) + cost_s
-        if self._free_at > now:
-            time.sleep(self._free_at - now)
+        with self._lock:
+            self._free_at = free_at = max(self._free_at, now - BURST_S) + cost_s
+        if free_at > now:
+            time.sleep(free_at - now)
 
     @property
     def message(self) -> str:

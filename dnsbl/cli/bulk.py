@@ -103,7 +103,7 @@ def command(
         raise click.UsageError("--json writes to standard output: leave it out, or leave out --output")
     source = (zones, nameservers, deadline_s, config_path)
     if scheduler is not None:
-        raise click.UsageError("--scheduler: not yet")
+        return _run_on_cluster(scheduler, file, column, output, source, agreements, rate, resume)
     with ExitStack() as stack:
         source_file = stack.enter_context(Source(file, column, max_expand))
         total = source_file.count() if sys.stderr.isatty() else None
@@ -115,6 +115,45 @@ def command(
     if output is None and not as_json:
         show_summary(run.summary, [zone.name for zone in resolver.zones])
     return code
+
+
+def _run_on_cluster(
+    scheduler: str,
+    file: str,
+    column: str | None,
+    output: Path | None,
+    source: tuple[Any, Any, Any, Any],
+    agreements: tuple[str, ...],
+    rate: float | None,
+    resume: bool,
+) -> int:
+    """The same over a cluster's workers: from a Parquet file or folder into a folder of Parquet files."""
+    from dnsbl.audit.cluster import Lookups, annotate_partitions, cut
+
+    if output is None or column is None:
+        raise click.UsageError("--scheduler needs --column and --output, a folder for Parquet files")
+    if not resume and output.exists() and any(output.iterdir()):
+        raise click.UsageError(f"{output} holds files already: use --resume to go on, or another folder")
+    zones, nameservers, deadline_s, config_path = source
+    config = str(config_path.resolve()) if config_path else None
+    lookups = Lookups(zones, nameservers, deadline_s, config, agreements)
+    total = sum(part.stop - part.start for part in cut(Path(file)))
+    try:
+        with Progress(total) as progress:
+            found = annotate_partitions(
+                Path(file), output, column, scheduler, lookups, rate=rate, progress=progress.advance
+            )
+    except KeyboardInterrupt:
+        complain(f"stopped: the parts in {output} are whole; --resume goes on from there")
+        return EXIT_INTERRUPTED
+    if found.left:
+        complain(
+            f"{found.stopped_by}: {found.left} parts are left, they could pass its free queries of a day: go "
+            f"on tomorrow with --resume, or use --i-have-an-agreement {found.stopped_by} if you have one"
+        )
+        return EXIT_USAGE
+    click.echo(f"{found.rows:,} rows in {found.parts:,} files", err=True)
+    return 0
 
 
 class _Run:

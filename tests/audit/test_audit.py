@@ -1,0 +1,225 @@
+"""`dnsbl audit` as a user runs it: logs of every form, the figures, the page, the lines to paste."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import re
+import tomllib
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import logs
+import pytest
+
+from dnsbl.audit.report import masked
+from dnsbl.audit.verdicts import Found
+from dnsbl.cli import main
+from dnsbl.testing import DnsblServer
+
+ONE, TWO, THREE = "bl.example.com", "bl.example.net", "bl.example.org"
+ZONES = (ONE, TWO, THREE)
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Audit = Callable[..., Ended]
+
+
+@pytest.fixture
+def audit(
+    dnsbl_server: DnsblServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Audit:
+    """`dnsbl audit ARGS...` over three zones: the first lists three clients, the others some of those."""
+    monkeypatch.delenv("DNSBL_CONFIG", raising=False)
+    for zone, listed in ((ONE, "99 98 2"), (TWO, "99 1"), (THREE, "99")):
+        for last in listed.split():
+            dnsbl_server.zone(zone).list(f"192.0.2.{last}")
+    dnsbl_server.zone(ONE).list("2001:db8::5")
+
+    def run(*args: object) -> Ended:
+        options = ["--nameserver", dnsbl_server.nameserver, *(f"--zone={zone}" for zone in ZONES)]
+        code = main(["audit", *options, *map(str, args)])
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "mail.log"
+    path.write_text(logs.text())
+    return path
+
+
+def counts(report: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(report[name] for name in ("clients", "accepted", "rejected", "authenticated"))
+
+
+# ---- reading ----
+
+
+@pytest.mark.parametrize("form", ["plain", "gz", "xz", "journal"])
+def test_every_form_of_log_says_the_same(audit: Audit, tmp_path: Path, form: str) -> None:
+    data = logs.text().encode()
+    path = tmp_path / "mail.log"  # the name says nothing: the content is looked at
+    forms = {"plain": data, "gz": gzip.compress(data), "xz": lzma.compress(data), "journal": logs.journal()}
+    path.write_bytes(forms[form])
+    report = json.loads(audit(path, "--json").out)
+    assert counts(report) == (logs.CLIENTS, logs.ACCEPTED, logs.REJECTED, logs.AUTHENTICATED)
+    assert report["unparsed"] == 0
+    assert report["lines"] == len(logs.MESSAGES) + len(logs.OTHERS) + (form != "journal")
+    assert report["reject_reasons"]["dnsbl bl.example.com"] == 1
+    assert report["reject_reasons"]["denylisted"] == 2
+
+
+def test_broken_lines_are_counted_and_the_rest_is_read(audit: Audit, log: Path) -> None:
+    log.write_text("\n".join(logs.BROKEN) + "\n" + logs.text() + "Nov  5 10:00:59 mx postfix/smtpd[2]: conn")
+    report = json.loads(audit(log, "--json").out)
+    assert counts(report) == (logs.CLIENTS, logs.ACCEPTED, logs.REJECTED, logs.AUTHENTICATED)
+    assert report["unparsed"] == len(logs.BROKEN)
+
+
+def test_a_damaged_gz_is_read_as_far_as_it_goes(audit: Audit, tmp_path: Path) -> None:
+    path = tmp_path / "mail.log.gz"
+    path.write_bytes(gzip.compress(logs.text().encode() * 500)[:-30])
+    ended = audit(path, "--json")
+    assert json.loads(ended.out)["clients"] == logs.CLIENTS
+    assert ended.err.startswith(f"dnsbl: {path}: damaged")
+    assert ended.err.count("\n") == 1
+
+
+def test_several_logs_are_one(audit: Audit, log: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.log"
+    other.write_text("2026-11-06T11:00:00Z mx postfix/smtpd[1]: connect from unknown[198.51.100.7]\n")
+    report = json.loads(audit(log, other, "--json").out)
+    assert report["clients"] == logs.CLIENTS + 1
+    assert report["last_hour"] == "2026-11-06 11"
+
+
+def test_a_log_without_a_client(audit: Audit, log: Path) -> None:
+    log.write_text("something else\n")
+    ended = audit(log)
+    assert ended.code == 2
+    assert ended.err == f"dnsbl: {log}: no client of a Postfix smtpd or postscreen in 1 lines\n"
+
+
+# ---- what is found ----
+
+
+def test_the_figures_of_each_zone(audit: Audit, log: Path, dnsbl_server: DnsblServer) -> None:
+    report = json.loads(audit(log, "--json").out)
+    names = ("zone", "hits", "unique_hits", "accepted_hits", "authenticated_hits", "errors")
+    assert [tuple(zone[name] for name in names) for zone in report["zones"]] == [
+        (ONE, 4, 3, 1, 1, 0),
+        (TWO, 2, 1, 1, 0, 0),
+        (THREE, 1, 0, 0, 0, 0),
+    ]
+    for zone in report["zones"]:
+        assert zone["queries"] == dnsbl_server.count(zone["zone"]) == logs.CLIENTS
+        assert zone["latency_ms"]["p50"] > 0
+        assert zone["queries_per_day"] == logs.CLIENTS
+    assert report["overlap"] == {
+        ONE: {ONE: 4, TWO: 1, THREE: 1},
+        TWO: {ONE: 1, TWO: 2, THREE: 1},
+        THREE: {ONE: 1, TWO: 1, THREE: 1},
+    }
+    assert [(row["zone"], row["covered"]) for row in report["coverage"]] == [(ONE, 4), (TWO, 5)]
+    assert report["smallest_set"] == [ONE, TWO]
+    assert json.loads(audit(log, "--json", "--share", "0.8").out)["smallest_set"] == [ONE]
+
+
+def test_the_smallest_set_is_smaller_than_the_greedy_one() -> None:
+    """Greedy takes the zone with 4 first and needs three; two zones cover all six."""
+    from dnsbl.audit.clients import Client
+    from dnsbl.model import Outcome, Verdict, ZoneAnswer
+
+    found = Found(("a", "b", "greedy"), ())
+    for zones in ("a greedy", "a greedy", "a", "b greedy", "b greedy", "b"):
+        answers = tuple(ZoneAnswer(zone, Outcome.LISTED, ("127.0.0.2",), score=1.0) for zone in zones.split())
+        found.add(Verdict("192.0.2.1", True, True, 1.0, answers), Client(0))
+    assert len(found.coverage()) == 3
+    assert found.smallest_set(1.0) == ["a", "b"]
+
+
+def test_the_table_ends_with_lines_that_can_be_pasted(audit: Audit, log: Path) -> None:
+    ended = audit(log)
+    assert (ended.code, ended.err) == (0, "")
+    toml, main_cf = ended.out.split("# dnsbl.toml\n")[1].split("# main.cf\n")
+    assert [zone["name"] for zone in tomllib.loads(toml)["zone"]] == [ONE, TWO]
+    assert main_cf == f"postscreen_dnsbl_sites =\n    {ONE}\n    {TWO}\n"
+    assert "authenticated" in ended.out
+
+
+def test_masked_addresses(audit: Audit, log: Path, tmp_path: Path) -> None:
+    """No address and no host name of a client is in anything that is written."""
+    page = tmp_path / "page.html"
+    for text in (
+        audit(log, "--mask", "--html", page).out,
+        audit(log, "--mask", "--json").out,
+        page.read_text(),
+    ):
+        assert "192.0.2.x" in text
+        assert not re.search(r"192\.0\.2\.\d", text)
+        assert "2001:db8::5" not in text
+        assert "mail.example.com" not in text
+    assert masked("192.0.2.99") == "192.0.2.x"
+
+
+def test_the_free_limit_holds(audit: Audit, log: Path, dnsbl_server: DnsblServer, tmp_path: Path) -> None:
+    config = tmp_path / "dnsbl.toml"
+    config.write_text(f'[[zone]]\nname = "{ONE}"\ndaily_limit = 3\n')
+    args = ["audit", "--config", str(config), "--nameserver", dnsbl_server.nameserver, str(log)]
+    assert main(args) == 2
+    assert dnsbl_server.count(ONE) == 3
+    assert main([*args, "--i-have-an-agreement", ONE]) == 0
+
+
+# ---- the page ----
+
+
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data"}]
+
+
+def test_the_page_needs_nothing_from_elsewhere(audit: Audit, log: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert audit(log, "--html", page).code == 0
+    text = page.read_text()
+    parser = Links()
+    parser.feed(text)
+    assert parser.links == []
+    assert not parser.tags & {"script", "link", "img", "iframe", "object"}
+    assert not re.search(r"url\(|@import", text)
+    assert text.count("<svg") == 2
+    for title in ("Overlap", "Coverage by number of zones", "Timeline", "main.cf", "dnsbl.toml"):
+        assert f"<h2>{title}</h2>" in text
+
+
+def test_what_a_client_calls_itself_is_escaped(audit: Audit, log: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    with log.open("a") as file:
+        file.write("Nov  5 10:01:00 mx postfix/smtpd[2]: 4XYZ999: client=<script>x</script>[192.0.2.98]\n")
+    audit(log, "--html", page)
+    assert "&lt;script&gt;" in page.read_text()
+    assert "<script" not in page.read_text()
+
+
+def test_a_page_that_cannot_be_written(audit: Audit, log: Path, tmp_path: Path) -> None:
+    ended = audit(log, "--html", tmp_path / "no" / "page.html")
+    assert ended.code == 2
+    assert ended.err == f"dnsbl: {tmp_path / 'no' / 'page.html'}: No such file or directory\n"
