@@ -290,8 +290,8 @@ class Resolver:
         """Counters since the start, ready for JSON.
 
         zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries,
-            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy, and `kinds`:
-            what it is set aside for, of ip4, ip6 and domain), `budget` (queries_today, daily_limit, state).
+            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy; of the kind
+            of subject that fares worst) and `budget` (queries_today, daily_limit, state).
         cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
         """
         core = self._core
@@ -373,7 +373,7 @@ class Resolver:
         core.enter()
         wanted = self._wanted[len(key)]
         with core.lock:
-            if core.breaker.unhealthy_mask & wanted or core.closed:
+            if (core.breaker.unhealthy_mask | core.breaker.doubt_mask) & wanted or core.closed:
                 return None
             core.questions.drain()
             entry = core.cache.get(key)

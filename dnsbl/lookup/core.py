@@ -3,8 +3,8 @@
 Its parts: `upstream` (engine and nameservers), `admission` (breaker and budget), `questions` (in flight),
 `cache`. How one subject's verdict comes about is in `dnsbl.lookup.lookup`.
 
-One lock guards all of them. It is never held while waiting, and nothing foreign runs under it: log records are
-kept in a journal and handed on by `unlocked`. No asyncio here.
+One lock guards all of them. It is never held while waiting, and nothing foreign runs under it: log records
+are kept in a journal and handed on by `unlocked`. No asyncio here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dnsbl.cache.answers import AnswerCache, Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.config.settings import Settings
 from dnsbl.errors import ClosedError, ForkedError, ReentryError
-from dnsbl.health.breaker import KINDS
 from dnsbl.health.counters import Stats
 from dnsbl.health.journal import Journal
 from dnsbl.lookup import forking
@@ -89,7 +88,7 @@ class Core:
         """This thread holds the lock."""
 
     def enter(self) -> None:
-        """Raises ReentryError in a signal handler that interrupted this resolver at work in the same thread."""
+        """Raises ReentryError in a signal handler that interrupted this resolver in the same thread."""
         if self.inside():
             raise ReentryError(
                 "the resolver is at work in this very thread: a signal handler that interrupts it may call "
@@ -109,10 +108,7 @@ class Core:
         now, wall = clock(), time()
         zones = self.stats.snapshot()
         for index, zone in enumerate(self.zones):
-            breaker: dict[str, Any] = self.breaker.state(index, now)._asdict()
-            states = {kind: self.breaker.state_of(index, n, now).state for n, kind in enumerate(KINDS)}
-            breaker["kinds"] = [kind for kind, state in states.items() if state != "closed"]
-            zones[zone.name]["breaker"] = breaker
+            zones[zone.name]["breaker"] = self.breaker.state(index, now)._asdict()
             zones[zone.name]["budget"] = self.budget.state(index, wall)._asdict()
         return {
             "zones": zones,
