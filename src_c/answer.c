@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "fanout_internal.h"
 
@@ -10,9 +11,12 @@
 enum {
     SECTION_ANSWER = 1,
     SECTION_AUTHORITY = 2,
+    CLASS_IN = 1,
+    TYPE_NS = 2,
     TYPE_CNAME = 5,
     TYPE_SOA = 6,
     KEY_A_ADDRESS = 101,
+    KEY_CNAME = 501,
     KEY_SOA_MINIMUM = 607,
     KEY_TXT_DATA = 1601
 };
@@ -61,19 +65,10 @@ static void lower_ttl(dnsbl_answer *answer, uint32_t ttl)
         answer->ttl = ttl;
 }
 
-/* The strings of one record, joined without a space, cut at DNSBL_FANOUT_MAX_TEXT. */
-static bool read_text(const dnsbl_cares *cares, dnsbl_answer *answer, const void *rr)
+/* The strings of one record, joined without a space, cut at DNSBL_FANOUT_MAX_TEXT; their length. */
+static size_t join_text(const dnsbl_cares *cares, const void *rr, unsigned char *out)
 {
-    if (answer->text_count == DNSBL_FANOUT_MAX_TEXTS)
-        return true;
-    size_t start = 0, length = 0, strings = cares->rr_get_abin_cnt(rr, KEY_TXT_DATA);
-    for (int i = 0; i < answer->text_count; i++)
-        start += answer->text_length[i];
-    if (answer->text == NULL) {
-        answer->text = malloc((size_t)DNSBL_FANOUT_MAX_TEXTS * DNSBL_FANOUT_MAX_TEXT);
-        if (answer->text == NULL)
-            return false;
-    }
+    size_t length = 0, strings = cares->rr_get_abin_cnt(rr, KEY_TXT_DATA);
     for (size_t i = 0; i < strings && length < DNSBL_FANOUT_MAX_TEXT; i++) {
         size_t size = 0;
         const unsigned char *data = cares->rr_get_abin(rr, KEY_TXT_DATA, i, &size);
@@ -81,46 +76,132 @@ static bool read_text(const dnsbl_cares *cares, dnsbl_answer *answer, const void
             continue;
         if (size > DNSBL_FANOUT_MAX_TEXT - length)
             size = DNSBL_FANOUT_MAX_TEXT - length;
-        memcpy(answer->text + start + length, data, size);
+        memcpy(out + length, data, size);
         length += size;
     }
-    answer->text_length[answer->text_count++] = (uint16_t)length;
+    return length;
+}
+
+static int compare_text(const unsigned char *a, size_t a_length, const unsigned char *b, size_t b_length)
+{
+    int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
+    return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
+}
+
+/* Kept sorted and without doubles, so that which are kept does not depend on the order they came in. */
+static bool read_text(const dnsbl_cares *cares, dnsbl_answer *answer, const void *rr)
+{
+    enum { SIZE = DNSBL_FANOUT_MAX_TEXT, LAST = DNSBL_FANOUT_MAX_TEXTS - 1 };
+    unsigned char text[SIZE];
+    if (answer->text == NULL && (answer->text = malloc((size_t)DNSBL_FANOUT_MAX_TEXTS * SIZE)) == NULL)
+        return false;
+    size_t length = join_text(cares, rr, text);
+    int at = 0, order = 1;
+    for (; at < answer->text_count; at++)
+        if ((order = compare_text(text, length, answer->text + at * SIZE, answer->text_length[at])) <= 0)
+            break;
+    if (order == 0 || at > LAST)
+        return true;
+    if (answer->text_count <= LAST)
+        answer->text_count++;
+    for (int i = answer->text_count - 1; i > at; i--) {
+        memcpy(answer->text + i * SIZE, answer->text + (i - 1) * SIZE, answer->text_length[i - 1]);
+        answer->text_length[i] = answer->text_length[i - 1];
+    }
+    memcpy(answer->text + at * SIZE, text, length);
+    answer->text_length[at] = (uint16_t)length;
     return true;
 }
 
-static void read_address(const dnsbl_cares *cares, dnsbl_answer *answer, const void *rr)
+/* `room`: how many records the answer has. */
+static bool read_address(const dnsbl_cares *cares, dnsbl_answer *answer, const void *rr, size_t room)
 {
     const struct in_addr *address = cares->rr_get_addr(rr, KEY_A_ADDRESS);
     if (address == NULL || answer->address_count == DNSBL_FANOUT_MAX_ADDRESSES)
-        return;
+        return true;
+    if (answer->address == NULL && (answer->address = malloc(room * sizeof *answer->address)) == NULL)
+        return false;
     answer->address[answer->address_count++] = ntohl(address->s_addr);
+    return true;
 }
 
-bool dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, dnsbl_qtype type, const void *record)
+/* ---- whose records ---- */
+
+static bool same_name(const char *a, const char *b)
 {
-    answer->ttl = answer->soa_ttl = answer->soa_minimum = DNSBL_NO_TTL;
-    size_t count = cares->record_rr_cnt(record, SECTION_ANSWER);
-    for (size_t i = 0; i < count; i++) {
-        const void *rr = cares->record_rr_get_const(record, SECTION_ANSWER, i);
-        int rr_type = rr == NULL ? 0 : cares->rr_get_type(rr);
-        /* An alias that leads to the answer limits its life as well. */
-        if (rr_type == (int)type || rr_type == TYPE_CNAME)
-            lower_ttl(answer, cares->rr_get_ttl(rr));
-        if (rr_type != (int)type)
-            continue;
-        if (type == DNSBL_TYPE_A)
-            read_address(cares, answer, rr);
-        else if (!read_text(cares, answer, rr))
-            return false;
+    size_t length = strlen(a), other = strlen(b);
+    length -= length > 0 && a[length - 1] == '.';
+    other -= other > 0 && b[other - 1] == '.';
+    return length == other && strncasecmp(a, b, length) == 0;
+}
+
+static bool is_of(const dnsbl_cares *cares, const void *rr, const char *owner)
+{
+    if (cares->rr_get_name == NULL)
+        return true;
+    const char *name = cares->rr_get_name(rr);
+    return cares->rr_get_class(rr) == CLASS_IN && name != NULL && same_name(name, owner);
+}
+
+/* The end of the chain of aliases that begins at `name`. A ring of aliases ends where it was entered for the
+ * second time, with no record there. */
+static const char *end_of_chain(const dnsbl_cares *cares, const void *record, const char *name, size_t count)
+{
+    for (size_t hop = 0; hop < count && cares->rr_get_name != NULL; hop++) {
+        const char *next = NULL;
+        for (size_t i = 0; i < count && next == NULL; i++) {
+            const void *rr = cares->record_rr_get_const(record, SECTION_ANSWER, i);
+            if (rr != NULL && cares->rr_get_type(rr) == TYPE_CNAME && is_of(cares, rr, name))
+                next = cares->rr_get_str(rr, KEY_CNAME);
+        }
+        if (next == NULL)
+            break;
+        name = next;
     }
-    count = cares->record_rr_cnt(record, SECTION_AUTHORITY);
+    return name;
+}
+
+/* Reads the negative TTL of an answer; false: it is a referral to other nameservers, and no answer. */
+static bool read_authority(const dnsbl_cares *cares, dnsbl_answer *answer, const void *record, bool empty)
+{
+    bool delegates = false;
+    size_t count = cares->record_rr_cnt(record, SECTION_AUTHORITY);
     for (size_t i = 0; i < count; i++) {
         const void *rr = cares->record_rr_get_const(record, SECTION_AUTHORITY, i);
-        if (rr == NULL || cares->rr_get_type(rr) != TYPE_SOA)
+        int type = rr == NULL ? 0 : cares->rr_get_type(rr);
+        delegates |= type == TYPE_NS;
+        if (type != TYPE_SOA)
             continue;
         answer->soa_ttl = usable_ttl(cares->rr_get_ttl(rr));
         answer->soa_minimum = usable_ttl(cares->rr_get_u32(rr, KEY_SOA_MINIMUM));
-        break;
+        return true;
     }
-    return true;
+    return !(delegates && empty);
+}
+
+dnsbl_reading dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, const slot *s, const void *record)
+{
+    answer->ttl = answer->soa_ttl = answer->soa_minimum = DNSBL_NO_TTL;
+    answer->address_count = answer->text_count = 0;
+    size_t count = cares->record_rr_cnt(record, SECTION_ANSWER), foreign = 0;
+    const char *owner = end_of_chain(cares, record, s->name, count);
+    for (size_t i = 0; i < count; i++) {
+        const void *rr = cares->record_rr_get_const(record, SECTION_ANSWER, i);
+        int type = rr == NULL ? 0 : cares->rr_get_type(rr);
+        if (type == TYPE_CNAME) /* an alias that leads to the answer limits its life as well */
+            lower_ttl(answer, cares->rr_get_ttl(rr));
+        if (type != s->type)
+            continue;
+        if (!is_of(cares, rr, owner)) {
+            foreign++;
+            continue;
+        }
+        lower_ttl(answer, cares->rr_get_ttl(rr));
+        if (type == DNSBL_TYPE_A ? !read_address(cares, answer, rr, count) : !read_text(cares, answer, rr))
+            return DNSBL_READ_NO_MEMORY;
+    }
+    if (foreign > 0 && answer->address_count == 0 && answer->text_count == 0)
+        return DNSBL_READ_UNUSABLE;
+    bool empty = count == 0 && dnsbl_answer_rcode(cares, 0, record) == 0;
+    return read_authority(cares, answer, record, empty) ? DNSBL_READ_WHOLE : DNSBL_READ_UNUSABLE;
 }

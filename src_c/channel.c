@@ -110,7 +110,9 @@ static channel *open_channel(dnsbl_loop *loop, server *srv)
         return NULL;
     }
     loop->current = NULL;
+    ch->loop = loop;
     ch->server = srv;
+    dnsbl_front_install(loop, ch);
     ch->older = srv->channels;
     srv->channels = ch;
     return ch;
@@ -125,6 +127,7 @@ static void close_channel(dnsbl_loop *loop, channel *ch)
     for (nfds_t i = loop->polled_count; i-- > 1;)
         if (loop->polled_channel[i] == ch)
             unpoll(loop, i);
+    dnsbl_front_close(ch);
     free(ch);
 }
 

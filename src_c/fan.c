@@ -26,8 +26,10 @@ void dnsbl_fan_release(dnsbl_fan *fan)
 {
     if (atomic_fetch_sub_explicit(&fan->refs, 1, memory_order_acq_rel) != 1)
         return;
-    for (int i = 0; i < fan->count; i++)
+    for (int i = 0; i < fan->count; i++) {
+        free(fan->slots[i].answer.address);
         free(fan->slots[i].answer.text);
+    }
     free(fan);
 }
 

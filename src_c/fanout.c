@@ -134,6 +134,29 @@ static void on_error_rcode(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, const quer
     /* else a server asked earlier may still answer; the next try's time decides */
 }
 
+/* The nameserver answered, and will answer so again: another one may know more. */
+static void on_unusable(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
+{
+    s->malformed++;
+    s->answer.address_count = 0;
+    s->answer.text_count = 0;
+    if (another_server(loop, s))
+        ask_again_at(loop, fan, s, now);
+    else
+        settle_without_answer(loop, fan, s, now);
+}
+
+void dnsbl_fanout_malformed(dnsbl_loop *loop, query *q, uint64_t now)
+{
+    slot *s = &q->fan->slots[q->slot];
+    if (s->answered)
+        return;
+    if (++s->malformed >= MALFORMED_MAX)
+        settle_without_answer(loop, q->fan, s, now);
+    else
+        ask_again_at(loop, q->fan, s, now + MALFORMED_RETRY * (1u + q->slot));
+}
+
 void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *record, uint64_t now)
 {
     dnsbl_fan *fan = q->fan;
@@ -147,16 +170,22 @@ void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *reco
             on_error_rcode(loop, fan, s, q, rcode, now);
             return;
         }
-        if (!dnsbl_answer_read(&loop->cares, &s->answer, s->type, record))
-            return; /* no memory for it: as if it were lost */
+        dnsbl_reading reading = dnsbl_answer_read(&loop->cares, &s->answer, s, record);
+        if (reading == DNSBL_READ_NO_MEMORY)
+            return; /* as if it were lost */
+        if (reading == DNSBL_READ_UNUSABLE) {
+            on_unusable(loop, fan, s, now);
+            return;
+        }
         s->answer.status = (uint8_t)means;
         s->answer.rcode = (int16_t)rcode;
         s->answer.server = q->server;
         settle(loop, fan, s, now);
     } else if (status == ARES_EBADRESP) {
-        /* c-ares closes the socket on which nonsense came, which ends every try on it. */
-        if (++s->malformed >= MALFORMED_MAX)
-            settle_without_answer(loop, fan, s, now);
+        /* c-ares closes the socket on which nonsense came, which ends every try on it. With the front before
+         * it none comes, and whatever it was is not this question's fault. */
+        if (loop->cares.set_socket_functions == NULL)
+            dnsbl_fanout_malformed(loop, q, now);
         else
             ask_again_at(loop, fan, s, now + MALFORMED_RETRY * (1u + q->slot));
     } else if (q->server == s->last_server) {

@@ -25,8 +25,8 @@
 
 enum {
     DNSBL_FANOUT_MAX_SLOTS = 64,      /* questions in one fan */
-    DNSBL_FANOUT_MAX_ADDRESSES = 16,  /* A records kept of one answer */
-    DNSBL_FANOUT_MAX_TEXTS = 4,       /* TXT records kept of one answer */
+    DNSBL_FANOUT_MAX_ADDRESSES = 4095, /* A records of one answer: more do not fit into a message */
+    DNSBL_FANOUT_MAX_TEXTS = 4,       /* TXT records kept of one answer: the first when sorted, without doubles */
     DNSBL_FANOUT_MAX_TEXT = 512,      /* bytes kept of one TXT record */
     DNSBL_FANOUT_MAX_NAME = 254,      /* a query name and its NUL */
     DNSBL_FANOUT_MAX_SET = 8,         /* nameservers in one set */
@@ -80,6 +80,15 @@ typedef struct {
     unsigned int (*rr_get_u32)(const void *rr, int key);
     size_t (*rr_get_abin_cnt)(const void *rr, int key);
     const unsigned char *(*rr_get_abin)(const void *rr, int key, size_t index, size_t *length);
+    /* All three, or NULL where not exported: then whose record it is is not looked at. */
+    const char *(*rr_get_name)(const void *rr);
+    int (*rr_get_class)(const void *rr);
+    const char *(*rr_get_str)(const void *rr, int key);
+    /* ares_set_socket_functions_ex, ares_dns_parse and ares_dns_record_destroy, all three or none: with them
+     * no message reaches c-ares that would make it end the questions of others, see front.c. */
+    int (*set_socket_functions)(void *channel, const void *functions, void *data);
+    int (*parse)(const unsigned char *message, size_t length, unsigned int flags, void **record);
+    void (*record_destroy)(void *record);
     /* Two struct ares_options, kept alive by the caller until dnsbl_fanout_free: for nameservers on
      * loopback, and for all others (source ports change there). Both name dnsbl_fanout_socket as the
      * socket state callback with the loop as its data. */
@@ -97,8 +106,8 @@ typedef struct dnsbl_ticket dnsbl_ticket;
 /* One answered question, to be read only where dnsbl_fan_answer returned it. */
 typedef struct {
     uint8_t status; /* dnsbl_status */
-    uint8_t address_count;
     uint8_t text_count;
+    uint16_t address_count;
     int16_t rcode;  /* -1: no answer came */
     int16_t server; /* index into the set; -1: no answer came */
     uint32_t ttl;   /* lowest of the records asked for; DNSBL_NO_TTL if there is none */
@@ -108,8 +117,8 @@ typedef struct {
     uint64_t arrived;    /* dnsbl_fanout_clock when it was settled */
     uint16_t queries;    /* queries sent for it, to all nameservers together */
     uint16_t text_length[DNSBL_FANOUT_MAX_TEXTS];
-    uint32_t address[DNSBL_FANOUT_MAX_ADDRESSES]; /* host order, as they came */
-    unsigned char *text; /* the texts one after another; owned by the fan; NULL if none */
+    uint32_t *address;   /* host order, as they came; owned by the fan; NULL if none */
+    unsigned char *text; /* text i at i * DNSBL_FANOUT_MAX_TEXT; owned by the fan; NULL if none */
 } dnsbl_answer;
 
 /* Now on CLOCK_MONOTONIC. Any thread. */

@@ -17,6 +17,7 @@
 enum { ARES_EBADRESP = 10, ARES_ETIMEOUT = 12, ARES_EDESTRUCTION = 16, ARES_ECANCELLED = 24 };
 
 enum {
+    CHANNEL_IDS = 1024, /* buckets of the table of queries by their ids */
     RETIRED_MAX = 8192,
     SERVERS_MAX = 256,
     CHANNELS_MAX = 8,             /* channels of one nameserver, the newest takes the queries */
@@ -29,6 +30,7 @@ enum {
 /* One channel of one nameserver. Queries that are never answered stay in c-ares until their channel is
  * destroyed, so a channel that holds such is retired and a new one takes its place. */
 typedef struct channel {
+    dnsbl_loop *loop;
     void *ares;
     struct server *server;
     struct channel *older;
@@ -37,6 +39,8 @@ typedef struct channel {
     uint64_t busy_since;   /* when in_flight last rose from 0 */
     uint64_t needed_until; /* not to be closed before; may have grown since, see its queries' fans */
     struct query *sent;    /* all in flight, the last first */
+    struct query *by_id[CHANNEL_IDS];
+    struct stream *streams; /* its TCP connections */
 } channel;
 
 /* Queries in the order they were made. */
@@ -122,6 +126,8 @@ typedef struct query {
     struct query *before, *after; /* on one of its server's lists */
     query_list *on;
     struct query *next_sent, **sent_at; /* on its channel's list, once sent */
+    struct query *next_id; /* on its channel's table, once sent */
+    uint16_t id;
     uint8_t slot;
     uint8_t server; /* index into the slot's set */
 } query;
@@ -146,6 +152,7 @@ struct dnsbl_loop {
     bool retired_overflow; /* ... to here */
     atomic_bool has_retired;
 
+    query *sending;   /* being given to c-ares; NULL when it has ended inside that call */
     channel *current; /* whose c-ares call is under way: its sockets are reported to us */
     int in_flight;
     struct pollfd *polled; /* [0] is the wake pipe */
@@ -170,14 +177,25 @@ void dnsbl_channel_ready(dnsbl_loop *loop); /* handle what poll found */
 void dnsbl_channel_sweep(dnsbl_loop *loop, uint64_t now);
 void dnsbl_channel_close_all(dnsbl_loop *loop);
 
+/* front.c: what stands between the sockets and c-ares. */
+void dnsbl_front_install(dnsbl_loop *loop, channel *ch);
+void dnsbl_front_remember(channel *ch, query *q);
+void dnsbl_front_forget(channel *ch, query *q); /* no harm if not remembered */
+void dnsbl_front_close(channel *ch);
+
 /* transport.c */
 bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
 uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now); /* when to call again; UINT64_MAX: no need */
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now);
 void dnsbl_transport_close(dnsbl_loop *loop);
 
-/* answer.c: read a c-ares record into an answer; false when memory for its texts is short. */
-bool dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, dnsbl_qtype type, const void *record);
+/* answer.c: read a c-ares record into the answer of a slot. */
+typedef enum {
+    DNSBL_READ_WHOLE,
+    DNSBL_READ_UNUSABLE, /* a referral, or records of other names or classes only */
+    DNSBL_READ_NO_MEMORY
+} dnsbl_reading;
+dnsbl_reading dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, const slot *s, const void *record);
 int dnsbl_answer_rcode(const dnsbl_cares *cares, int status, const void *record);
 dnsbl_status dnsbl_answer_status(int rcode);
 
@@ -189,6 +207,7 @@ void dnsbl_heap_remove(dnsbl_loop *loop, dnsbl_fan *fan);
 
 /* fanout.c. In dnsbl_fanout_ended a try ended: `record` is NULL where no answer came, `status` is c-ares'. */
 void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *record, uint64_t now);
+void dnsbl_fanout_malformed(dnsbl_loop *loop, query *q, uint64_t now);
 void dnsbl_fanout_accept(dnsbl_loop *loop, dnsbl_ticket *ticket, uint64_t now); /* takes the loop's reference */
 void dnsbl_fanout_run_due(dnsbl_loop *loop, uint64_t now);
 void dnsbl_fanout_give_up(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now);

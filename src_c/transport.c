@@ -83,6 +83,10 @@ static void on_answer(void *arg, int status, size_t timeouts, const void *record
     query *q = arg;
     dnsbl_loop *loop = q->loop;
     uint64_t now = dnsbl_fanout_now();
+    if (loop->sending == q)
+        loop->sending = NULL;
+    else
+        dnsbl_front_forget(q->channel, q);
     q->channel->in_flight--;
     *q->sent_at = q->next_sent;
     if (q->next_sent != NULL)
@@ -104,6 +108,7 @@ static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
         return;
     }
     slot *s = &q->fan->slots[q->slot];
+    unsigned short id = 0;
     q->channel = ch;
     q->sent = now;
     append(&srv->fresh, q);
@@ -120,8 +125,14 @@ static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
     loop->sweep_wanted = true;
     s->sent++;
     loop->current = ch;
-    loop->cares.query_dnsrec(ch->ares, s->name, CLASS_IN, s->type, on_answer, q, NULL);
+    loop->sending = q;
+    loop->cares.query_dnsrec(ch->ares, s->name, CLASS_IN, s->type, on_answer, q, &id);
     loop->current = NULL;
+    if (loop->sending == q) {
+        q->id = id;
+        dnsbl_front_remember(ch, q);
+    }
+    loop->sending = NULL;
 }
 
 static bool is_down_but_not_all(const server_set *set, const server *srv)

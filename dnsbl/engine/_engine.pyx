@@ -111,13 +111,13 @@ cdef tuple addresses_of(const dnsbl_answer *answer):
 
 
 cdef tuple texts_of(const dnsbl_answer *answer):
-    cdef size_t start = 0
+    cdef size_t start
     cdef list texts = []
     cdef int i
     for i in range(answer.text_count):
+        start = <size_t>i * DNSBL_FANOUT_MAX_TEXT
         texts.append((<const char *>answer.text)[start:start + answer.text_length[i]])
-        start += answer.text_length[i]
-    return tuple(sorted(texts))
+    return tuple(texts)
 
 
 cdef tuple answer_tuple(const dnsbl_answer *answer):
@@ -371,6 +371,22 @@ cdef void *pointer(number) except? NULL:
     return <void *><uintptr_t>number
 
 
+cdef void *pointer_or_null(number) except *:
+    return <void *><uintptr_t>number
+
+
+def extra_functions(cares):
+    """The addresses of c-ares' functions that pycares does not declare, 0 for one that is not exported."""
+    cdef bytes path = cares.library_path().encode(), symbol
+    cdef void *library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD)
+    cdef dict found = {}
+    for name in cares.EXTRAS:
+        symbol = name.encode("ascii")
+        found[name] = 0 if library == NULL else <uintptr_t>dlsym(library, symbol)
+    cares.tell_missing([name for name, address in found.items() if not address])
+    return found
+
+
 cdef dnsbl_cares cares_table(cares, options) except *:
     cdef dnsbl_cares table
     found = cares.addresses()
@@ -387,11 +403,21 @@ cdef dnsbl_cares cares_table(cares, options) except *:
     table.rr_get_u32 = pointer(found["ares_dns_rr_get_u32"])
     table.rr_get_abin_cnt = pointer(found["ares_dns_rr_get_abin_cnt"])
     table.rr_get_abin = pointer(found["ares_dns_rr_get_abin"])
-    # Not in pycares' declarations: looked for in the shared object, and done without if not there.
-    cdef bytes path = cares.library_path().encode()
-    cdef void *library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD)
-    table.process_fds = NULL if library == NULL else dlsym(library, "ares_process_fds")
-    table.record_get_rcode = NULL if library == NULL else dlsym(library, "ares_dns_record_get_rcode")
+    found = extra_functions(cares)
+    table.process_fds = pointer_or_null(found["ares_process_fds"])
+    table.record_get_rcode = pointer_or_null(found["ares_dns_record_get_rcode"])
+    if all(found[name] for name in cares.OWNERS):
+        table.rr_get_name = pointer(found["ares_dns_rr_get_name"])
+        table.rr_get_class = pointer(found["ares_dns_rr_get_class"])
+        table.rr_get_str = pointer(found["ares_dns_rr_get_str"])
+    else:
+        table.rr_get_name = table.rr_get_class = table.rr_get_str = NULL
+    if all(found[name] for name in cares.FRONT):
+        table.set_socket_functions = pointer(found["ares_set_socket_functions_ex"])
+        table.parse = pointer(found["ares_dns_parse"])
+        table.record_destroy = pointer(found["ares_dns_record_destroy"])
+    else:
+        table.set_socket_functions = table.parse = table.record_destroy = NULL
     table.options_loopback = pointer(options.loopback)
     table.options_remote = pointer(options.remote)
     table.optmask_loopback = options.optmask_loopback

@@ -15,6 +15,7 @@ cdef extern from "fanout.h" nogil:
         DNSBL_FANOUT_MAX_SLOTS
         DNSBL_FANOUT_MAX_NAME
         DNSBL_FANOUT_MAX_SET
+        DNSBL_FANOUT_MAX_TEXT
         DNSBL_NO_TTL
 
     ctypedef enum dnsbl_qtype:
@@ -38,6 +39,12 @@ cdef extern from "fanout.h" nogil:
         void *rr_get_u32
         void *rr_get_abin_cnt
         void *rr_get_abin
+        void *rr_get_name
+        void *rr_get_class
+        void *rr_get_str
+        void *set_socket_functions
+        void *parse
+        void *record_destroy
         void *options_loopback
         void *options_remote
         int optmask_loopback
@@ -54,8 +61,8 @@ cdef extern from "fanout.h" nogil:
 
     ctypedef struct dnsbl_answer:
         uint8_t status
-        uint8_t address_count
         uint8_t text_count
+        uint16_t address_count
         int16_t rcode
         int16_t server
         uint32_t ttl
@@ -65,7 +72,7 @@ cdef extern from "fanout.h" nogil:
         uint64_t arrived
         uint16_t queries
         uint16_t text_length[4]
-        uint32_t address[16]
+        uint32_t *address
         unsigned char *text
 
     uint64_t dnsbl_fanout_now()

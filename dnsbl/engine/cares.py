@@ -8,6 +8,8 @@ versions. No query is made here, and no channel lives here: the loop thread make
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pycares
@@ -17,10 +19,11 @@ try:
 except ImportError:
     raise ImportError(
         f"dnsbl needs the module pycares._cares, which pycares {pycares.__version__} with c-ares "
-        f"{pycares.ARES_VERSION} does not have: install pycares 5.2"
+        f"{pycares.ARES_VERSION} does not have: install pycares 5.2.1 or newer"
     ) from None
 
-MINIMUM = (1, 34, 0)
+MINIMUM = (1, 34, 9)
+"""Older ones have use-after-frees around cancel, close and the socket callback that touch this program."""
 
 _FFI = _cares.ffi
 _LIB = _cares.lib
@@ -47,11 +50,21 @@ SIGNATURES = {
 }
 """The functions the engine calls, with their C types as CFFI prints them."""
 
+FRONT = ("ares_set_socket_functions_ex", "ares_dns_parse", "ares_dns_record_destroy")
+OWNERS = ("ares_dns_rr_get_name", "ares_dns_rr_get_class", "ares_dns_rr_get_str")
+
+EXTRAS = {
+    "ares_process_fds": "answers slower than c-ares' own timeout are lost",
+    "ares_dns_record_get_rcode": "rcodes above 5 are not told apart",
+    **dict.fromkeys(FRONT, "one list's malformed answer can spoil the answers of others"),
+    **dict.fromkeys(OWNERS, "records of another name are taken for the list's"),
+}
+"""Functions that pycares does not declare, looked for in its shared object: what is lost without each."""
+
 # Public ABI of c-ares (ares.h of 1.34); CFFI names only some of them.
 _FLAG_STAYOPEN = 1 << 4
 _FLAG_NOSEARCH = 1 << 5
 _FLAG_NOCHECKRESP = 1 << 7
-_FLAG_EDNS = 1 << 8
 _OPT_FLAGS = 1 << 0
 _OPT_TRIES = 1 << 2
 _OPT_LOOKUPS = 1 << 8
@@ -76,15 +89,27 @@ def check() -> None:
     numbers = tuple(int(part) for part in re.findall("[0-9]+", version)[:3])  # of 1.35.0-DEV as well
     versions = f"pycares {pycares.__version__} with c-ares {version}"
     if numbers < MINIMUM:
-        raise ImportError(f"dnsbl needs c-ares 1.34 or newer and found {versions}: upgrade pycares")
+        raise ImportError(f"dnsbl needs c-ares 1.34.9 or newer and found {versions}: install pycares 5.2.1 or newer")
     for name, expected in SIGNATURES.items():
         if not hasattr(_LIB, name):
-            raise ImportError(f"dnsbl needs {name}, which {versions} does not offer: install pycares 5.2")
+            raise ImportError(f"dnsbl needs {name}, which {versions} does not offer: install pycares 5.2.1")
         found = _FFI.typeof(_FFI.addressof(_LIB, name)).cname
         if found != expected:
             raise ImportError(
-                f"dnsbl needs {name} as {expected!r}; in {versions} it is {found!r}: install pycares 5.2"
+                f"dnsbl needs {name} as {expected!r}; in {versions} it is {found!r}: install pycares 5.2.1"
             )
+
+
+def tell_missing(names: Sequence[str]) -> None:
+    """Warn once, in one line, of the functions of `EXTRAS` that are not exported and of what is lost."""
+    if not names:
+        return
+    lost = "; ".join(dict.fromkeys(EXTRAS[name] for name in names))
+    warnings.warn(
+        f"pycares {pycares.__version__} does not export {', '.join(names)}: {lost}; install pycares 5.2.1",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def addresses() -> dict[str, int]:
@@ -114,9 +139,10 @@ class Options:
         nowhere = _FFI.new("char[]", b"/dev/null")
         only_dns = _FFI.new("char[]", b"b")
         self._alive += [options, nowhere, only_dns]
-        # Setting flags replaces the default, EDNS included. Answers with an error rcode are wanted
-        # too (NOCHECKRESP); which server is asked next is decided by the loop, so one try.
-        options.flags = _FLAG_EDNS | _FLAG_NOSEARCH | _FLAG_STAYOPEN | _FLAG_NOCHECKRESP
+        # Setting flags replaces the default, EDNS included: with it c-ares keeps a cookie per nameserver,
+        # which forwarders break, and a text too long for 512 bytes comes by TCP. Answers with an error rcode
+        # are wanted too (NOCHECKRESP); which server is asked next is decided by the loop, so one try.
+        options.flags = _FLAG_NOSEARCH | _FLAG_STAYOPEN | _FLAG_NOCHECKRESP
         options.tries = 1
         options.timeout = 5000  # used only where ares_process_fds is missing
         options.lookups = only_dns

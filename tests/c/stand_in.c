@@ -209,7 +209,7 @@ static int query_dnsrec(void *arg, const char *name, int dnsclass, int type, dns
 {
     channel *ch = arg;
     stand_in *world = ch->world;
-    CHECK(dnsclass == 1 && qid == NULL, "class %d", dnsclass);
+    CHECK(dnsclass == 1, "class %d", dnsclass);
     pthread_mutex_lock(&world->lock);
     int stall_ms = world->stall_ms;
     world->stall_ms = 0;
@@ -218,6 +218,7 @@ static int query_dnsrec(void *arg, const char *name, int dnsclass, int type, dns
         usleep((useconds_t)stall_ms * 1000);
     pthread_mutex_lock(&world->lock);
     query *q = note_query(ch, name, type, callback, callback_arg);
+    *qid = (unsigned short)(q - world->queries);
     stand_in_does does = world->servers[ch->server].does;
     q->record = world->servers[ch->server].record;
     q->status = world->servers[ch->server].status;

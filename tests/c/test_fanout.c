@@ -71,8 +71,8 @@ static void test_addresses_and_ttls(void)
         record.rr[i + 2] = (stand_in_rr){.type = SI_A, .ttl = 100 + i, .number = 0x7f000014u - i};
     dnsbl_fan *fan = answered_with(DNSBL_TYPE_A, &record, 0, true);
     const dnsbl_answer *answer = dnsbl_fan_answer(fan, 0);
-    CHECK(answer->address_count == DNSBL_FANOUT_MAX_ADDRESSES, "%d kept", answer->address_count);
-    for (uint32_t i = 0; i < 16; i++)
+    CHECK(answer->address_count == 20, "%d kept", answer->address_count);
+    for (uint32_t i = 0; i < 20; i++)
         CHECK(answer->address[i] == 0x7f000014u - i, "address %u", i);
     CHECK(answer->ttl == 50, "an alias on the way counts, another type does not: %u", answer->ttl);
     dnsbl_fan_release(fan);
@@ -101,9 +101,9 @@ static void test_texts(void)
     dnsbl_fan *fan = answered_with(DNSBL_TYPE_TXT, &record, 0, true);
     const dnsbl_answer *answer = dnsbl_fan_answer(fan, 0);
     CHECK(answer->text_count == DNSBL_FANOUT_MAX_TEXTS && answer->address_count == 0, "%d", answer->text_count);
-    CHECK(answer->text_length[0] == 6 && memcmp(answer->text, "ab\0cd\xff", 6) == 0, "joined, with its NUL");
-    CHECK(answer->text_length[1] == DNSBL_FANOUT_MAX_TEXT && answer->text[6 + 511] == 'x', "cut");
-    CHECK(answer->text_length[2] == 0 && answer->text_length[3] == 1 && answer->text[6 + 512] == '4', "in order");
+    const unsigned char *last = answer->text + 3 * DNSBL_FANOUT_MAX_TEXT;
+    CHECK(answer->text_length[0] == 0 && answer->text_length[1] == 1 && answer->text_length[2] == 1, "sorted");
+    CHECK(answer->text_length[3] == 6 && memcmp(last, "ab\0cd\xff", 6) == 0, "joined, with its NUL");
     CHECK(answer->ttl == 8, "TTL %u", answer->ttl);
     dnsbl_fan_release(fan);
 }

@@ -32,10 +32,12 @@ def test_addresses_are_sorted_and_unique(engine: Engine, dnsbl_server: DnsblServ
     assert 0 < latency_us < 5_000_000
 
 
-def test_the_first_16_addresses_are_kept(engine: Engine, dnsbl_server: DnsblServer) -> None:
-    dnsbl_server.zone("bl.example").list(ADDRESS, codes=[f"127.0.0.{20 - i}" for i in range(18)])
+def test_all_addresses_are_kept(engine: Engine, dnsbl_server: DnsblServer) -> None:
+    codes = [f"127.0.{i // 200}.{250 - i % 200}" for i in range(600)]
+    dnsbl_server.zone("bl.example").list(ADDRESS, codes=[*codes, "127.255.255.254"])
     addresses = answer_from(engine, [dnsbl_server.nameserver])[2]
-    assert addresses == tuple(0x7F000000 + i for i in range(5, 21))
+    assert len(addresses) == 601
+    assert addresses[-1] == 0x7FFFFFFE
 
 
 @pytest.mark.parametrize(
@@ -89,8 +91,12 @@ def test_texts_keep_every_octet(engine: Engine, dnsbl_server: DnsblServer) -> No
 def test_texts_are_cut(engine: Engine, dnsbl_server: DnsblServer) -> None:
     long = b"x" * 511 + b"yz"
     dnsbl_server.zone("bl.example").list(ADDRESS, txt=[long, b"2", b"3", b"4", b"5"])
-    texts = answer_from(engine, [dnsbl_server.nameserver], record_type=TYPE_TXT)[8]
-    assert texts == (b"2", b"3", b"4", b"x" * 511 + b"y")
+    for order in range(3):  # which four are kept does not depend on the order they come in
+        texts = answer_from(engine, [dnsbl_server.nameserver], record_type=TYPE_TXT)[8]
+        assert texts == (b"2", b"3", b"4", b"5"), order
+    dnsbl_server.zone("short.example").list(ADDRESS, txt=[long, b"2"])
+    texts = answer_from(engine, [dnsbl_server.nameserver], zone="short.example", record_type=TYPE_TXT)[8]
+    assert texts == (b"2", b"x" * 511 + b"y")
 
 
 def test_truncated_answers_come_over_tcp_in_pieces(engine: Engine, dnsbl_server: DnsblServer) -> None:
@@ -111,19 +117,18 @@ def test_truncated_and_then_hung_up_is_a_timeout(engine: Engine, dnsbl_server: D
     assert 2 <= dnsbl_server.count() <= 8  # every 250 ms, over UDP and TCP
 
 
-def test_formerr_to_edns_is_asked_again_without(engine: Engine, dnsbl_server: DnsblServer) -> None:
+def test_nothing_is_asked_with_edns(engine: Engine, dnsbl_server: DnsblServer) -> None:
     zone = dnsbl_server.zone("bl.example")
     zone.list(ADDRESS)
     zone.fault(no_edns())
     assert answer_from(engine, [dnsbl_server.nameserver])[:3] == (Status.OK, 0, (LOCALHOST_2,))
-    assert [query.had_opt for query in dnsbl_server.queries] == [True, False]
+    assert [query.had_opt for query in dnsbl_server.queries] == [False]
 
 
-@pytest.mark.parametrize("kind", ["random", "half"])
-def test_nonsense_three_times_is_malformed(engine: Engine, dnsbl_server: DnsblServer, kind: str) -> None:
+def test_nonsense_three_times_is_malformed(engine: Engine, dnsbl_server: DnsblServer) -> None:
     zone = dnsbl_server.zone("bl.example")
     zone.list(ADDRESS)
-    zone.fault(garbage(kind))  # type: ignore[arg-type]
+    zone.fault(garbage("half"))
     assert answer_from(engine, [dnsbl_server.nameserver])[:3] == (Status.MALFORMED, -1, ())
     assert dnsbl_server.count() == 3
 
