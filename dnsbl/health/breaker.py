@@ -105,8 +105,10 @@ class Breaker:
 
     `open_masks` (by kind) and `unhealthy_mask` are bit masks of the zones whose breaker is not closed and of
     those that the health check found broken (answers of these, cached ones too, are to be ignored). While
-    both spare the wanted zones, `allows` need not be called. `open_mask`: of any kind. `doubt_mask`: the zones
-    that look broken as all others do, so that the nameserver is: asked on, but no verdict on them is complete.
+    both spare the wanted zones, `allows` need not be called. `open_mask`: of any kind.
+
+    `doubt_mask`: the zones that look broken as all others do, so that the nameserver is. They are asked on, but
+    no verdict on them is complete.
     """
 
     def __init__(self, names: Sequence[str], say: Say = say_now) -> None:
@@ -171,8 +173,8 @@ class Breaker:
     ) -> bool:
         """The health check found `zone` broken: it is not asked until `restore`. `reason` is one line.
 
-        asked_at: when its test entries were asked. doubt: it is only doubted, see `doubt_mask`. False: a later
-        finding is known, and nothing changed.
+        asked_at: when its test entries were asked. doubt: it is only doubted, see `doubt_mask`. False: a
+        later finding is known, and nothing changed.
         """
         if not self._is_newest(zone, asked_at):
             return False

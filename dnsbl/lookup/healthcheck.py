@@ -7,8 +7,8 @@ count against the zones' daily budgets; a zone whose budget is spent is not aske
 A broken zone is set aside: lookups skip it, what it said goes out of the cache, and it is tested again soon.
 A zone that does not answer keeps the state it had: silence proves nothing, and the breaker looks after it.
 
-Where all zones of the same nameservers are broken alike, that is the nameservers' fault: none is set aside, but
-no verdict on them is complete until they pass. Not so where they list everything: no list is worth that.
+Where all zones of the same nameservers are broken alike, that is the nameservers' fault: none is set aside,
+but no verdict on them is complete until they pass. Not so where they list everything: no list is worth that.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ Rules, each kept by a test in tests/lookup/test_rules.py:
    run before it is taken or after it is given back.
 3. A caller's deadline ends that caller's waiting, and nothing else: the question goes on until its lists have
    had their full time, whoever comes meanwhile joins it, and until then no silence is held or counted.
-4. In the cache an answer yields to a newer one only, and never to a failure or to the end of an older question.
+4. In the cache an answer yields to a newer one only, never to a failure or to an older question's end.
 5. Every wait knows its own end and looks at its own tickets: it ends even if nobody ever wakes it.
 6. What was never sent is no list's silence: the zone is left out of the verdict, and not held or counted.
 7. What one list sends touches the answers of no other list.
@@ -394,7 +394,11 @@ class Lookup:
 
     def _conclude(self, pending: tuple[int, ...]) -> None:
         core = self._core
-        score, listed, complete = self._score_left_out(), False, not (pending or self._set_aside or self._doubted)
+        score, listed, complete = (
+            self._score_left_out(),
+            False,
+            not (pending or self._set_aside or self._doubted),
+        )
         expires = float("inf")
         for found in self._found.values():
             reading, until = found.reading, found.expires

@@ -265,7 +265,8 @@ class _Findings(NamedTuple):
 
 def _without(verdict: Verdict, zones: frozenset[str]) -> Findings:
     """The verdict as if these zones had not been asked."""
-    score = verdict.score - sum(answer.score for answer in verdict.answers if answer.zone in zones)
+    # Rounded as a verdict's own score is, so that 0.3 - 0.1 reaches a threshold of 0.2.
+    score = round(verdict.score - sum(a.score for a in verdict.answers if a.zone in zones), 6)
     listings = tuple(answer for answer in verdict.listings if answer.zone not in zones)
     return _Findings(verdict.complete, score, listings)
 
