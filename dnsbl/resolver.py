@@ -112,7 +112,7 @@ class Resolver:
         Raises SubjectError for what is neither an address nor a domain, ClosedError after `close`. A DNS
         failure raises nothing: it is in the verdict.
         """
-        started = clock()
+        started, decide = clock(), _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -148,7 +148,7 @@ class Resolver:
         self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
     ) -> Verdict:
         """As `check`, in an asyncio event loop. Cancelling it leaves the answers to the cache."""
-        started = clock()
+        started, decide = clock(), _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -384,7 +384,7 @@ class Resolver:
                 return None
             core.cache.hits += 1
             core.stats.clean_hit(wanted)
-        if core.journal.waiting:
+        if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)
         answers = CachedAnswers(core.readings, text, key, entry, started)
@@ -402,7 +402,7 @@ class Resolver:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
             deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
-        return Lookup(self._core, parse_subject(subject), waiter, started, deadline_s, _decide(decide))
+        return Lookup(self._core, parse_subject(subject), waiter, started, deadline_s, decide)
 
     def _begin(
         self, subject: object, waiter: Waiter, deadline_s: float | None

@@ -88,7 +88,7 @@ def save_cache(
 
     The file appears whole or not at all (written beside `path`, synced, renamed), readable by its owner
     only; a symbolic link stays, and what it points to is replaced). What would make it larger than 256 MiB is
-    left out. Raises OSError where it cannot be written, and where `path` is something else than a regular file.
+    left out. Raises OSError where it cannot be written, and where `path` is not a regular file.
     """
     chunks: list[bytes] = [b"", *(_sized(zone_id) for zone_id in zone_ids)]
     size = _START.size + _COUNTS.size + sum(map(len, chunks))

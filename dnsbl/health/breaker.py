@@ -107,8 +107,8 @@ class Breaker:
     those that the health check found broken (answers of these, cached ones too, are to be ignored). While
     both spare the wanted zones, `allows` need not be called. `open_mask`: of any kind.
 
-    `doubt_mask`: the zones that look broken as all others do, so that the nameserver is. They are asked on, but
-    no verdict on them is complete.
+    `doubt_mask`: the zones that look broken as all others do, so that the nameserver is. They are asked on,
+    but no verdict on them is complete.
     """
 
     def __init__(self, names: Sequence[str], say: Say = say_now) -> None:

@@ -62,7 +62,7 @@ class Core:
         self.breaker, self.budget = self.admission.breaker, self.admission.budget
         self.stats = Stats(zones)
         self.closed = False
-        self._close_wanted = False
+        self.close_wanted = False
         self.of_thread = threading.local()
         self.of_loop: dict[AbstractEventLoop, LoopWaiter] = {}
         # A loop keeps what it watches, whether or not the resolver is still there.
@@ -97,7 +97,7 @@ class Core:
 
     def unlocked(self) -> None:
         """After the lock was given back: do what must not be done under it."""
-        if self._close_wanted and not self.inside():
+        if self.close_wanted and not self.inside():
             self.close()
         self.journal.emit()
 
@@ -120,10 +120,10 @@ class Core:
     def close(self) -> None:
         """End everything. In a signal handler that interrupted the lock's holder: as soon as it is free."""
         if self.inside():
-            self._close_wanted = True
+            self.closed = self.close_wanted = True
             return
         with self.lock:
-            self._close_wanted = False
+            self.close_wanted = False
             self.closed = True
             engine = self.upstream.close()
             self.questions.open.clear()

@@ -66,7 +66,8 @@ def _in_parent() -> None:
     raised, _raised[:] = _raised[:], []
     for error in raised:
         if isinstance(error, KeyboardInterrupt):
-            _thread.interrupt_main()  # what a hook raises is only printed
+            # Later, from a thread: what is raised while a hook runs is only printed.
+            threading.Timer(0.001, _thread.interrupt_main).start()
         else:
             raise error
 

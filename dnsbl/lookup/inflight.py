@@ -212,6 +212,8 @@ class InFlight:
         asked.counted |= zones
         held: dict[int, Held] = {}
         for zone in bits(zones):
+            if zone in asked.newer:  # it answered another question for the same name
+                continue
             self._breaker.record(zone, asked.sets[zone], asked.started, now, Status.TIMEOUT, kind_of(fan.key))
             hold_s = self._settings.ttl_rules.hold_s(
                 Status.TIMEOUT,
