@@ -283,7 +283,7 @@ def test_a_stream_begun_before_fork_says_so_in_the_child(slow_server: DnsblServe
             status = 1
             try:
                 signal.alarm(10)
-                next(stream)
+                list(stream)  # what was ready in the parent may come first
             except ForkedError:
                 status = 0 if resolver.check("192.0.2.200").complete else 2
             finally:
