@@ -3,6 +3,7 @@
 #
 #   make demo            a blocklist server on loopback, four lookups, a table
 #   make test            the test suite; PYTEST_ARGS="-k cache" narrows it
+#   make chaos CHAOS_S=3600   lookups among liars for so many seconds, against a known truth
 #   make lint            ruff, mypy --strict, and src_c by gcc and clang with every warning an error
 #   make asan            the C code and the engine under the address, undefined and thread sanitizers
 #   make bench           every benchmark (minutes)
@@ -18,7 +19,7 @@ py := $(VENV)/bin/python
 comma := ,
 sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd src_c/*.c src_c/*.h)
 
-.PHONY: demo test lint asan bench clean needs FORCE
+.PHONY: demo test chaos lint asan bench clean needs FORCE
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.extension
@@ -26,6 +27,11 @@ demo: $(VENV)/.extension
 
 test: $(VENV)/.test $(VENV)/.extension
 	$(py) -m pytest $(PYTEST_ARGS)
+
+CHAOS_S ?= 60
+
+chaos: $(VENV)/.test $(VENV)/.extension
+	CHAOS_S=$(CHAOS_S) $(py) -m pytest -s tests/lookup/test_chaos.py $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff check .

@@ -113,7 +113,7 @@ class Resolver:
         Raises SubjectError for what is neither an address nor a domain, ClosedError after `close`. A DNS
         failure raises nothing: it is in the verdict.
         """
-        started = clock()
+        started, decide = clock(), _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -149,7 +149,7 @@ class Resolver:
         self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
     ) -> Verdict:
         """As `check`, in an asyncio event loop. Cancelling it leaves the answers to the cache."""
-        started = clock()
+        started, decide = clock(), _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -335,8 +335,8 @@ class Resolver:
         """Counters since the start, ready for JSON.
 
         zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries,
-            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy, and `kinds`:
-            what it is set aside for, of ip4, ip6 and domain), `budget` (queries_today, daily_limit, state).
+            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy; of the kind
+            of subject that fares worst) and `budget` (queries_today, daily_limit, state).
         cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
         """
         core = self._core
@@ -418,7 +418,7 @@ class Resolver:
         core.enter()
         wanted = self._wanted[len(key)]
         with core.lock:
-            if core.breaker.unhealthy_mask & wanted or core.closed:
+            if (core.breaker.unhealthy_mask | core.breaker.doubt_mask) & wanted or core.closed:
                 return None
             core.questions.drain()
             entry = core.cache.get(key)
@@ -429,7 +429,7 @@ class Resolver:
                 return None
             core.cache.hits += 1
             core.stats.clean_hit(wanted)
-        if core.journal.waiting:
+        if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)
         answers = CachedAnswers(core.readings, text, key, entry, started)
@@ -447,7 +447,7 @@ class Resolver:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
             deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
-        return Lookup(self._core, parse_subject(subject), waiter, started, deadline_s, _decide(decide))
+        return Lookup(self._core, parse_subject(subject), waiter, started, deadline_s, decide)
 
     def _begin(
         self, subject: object, waiter: Waiter, deadline_s: float | None

@@ -1,4 +1,4 @@
-"""The one clock of lookups and cache: seconds that go on while the machine sleeps, where the system counts them.
+"""The one clock of lookups and cache: it goes on while the machine sleeps, where the system has such a one.
 
 A laptop or a paused virtual machine that wakes after a night holds no answer whose time ran out meanwhile.
 The engine stamps answers by the same clock.

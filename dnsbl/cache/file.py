@@ -15,6 +15,7 @@ checked, and a file that is damaged, foreign or of another version is left alone
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -86,7 +87,8 @@ def save_cache(
     now: the cache's timer; wall_now: `time.time()`.
 
     The file appears whole or not at all (written beside `path`, synced, renamed), readable by its owner
-    only. What would make it larger than 256 MiB is left out. Raises OSError where it cannot be written.
+    only; a symbolic link stays, and what it points to is replaced). What would make it larger than 256 MiB is
+    left out. Raises OSError where it cannot be written, and where `path` is not a regular file.
     """
     chunks: list[bytes] = [b"", *(_sized(zone_id) for zone_id in zone_ids)]
     size = _START.size + _COUNTS.size + sum(map(len, chunks))
@@ -171,7 +173,10 @@ def _tenths(seconds: float) -> int:
 def _replace(path: str, data: bytes) -> None:
     import tempfile  # slow to import, and rarely needed
 
-    directory, name = os.path.split(os.path.abspath(path))
+    path = os.path.realpath(path)
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "not a regular file: give the path of a file", path)
+    directory, name = os.path.split(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)  # mode 0600
     try:
         with open(handle, "wb") as file:

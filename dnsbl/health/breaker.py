@@ -29,6 +29,7 @@ from dnsbl.model import Status
 
 FAILURES_TO_OPEN = 3
 FIRST_WAIT_S = 30.0
+FIRST_DOUBT_S = 5.0
 MAX_WAIT_S = 900.0
 WITNESS_S = 5.0
 """How long after its query's start a failure waits for a witness: a SERVFAIL may be the first answer of
@@ -72,6 +73,8 @@ class _Finding(NamedTuple):
     reason: str
     wait_s: float
     next_check: float
+    doubt: bool
+    """It fares as all others do: it stays in use, but nothing is sure."""
 
 
 class _Zone:
@@ -103,11 +106,15 @@ class Breaker:
     `open_masks` (by kind) and `unhealthy_mask` are bit masks of the zones whose breaker is not closed and of
     those that the health check found broken (answers of these, cached ones too, are to be ignored). While
     both spare the wanted zones, `allows` need not be called. `open_mask`: of any kind.
+
+    `doubt_mask`: the zones that look broken as all others do, so that the nameserver is. They are asked on,
+    but no verdict on them is complete.
     """
 
     def __init__(self, names: Sequence[str], say: Say = say_now) -> None:
         self.open_masks = [0] * len(KINDS)
         self.unhealthy_mask = 0
+        self.doubt_mask = 0
         self._say = say
         self._names = tuple(names)
         self._zones = [[_Zone(name) for name in names] for _ in KINDS]
@@ -161,28 +168,36 @@ class Breaker:
         """No zone got an answer through `server_set` at or after `started`: a failure tells of no zone."""
         return all(at < started for at in self._answered.get(server_set, {}).values())
 
-    def set_aside(self, zone: int, reason: str, asked_at: float = 0.0, now: float = 0.0) -> bool:
+    def set_aside(
+        self, zone: int, reason: str, asked_at: float = 0.0, now: float = 0.0, *, doubt: bool = False
+    ) -> bool:
         """The health check found `zone` broken: it is not asked until `restore`. `reason` is one line.
 
-        asked_at: when its test entries were asked. False: a later finding is known, and nothing changed.
+        asked_at: when its test entries were asked. doubt: it is only doubted, see `doubt_mask`. False: a
+        later finding is known, and nothing changed.
         """
         if not self._is_newest(zone, asked_at):
             return False
         known = self._findings.get(zone)
-        if known is None:
+        if not doubt and (known is None or known.doubt):
             self._say(_log, logging.WARNING, "%s: found broken and set aside: %s", self._names[zone], reason)
-        wait_s = FIRST_WAIT_S if known is None else min(2 * known.wait_s, MAX_WAIT_S)
-        self._findings[zone] = _Finding(reason, wait_s, now + wait_s)
-        self.unhealthy_mask |= 1 << zone
+        first_s = FIRST_DOUBT_S if doubt else FIRST_WAIT_S
+        again = known is not None and known.doubt == doubt
+        wait_s = min(2 * known.wait_s, MAX_WAIT_S) if known is not None and again else first_s
+        self._findings[zone] = _Finding(reason, wait_s, now + wait_s, doubt)
+        self.unhealthy_mask = self.unhealthy_mask & ~(1 << zone) | (not doubt) << zone
+        self.doubt_mask = self.doubt_mask & ~(1 << zone) | doubt << zone
         return True
 
     def restore(self, zone: int, asked_at: float = 0.0) -> bool:
         """The health check found `zone` sound; `asked_at` and False as for `set_aside`."""
         if not self._is_newest(zone, asked_at):
             return False
-        if self._findings.pop(zone, None) is not None:
+        known = self._findings.pop(zone, None)
+        if known is not None and not known.doubt:
             self._say(_log, logging.WARNING, "%s: found sound again and back in use", self._names[zone])
         self.unhealthy_mask &= ~(1 << zone)
+        self.doubt_mask &= ~(1 << zone)
         return True
 
     def to_recheck(self, now: float) -> list[int]:
@@ -207,7 +222,7 @@ class Breaker:
         """As `state`, for one kind of name."""
         of = self._zones[kind][zone]
         finding = self._findings.get(zone)
-        reason = None if finding is None else finding.reason
+        reason = None if finding is None or finding.doubt else finding.reason
         if not of.wait_s:
             return ZoneState("closed", of.failures, None, reason)
         probing = of.probe_started is not None and now < of.next_probe

@@ -3,9 +3,9 @@
 The budget is the list's, not ours, so every query sent counts: TXT, health checks, and each time a question
 was asked again. Counts are lost when the process ends.
 
-Does no I/O but one log line at 80 % and one at the limit, per zone and day (logger `dnsbl.budget`,
-through `say`), and has no lock: the resolver calls it under its own. Times are wall clock, seconds since
-1970-01-01 UTC, as `time.time` gives them. A clock set to another day begins a new count.
+Does no I/O but one log line at 80 % and one at the limit, per zone and day (logger `dnsbl.budget`, through
+`say`), and has no lock: the resolver calls it under its own. Times are wall clock, seconds since 1970-01-01
+UTC, as `time.time` gives them. A clock set to another day begins a new count.
 """
 
 from __future__ import annotations

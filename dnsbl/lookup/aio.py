@@ -17,7 +17,7 @@ from dnsbl.lookup.lookup import Lookup
 from dnsbl.lookup.stream import Result, Stream
 
 LATE_S: Final = 1.0
-"""How long after its deadline a lookup is ended here if its ticket did not tell. An event loop may be late."""
+"""How long after its deadline a lookup is ended here if its ticket did not tell: a loop may be late."""
 
 
 class LoopWaiter:

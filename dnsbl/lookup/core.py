@@ -3,8 +3,8 @@
 Its parts: `upstream` (engine and nameservers), `admission` (breaker and budget), `questions` (in flight),
 `cache`. How one subject's verdict comes about is in `dnsbl.lookup.lookup`.
 
-One lock guards all of them. It is never held while waiting, and nothing foreign runs under it: log records are
-kept in a journal and handed on by `unlocked`. No asyncio here.
+One lock guards all of them. It is never held while waiting, and nothing foreign runs under it: log records
+are kept in a journal and handed on by `unlocked`. No asyncio here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dnsbl.cache.answers import AnswerCache, Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.config.settings import Settings
 from dnsbl.errors import ClosedError, ForkedError, ReentryError
-from dnsbl.health.breaker import KINDS
 from dnsbl.health.counters import Stats
 from dnsbl.health.journal import Journal
 from dnsbl.lookup import forking
@@ -64,7 +63,7 @@ class Core:
         self.breaker, self.budget = self.admission.breaker, self.admission.budget
         self.stats = Stats(zones)
         self.closed = False
-        self._close_wanted = False
+        self.close_wanted = False
         self.of_thread = threading.local()
         self.of_loop: dict[AbstractEventLoop, LoopWaiter] = {}
         # A loop keeps what it watches, whether or not the resolver is still there.
@@ -92,7 +91,7 @@ class Core:
         """This thread holds the lock."""
 
     def enter(self) -> None:
-        """Raises ReentryError in a signal handler that interrupted this resolver at work in the same thread."""
+        """Raises ReentryError in a signal handler that interrupted this resolver in the same thread."""
         if self.inside():
             raise ReentryError(
                 "the resolver is at work in this very thread: a signal handler that interrupts it may call "
@@ -101,7 +100,7 @@ class Core:
 
     def unlocked(self) -> None:
         """After the lock was given back: do what must not be done under it."""
-        if self._close_wanted and not self.inside():
+        if self.close_wanted and not self.inside():
             self.close()
         self.journal.emit()
 
@@ -112,10 +111,7 @@ class Core:
         now, wall = clock(), time()
         zones = self.stats.snapshot()
         for index, zone in enumerate(self.zones):
-            breaker: dict[str, Any] = self.breaker.state(index, now)._asdict()
-            states = {kind: self.breaker.state_of(index, n, now).state for n, kind in enumerate(KINDS)}
-            breaker["kinds"] = [kind for kind, state in states.items() if state != "closed"]
-            zones[zone.name]["breaker"] = breaker
+            zones[zone.name]["breaker"] = self.breaker.state(index, now)._asdict()
             zones[zone.name]["budget"] = self.budget.state(index, wall)._asdict()
         return {
             "zones": zones,
@@ -127,10 +123,10 @@ class Core:
     def close(self) -> None:
         """End everything. In a signal handler that interrupted the lock's holder: as soon as it is free."""
         if self.inside():
-            self._close_wanted = True
+            self.closed = self.close_wanted = True
             return
         with self.lock:
-            self._close_wanted = False
+            self.close_wanted = False
             self.closed = True
             engine = self.upstream.close()
             self.questions.open.clear()

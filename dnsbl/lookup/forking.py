@@ -1,8 +1,8 @@
 """Resolvers at a fork(): none happens while a lock is held, or the child's cache would be half written.
 
-`os.register_at_fork` cannot be undone, so the hooks are here once and know the cores by weak reference. What a
-signal handler raises while the locks are waited for is raised again when they have been given back: hooks that
-end half way would leave them held for ever.
+`os.register_at_fork` cannot be undone, so the hooks are here once and know the cores by weak reference. What
+a signal handler raises while the locks are waited for is raised again when they have been given back: hooks
+that end half way would leave them held for ever.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def _in_parent() -> None:
     raised, _raised[:] = _raised[:], []
     for error in raised:
         if isinstance(error, KeyboardInterrupt):
-            _thread.interrupt_main()  # what a hook raises is only printed
+            # Later, from a thread: what is raised while a hook runs is only printed.
+            threading.Timer(0.001, _thread.interrupt_main).start()
         else:
             raise error
 

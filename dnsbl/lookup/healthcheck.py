@@ -4,11 +4,11 @@ What the answers mean is decided in `dnsbl.health.judge`; here they are asked an
 rarely (at the start, about hourly, on demand), never per message. The queries go past cache and breaker and
 count against the zones' daily budgets; a zone whose budget is spent is not asked.
 
-A broken zone is set aside: lookups skip it, what it said goes out of the cache, and it is tested again soon. A
-zone that does not answer keeps the state it had: silence proves nothing, and the breaker looks after it.
+A broken zone is set aside: lookups skip it, what it said goes out of the cache, and it is tested again soon.
+A zone that does not answer keeps the state it had: silence proves nothing, and the breaker looks after it.
 
-Where all zones of the same nameservers are broken alike, that is the nameservers' fault, and none is set aside,
-unless they list everything: no answer of a list is worth that.
+Where all zones of the same nameservers are broken alike, that is the nameservers' fault: none is set aside,
+but no verdict on them is complete until they pass. Not so where they list everything: no list is worth that.
 """
 
 from __future__ import annotations
@@ -60,8 +60,10 @@ def check_health(core: Core, indices: Sequence[int], deadline_s: float) -> tuple
     }
     excused = _excused(core, healths)
     for index, health in healths.items():
-        if index not in excused:
-            _act(core, index, health, asked_at)
+        with core.lock:
+            news = act(core.admission, index, health, asked_at, clock(), doubt=index in excused)
+        if news:
+            core.forget_zone(index)
     core.unlocked()
     return tuple(healths[index] for index in indices)
 
@@ -105,17 +107,11 @@ def _excused(core: Core, healths: dict[int, ZoneHealth]) -> set[int]:
             where = ", ".join(nameservers or core.upstream.nameservers)
             state = healths[zones[0]].state.replace("_", " ")
             log.warning(
-                "all %d zones asked look %s alike: that is the nameserver's fault (%s); none is set aside",
+                "all %d zones asked look %s alike: that is the nameserver's fault (%s)",
                 len(zones),
                 state,
                 where,
             )
     return excused
 
-
-def _act(core: Core, index: int, health: ZoneHealth, asked_at: float) -> None:
-    with core.lock:
-        newly_broken = act(core.admission, index, health, asked_at, clock())
-    if newly_broken:
-        core.forget_zone(index)
 

@@ -177,7 +177,9 @@ class InFlight:
         kind = kind_of(fan.key)
         for zone, answer in answers:
             if answer[0] not in (_TIMEOUT, _UNSENT) and not asked.counted >> zone & 1:
-                self._breaker.record(zone, asked.sets[zone], asked.started, answer[9], answer[0], kind)
+                # Of a failure it matters who could know of it: those asked before are the same trouble.
+                at = clock() if answer[0] == _RCODE else answer[9]
+                self._breaker.record(zone, asked.sets[zone], asked.started, at, answer[0], kind)
         held: dict[int, Held] = {}
         silent = 0
         for zone, answer in answers:
@@ -210,6 +212,8 @@ class InFlight:
         asked.counted |= zones
         held: dict[int, Held] = {}
         for zone in bits(zones):
+            if zone in asked.newer:  # it answered another question for the same name
+                continue
             self._breaker.record(zone, asked.sets[zone], asked.started, now, Status.TIMEOUT, kind_of(fan.key))
             hold_s = self._settings.ttl_rules.hold_s(
                 Status.TIMEOUT,
@@ -234,7 +238,7 @@ class InFlight:
 
     def _may_hold(self, fan: Fan, asked: Asked, zone: int, status: int, arrived: float) -> bool:
         """Nothing newer or better came of another question for the same name, and nobody flushed it."""
-        if (asked.stale | self._breaker.unhealthy_mask) >> zone & 1:
+        if (asked.stale | self._breaker.unhealthy_mask | self._breaker.doubt_mask) >> zone & 1:
             return False
         newer = asked.newer.get(zone)
         if status not in _ANSWERED:

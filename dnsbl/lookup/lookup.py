@@ -6,17 +6,18 @@ Who waits, and how (a thread, an event loop, a stream of many), is the caller's 
 
 Rules, each kept by a test in tests/lookup/test_rules.py:
 
-1. An answer's age counts from its arrival, on a clock that goes on while the machine sleeps. What has expired
-   when a lookup begins is nothing to that lookup, wherever it is kept.
+1. An answer's age counts from its arrival, on a clock that goes on while the machine sleeps. What has
+   expired when a lookup begins is nothing to that lookup, wherever it is kept.
 2. Only this package's own code runs under the lock. Log handlers, iterables, mappings and callbacks of others
    run before it is taken or after it is given back.
 3. A caller's deadline ends that caller's waiting, and nothing else: the question goes on until its lists have
    had their full time, whoever comes meanwhile joins it, and until then no silence is held or counted.
-4. In the cache an answer yields to a newer one only, and never to a failure or to the end of an older question.
+4. In the cache an answer yields to a newer one only, never to a failure or to an older question's end.
 5. Every wait knows its own end and looks at its own tickets: it ends even if nobody ever wakes it.
 6. What was never sent is no list's silence: the zone is left out of the verdict, and not held or counted.
 7. What one list sends touches the answers of no other list.
-8. What is broken alike for all zones is the fault of what they share: none of them is set aside for it.
+8. What is broken alike for all zones is the fault of what they share: none of them is set aside for it, and
+   no verdict on them is called complete meanwhile.
 
 A question (one name, one zone, one record type) is in one of these states:
 
@@ -129,7 +130,7 @@ class Lookup:
     """
 
     __slots__ = (
-        "_core", "_decide", "_epoch", "_found", "_reasoning", "_set_aside", "_skipped",
+        "_core", "_decide", "_doubted", "_epoch", "_found", "_reasoning", "_set_aside", "_skipped",
         "_started", "_texts", "_waiter", "_waits", "deadline", "failed", "on_done", "subject", "verdict",
     )  # fmt: skip
 
@@ -156,6 +157,8 @@ class Lookup:
         self._skipped: dict[int, str] = {}
         self._set_aside = 0
         """The zones (a bit mask) that apply and gave no answer because they were not asked."""
+        self._doubted = False
+        """The nameserver of some zone that was asked is not to be trusted."""
         self._waits: list[Wait] = []
         self._reasoning = False
         self.failed: BaseException | None = None
@@ -174,7 +177,7 @@ class Lookup:
         with core.lock:
             core.raise_if_closed()
             core.questions.drain()
-            if core.breaker.unhealthy_mask and self._waiter is not None:
+            if (core.breaker.unhealthy_mask or core.breaker.doubt_mask) and self._waiter is not None:
                 recheck(core, self._started)
             asked = 0
             for part in parts:
@@ -200,6 +203,7 @@ class Lookup:
     def _begin(self, part: Part) -> bool:
         core, now = self._core, self._started
         core.questions.settle(part.key)
+        self._doubted = self._doubted or bool(part.zones & core.breaker.doubt_mask)
         broken, kind = part.zones & core.breaker.unhealthy_mask, kind_of(part.key)
         self._leave_out({index: core.admission.why_set_aside(index, kind, now) for index in bits(broken)})
         missing = self._read_cache(part.key, part.zones & ~broken, now)
@@ -404,7 +408,11 @@ class Lookup:
 
     def _conclude(self, pending: tuple[int, ...]) -> None:
         core = self._core
-        score, listed, complete = self._score_left_out(), False, not pending and not self._set_aside
+        score, listed, complete = (
+            self._score_left_out(),
+            False,
+            not (pending or self._set_aside or self._doubted),
+        )
         expires = float("inf")
         for found in self._found.values():
             reading, until = found.reading, found.expires

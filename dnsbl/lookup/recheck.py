@@ -1,4 +1,4 @@
-"""Zones found broken are tested again soon, by the lookups that come by: nobody waits, and no thread is needed.
+"""Zones found broken are tested again soon, by the lookups that come by: no thread is needed, nobody waits.
 
 When to is the breaker's business, what the answers mean that of `dnsbl.health.judge`. A round asks a zone's
 test entries once. Under the resolver's lock, all of it.
@@ -50,7 +50,11 @@ class Round:
         for _, answer in answers:
             self._admission.sent(self._index, 0 if answer is None else answer[10] - 1)
         health = judge(self._zone, [read_probe(probe, answer) for probe, answer in answers])
-        act(self._admission, self._index, health, self._asked_at, self._asked_at)
+        # A zone doubted together with others stays so as long as any other of them is.
+        doubted = self._admission.breaker.doubt_mask
+        mine = 1 << self._index
+        doubt = health.state is not State.WILDCARDED and bool(doubted & mine and doubted & ~mine)
+        act(self._admission, self._index, health, self._asked_at, self._asked_at, doubt=doubt)
 
 
 def recheck(core: Core, now: float) -> None:
@@ -69,13 +73,16 @@ def recheck(core: Core, now: float) -> None:
             core.upstream.listen_alone(fan, ROUND_S)
 
 
-def act(admission: Admission, index: int, health: ZoneHealth, asked_at: float, now: float) -> bool:
-    """Set a broken zone aside, take a sound one back. True: it is set aside now and was not before."""
-    was = admission.breaker.unhealthy_mask >> index & 1
+def act(
+    admission: Admission, index: int, health: ZoneHealth, asked_at: float, now: float, *, doubt: bool = False
+) -> bool:
+    """Set a broken zone aside (or doubt it), take a sound one back. True: what it said is to be forgotten."""
+    breaker = admission.breaker
     if health.broken:
-        return admission.breaker.set_aside(index, health.detail, asked_at, now) and not was
+        was = (breaker.unhealthy_mask | breaker.doubt_mask) >> index & 1
+        return breaker.set_aside(index, health.detail, asked_at, now, doubt=doubt) and not was
     if health.state not in (State.NO_ANSWER, State.UNTESTED):
-        admission.breaker.restore(index, asked_at)
+        breaker.restore(index, asked_at)
     return False
 
 

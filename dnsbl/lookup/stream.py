@@ -53,7 +53,7 @@ class Stream:
     def finished(self, lookup: Lookup) -> None:
         self._open.discard(lookup)
         if not self._ordered:
-            self._places.append(lookup.verdict)
+            self._places.append(lookup)
 
     def take(self, tickets: Iterable[Ticket]) -> None:
         """Lookups have news: take in what they have, and their verdicts where they are finished."""
@@ -80,12 +80,14 @@ class Stream:
         return self._begun[0] if self._begun else None
 
     def ready(self) -> Iterator[Result]:
-        """The results that can be handed out now."""
+        """The results that can be handed out now. Raises what a lookup failed with."""
         while self._places:
             first = self._places[0]
             if isinstance(first, Lookup):
                 if first in self._open:
                     return
+                if first.failed is not None:
+                    raise first.failed
                 first = first.verdict
             self._places.popleft()
             yield first

@@ -235,7 +235,7 @@ def test_the_least_recently_used_goes_first(dnsbl_server: DnsblServer) -> None:
     with resolver_for(dnsbl_server, "bl.example", cache_size=3, reasons=False) as resolver:
         for number in (1, 2, 3, 1, 4):  # 2 is the one longest unused
             resolver.check(f"192.0.2.{number}")
-        held = [n for n in range(1, 5) if resolver.check_cached(f"192.0.2.{n}")]
+        held = [n for n in range(1, 5) if resolver.check_cached(f"192.0.2.{n}") is not None]
         assert held == [1, 3, 4]
         assert resolver.cache_info().maxsize == 3
         for number in range(100):
@@ -251,7 +251,7 @@ def test_what_has_expired_goes_before_what_was_used_less_recently(dnsbl_server: 
             resolver.check(f"192.0.2.{number}")
         time.sleep(2.1)  # entries are dropped at whole seconds
         resolver.check("192.0.2.4")
-        assert [n for n in range(1, 5) if resolver.check_cached(f"192.0.2.{n}")] == [1, 2, 4]
+        assert [n for n in range(1, 5) if resolver.check_cached(f"192.0.2.{n}") is not None] == [1, 2, 4]
 
 
 def test_a_cache_of_no_size_holds_nothing(dnsbl_server: DnsblServer) -> None:
@@ -426,7 +426,7 @@ def test_the_ceiling_and_the_size_of_the_loading_resolver_hold(
         assert resolver.save_cache(path) == 5
     with resolver_for(dnsbl_server, "bl.example", ttl_max_s=60, cache_size=3) as resolver:
         assert resolver.load_cache(path) == 3
-        assert [n for n in range(5) if resolver.check_cached(f"192.0.2.{n}")] == [2, 3, 4]  # the newest
+        assert [n for n in range(5) if resolver.check_cached(f"192.0.2.{n}") is not None] == [2, 3, 4]  # the newest
         assert (ttl_of(resolver, "192.0.2.4") or 0) <= 60
 
 
