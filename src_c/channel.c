@@ -81,7 +81,11 @@ void dnsbl_channel_ready(dnsbl_loop *loop)
             continue;
         short ready = loop->polled[i].revents;
         loop->polled[i].revents = 0;
-        if (ready != 0)
+        if (ready & POLLNVAL)
+            loop->polled_channel[i]->broken = true; /* foreign code closed it */
+        if (ready & POLLNVAL)
+            unpoll(loop, i);
+        else if (ready != 0)
             process(loop, loop->polled_channel[i], loop->polled[i].fd, ready);
     }
 }
@@ -133,7 +137,7 @@ static void close_channel(dnsbl_loop *loop, channel *ch)
 
 static bool worn_out(const channel *ch, uint64_t now)
 {
-    return ch->in_flight >= CHANNEL_IN_FLIGHT_MAX ||
+    return ch->broken || ch->in_flight >= CHANNEL_IN_FLIGHT_MAX ||
            ch->queries >= CHANNEL_QUERIES_MAX ||
            (ch->in_flight > 0 && now - ch->busy_since > CHANNEL_BUSY_MAX);
 }

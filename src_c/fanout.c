@@ -6,7 +6,9 @@
 #define UNREACHABLE_RETRY (250 * DNSBL_MS) /* after a refused connection: no spinning */
 #define MALFORMED_RETRY (20 * DNSBL_MS)    /* once per place in the fan, so that neighbours come apart */
 
-enum { MALFORMED_MAX = 3 };
+#define FAILURE_RETRY (100 * DNSBL_MS)     /* once per time it failed */
+
+enum { MALFORMED_MAX = 3, RCODE_SERVFAIL = 2, FAILURES_ASKED_AGAIN = 2 };
 
 /* ---- telling others ---- */
 
@@ -122,6 +124,20 @@ static bool another_server(const dnsbl_loop *loop, const slot *s)
     return s->tried != (1u << loop->sets[s->set].count) - 1 && s->tries < s->set_tries;
 }
 
+/* SERVFAIL may pass (one in ten of a busy forwarder), REFUSED will not. The pause grows, and leaves time to answer. */
+static bool asked_once_more(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, int rcode, uint64_t now)
+{
+    uint64_t at = now + FAILURE_RETRY * (1u + s->failures);
+    if (rcode != RCODE_SERVFAIL || s->failures == FAILURES_ASKED_AGAIN || s->tries >= s->set_tries ||
+        at + FAILURE_RETRY > fan->ask_until)
+        return false;
+    s->failures++;
+    s->refused = s->tried = 0; /* all are asked anew */
+    s->next_try = UINT64_MAX;
+    dnsbl_fanout_ask_again_at(loop, fan, s, at);
+    return true;
+}
+
 static void on_error_rcode(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, const query *q, int rcode, uint64_t now)
 {
     s->error_rcode = (int16_t)rcode;
@@ -129,6 +145,8 @@ static void on_error_rcode(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, const quer
     s->refused |= (uint8_t)(1u << q->server);
     if (another_server(loop, s))
         dnsbl_fanout_ask_again_at(loop, fan, s, now);
+    else if (s->refused == s->tried && asked_once_more(loop, fan, s, rcode, now))
+        return;
     else if (s->refused == s->tried)
         settle_without_answer(loop, fan, s, now);
     /* else a server asked earlier may still answer; the next try's time decides */
@@ -236,7 +254,7 @@ static void ask_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
         slot *s = &fan->slots[i];
         if (s->answered || s->next_try > now || now >= fan->ask_until)
             continue;
-        if (s->error_rcode >= 0 && !another_server(loop, s)) {
+        if (s->error_rcode >= 0 && s->tried != 0 && !another_server(loop, s)) {
             settle_without_answer(loop, fan, s, now);
             continue;
         }

@@ -34,6 +34,7 @@ typedef struct channel {
     void *ares;
     struct server *server;
     struct channel *older;
+    bool broken; /* a socket of its is gone: to be replaced */
     int in_flight;
     int queries;
     uint64_t busy_since;   /* when in_flight last rose from 0 */
@@ -99,6 +100,7 @@ typedef struct {
     uint16_t sent;    /* queries that went out */
     uint16_t waiting; /* tries made that wait for their server to have room */
     uint8_t malformed;
+    uint8_t failures; /* SERVFAIL and its like, from the last nameserver there is */
     uint8_t last_server;
     uint8_t tried;   /* bit per server of the set: asked */
     uint8_t refused; /* bit per server of the set: answered with an error rcode */

@@ -168,7 +168,9 @@ static int late_max(const lane *ln)
 static bool lane_has_room(lane *ln, uint64_t now)
 {
     age(ln, now);
-    if (ln->late.count < late_max(ln))
+    /* Of one that does not answer nothing says that what is not late yet will be answered. */
+    int doubtful = lives(ln->answered, now) ? ln->late.count : (ln->late.count + ln->open.count) / 2;
+    if (doubtful < late_max(ln))
         return true;
     if (now < ln->probe_at)
         return false;

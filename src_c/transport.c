@@ -20,7 +20,7 @@ static void failed(server *srv, uint64_t now)
     if (srv->failures == SERVER_FAILURES_DOWN || ++srv->failures < SERVER_FAILURES_DOWN)
         return;
     srv->probe_at = now + PROBE_EVERY;
-    srv->went_down = true;
+    srv->went_down = srv->waiting > 0; /* what will come to it knows */
 }
 
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now)
