@@ -22,7 +22,7 @@ import click
 from dnsbl.errors import DnsblError
 from dnsbl.text.printable import printable
 
-COMMANDS = ("check", "bulk", "audit", "zones", "policyd", "doctor", "demo")
+COMMANDS = ("check", "bulk", "audit", "zones", "config", "policyd", "doctor", "demo")
 
 COMPLETE = "_DNSBL_COMPLETE"
 """The variable by which a shell asks for completion: `eval "$(_DNSBL_COMPLETE=bash_source dnsbl)"`."""

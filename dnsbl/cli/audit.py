@@ -130,10 +130,10 @@ def _look_up(
     from dnsbl.audit.verdicts import Found
     from dnsbl.subject import address_key
 
-    resolver = stack.enter_context(open_resolver(*source, reasons=False))
+    resolver, _ = stack.enter_context(open_resolver(*source, reasons=False))
     if agreements:
         given = agreed(resolver.zones, agreements)
-        resolver = stack.enter_context(open_resolver(given, *source[1:], reasons=False))
+        resolver, _ = stack.enter_context(open_resolver(given, *source[1:], reasons=False))
     terms = Terms(resolver.zones, rate)
     found = Found([zone.name for zone in resolver.zones], well_known)
     admitted = (address for address in clients.by_address if terms.admit(address_key(address) or ""))

@@ -71,7 +71,7 @@ def _code_table(code: CodeLine) -> dict[str, object]:
 
 
 def _format_table(header: str, table: Mapping[str, object]) -> str:
-    lines = (f"{_format_key(key)} = {_format_value(value)}" for key, value in table.items())
+    lines = (f"{_format_key(key)} = {format_value(value)}" for key, value in table.items())
     return "\n".join([header, *lines])
 
 
@@ -79,15 +79,15 @@ def _format_key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else format_text(key)
 
 
-def _format_value(value: object) -> str:
+def format_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
         return f"{value:.0f}" if value == int(value) else repr(value)
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_format_value(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {format_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return _format_array([_format_value(item) for item in value])
+        return _format_array([format_value(item) for item in value])
     return format_text(str(value))
 
 

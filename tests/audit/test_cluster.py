@@ -14,7 +14,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
-from servers import free_port
+from support.servers import free_port
 
 from dnsbl.audit.cluster import Lookups, annotate_partitions, cut
 from dnsbl.cli import main

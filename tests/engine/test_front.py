@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from asking import answer_from, wait_done
+from support.asking import answer_from, wait_done
 
 from dnsbl.engine._engine import Engine, Plan, Waiter
 from dnsbl.model import Status

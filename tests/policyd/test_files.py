@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from policydaemon import Client, Policyd, config, start_lists
+from support.policydaemon import Client, Policyd, config, start_lists
 
 from dnsbl.errors import ConfigError
 from dnsbl.policy.patterns import host_names, mail_addresses, networks

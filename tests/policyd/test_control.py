@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from policydaemon import REJECT, Client, Policyd, config, run, start_lists
+from support.policydaemon import REJECT, Client, Policyd, config, run, start_lists
 
 from dnsbl.policyd.bridge import WINDOW, BridgeWatch
 from dnsbl.policyd.health import LOOK_S

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from policydaemon import REJECT, ROOT, config, request, start_lists
+from support.policydaemon import REJECT, ROOT, config, request, start_lists
 
 from dnsbl.policyd.spawnhealth import default_file
 from dnsbl.testing import DnsblServer, wildcard

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from policydaemon import config, run
+from support.policydaemon import config, run
 
 from dnsbl.policyd.advice import advise
 from dnsbl.policyd.settings import Options, load_settings

@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import FrameType
 
 import pytest
-from lookups import answer_of, eventually, outcomes, resolver_for, timed, with_zones
+from support.lookups import answer_of, eventually, outcomes, resolver_for, timed, with_zones
 
 import dnsbl
 from dnsbl import ConfigError, ForkedError, Outcome, ReentryError, Resolver, SubjectError, Verdict, Zone

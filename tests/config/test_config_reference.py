@@ -1,0 +1,215 @@
+"""The table of keys against the readers: each is true of what is taken, and the page says the same."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from dnsbl.cli import main
+from dnsbl.config.file import CODE_KEYS, RESERVED, ZONE_KEYS, ResolverConfig, load, parse
+from dnsbl.config.keys import KEYS, Key, keys_of
+from dnsbl.config.reference import format_example, format_reference
+from dnsbl.config.settings import checked_settings
+from dnsbl.errors import ConfigError
+from dnsbl.policy.rules import POLICY_KEYS, RULE_KEYS
+from dnsbl.policyd.settings import SERVER_KEYS, Options, load_settings
+
+PAGE = Path(__file__).parents[1] / "docs/configuration.md"
+IDS = [f"{key.table}{key.name}" for key in KEYS]
+
+
+@pytest.mark.parametrize(
+    ("table", "known"),
+    [
+        ("[resolver]", [f.name for f in fields(ResolverConfig)]),
+        ("[[zone]]", [key for key in ZONE_KEYS if key not in RESERVED]),
+        ("codes", CODE_KEYS),
+        ("[policy]", (*POLICY_KEYS, *SERVER_KEYS)),
+        ("[[policy.rule]]", RULE_KEYS),
+    ],
+)
+def test_every_key_that_is_read_is_described(table: str, known: list[str]) -> None:
+    """Where this fails, write the key into dnsbl/config/keys.py."""
+    assert sorted(key.name for key in keys_of(table)) == sorted(known)
+
+
+def test_the_page_is_made_from_the_table() -> None:
+    """Where this fails: python -m dnsbl.config.reference > docs/configuration.md"""
+    assert PAGE.read_text() == format_reference()
+
+
+def text_with(key: Key, value: str) -> str:
+    """A configuration in which `key` has `value`, and all it takes for that to be read."""
+    line = f"{key.name} = {value}\n"
+    if key.table == "[resolver]":
+        return f"[resolver]\n{line}"
+    if key.table == "[[zone]]":
+        return f"[[zone]]\n{line}" + ("" if key.name == "name" else 'name = "bl.example.com"\n')
+    if key.table == "codes":
+        match = "" if key.name in ("match", "mask") else 'match = "127.0.0.2", '
+        return f'[[zone]]\nname = "bl.example.com"\ncodes = [{{ {match}{line.strip()} }}]\n'
+    zone = '[[zone]]\nname = "zen.spamhaus.org"\n'
+    if key.table == "[policy]":
+        return f"{zone}[policy]\n{line}"
+    action = "" if key.name == "action" else 'action = "DUNNO"\n'
+    return f"{zone}[policy]\n[[policy.rule]]\n{line}{action}"
+
+
+def read(path: Path) -> None:
+    """As the daemon reads it; keys of zones as they are shown, unread."""
+    if "key_" in path.read_text():
+        load(path, keys=False)
+    else:
+        load_settings(Options(path), env={})
+
+
+@pytest.mark.parametrize("key", KEYS, ids=IDS)
+def test_its_example_is_taken(key: Key, tmp_path: Path) -> None:
+    path = tmp_path / "dnsbl.toml"
+    path.write_text(text_with(key, key.example))
+    (tmp_path / "catalogue.toml").write_text("date = 2030-01-01\n")
+    read(path)
+
+
+NUMBERS = [
+    key for key in KEYS if re.match(r"-?[\d.,]+ to [\d.,]+", key.limits) and key.kind.endswith("number")
+]
+
+
+@pytest.mark.parametrize("key", NUMBERS, ids=[f"{key.table}{key.name}" for key in NUMBERS])
+def test_its_range_is_the_one_that_is_taken(key: Key, tmp_path: Path) -> None:
+    low, high = (
+        float(part.replace(",", ""))
+        for part in re.findall(r"-?[\d.,]*\d", key.limits.partition(" to ")[0])
+        + re.findall(r"-?[\d.,]*\d", key.limits.partition(" to ")[2])[:1]
+    )
+    path = tmp_path / "dnsbl.toml"
+    step = 1 if key.kind == "whole number" else abs(low) / 100 or 0.001
+    for value, is_taken in ((low, True), (high, True), (low - step, False), (high + max(step, 1), False)):
+        written = str(int(value)) if key.kind == "whole number" else f"{value!r}"
+        path.write_text(text_with(key, written))
+        if is_taken:
+            read(path)
+        else:
+            with pytest.raises(ConfigError, match=key.name):
+                read(path)
+
+
+def test_the_defaults_of_the_resolver_are_its_own() -> None:
+    settings = checked_settings({})
+    shown = {key.name: key.default for key in keys_of("[resolver]")}
+    for name in ("deadline_s", "timeout_s", "cache_size", "reasons", "reason_timeout_s", "check_private"):
+        assert tomllib.loads(f"x = {shown[name]}")["x"] == getattr(settings, name)
+    assert float(shown["ttl_min_s"]) == settings.ttl_rules.min_s
+    assert float(shown["ttl_max_s"]) == settings.ttl_rules.max_s
+
+
+def test_the_defaults_of_the_daemon_are_its_own(tmp_path: Path) -> None:
+    """Given as they are shown, they change nothing."""
+    plain, spelt = tmp_path / "plain.toml", tmp_path / "spelt.toml"
+    plain.write_text("[policy]\n")
+    defaults = [
+        key for key in keys_of("[policy]") if key.default[:1] in '"[0123456789' or key.default == "false"
+    ]
+    spelt.write_text("[policy]\n" + "".join(f"{key.name} = {key.default}\n" for key in defaults))
+    one, other = load_settings(Options(plain), env={}), load_settings(Options(spelt), env={})
+    for name in ("listen", "socket_mode", "idle_timeout_s", "read_timeout_s", "max_connections"):
+        assert getattr(one, name) == getattr(other, name)
+    assert one.policy.on_error == other.policy.on_error
+    assert one.policy.dry_run == other.policy.dry_run
+
+
+# ---- dnsbl config ----
+
+
+def test_the_example_has_every_key_and_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "--example"]) == 0
+    text = capsys.readouterr().out
+    assert text == format_example()
+    assert [zone.name for zone in parse(text).zones] == ["zen.spamhaus.org"]
+    for key in KEYS:
+        if key.table != "codes" and (key.table, key.name) != ("[policy]", "rule"):
+            assert f"{key.name} = {key.example}\n" in text
+
+
+CONFIG = """[resolver]
+nameservers = ["127.0.0.1:5353"]
+deadline_s = 2.0
+
+[[zone]]
+name = "zen.spamhaus.org"
+reply = "127.0.0.[2..11]"
+weight = 3
+
+[[zone]]
+name = "zen.spamhaus.org"
+reply = "127.0.0.10"
+
+[[zone]]
+name = "dbl.dq.spamhaus.net"
+key_env = "DNSBL_KEY_SPAMHAUS"
+
+[[zone]]
+name = "bl.example.com"
+codes = [{ mask = 2, meaning = "spam" }, { match = "127.0.0.1", outcome = "blocked" }]
+
+[policy]
+dry_run = ["bl.example.com"]
+
+[[policy.rule]]
+score = ">=3"
+action = "REJECT {client}"
+"""
+
+
+def test_show_says_where_each_value_comes_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DNSBL_KEY_SPAMHAUS", "sesamesesame12345")
+    path = tmp_path / "dnsbl.toml"
+    path.write_text(CONFIG)
+    assert main(["config", "--show", "--config", str(path), "--json"]) == 0
+    out = capsys.readouterr().out
+    values = [json.loads(line) for line in out.splitlines()]
+    sources = {(value["table"], value["number"], value["key"]): value["source"] for value in values}
+    assert sources["[resolver]", 0, "deadline_s"] == f"{path}:3"
+    assert sources["[resolver]", 0, "timeout_s"] == "default"
+    assert sources["[[zone]]", 0, "weight"] == f"{path}:8"
+    assert sources["[[zone]]", 0, "subjects"] == "catalogue"
+    assert sources["[[zone]]", 2, "key_env"] == f"{path}:16"
+    assert sources["[[zone]]", 3, "subjects"] == "default"
+    assert sources["[policy]", 0, "dry_run"] == f"{path}:23"
+    assert sources["[policy]", 0, "max_connections"] == "default"
+    assert sources["[[policy.rule]]", 0, "score"] == f"{path}:26"
+    assert "sesame" not in out
+
+
+def test_what_is_shown_is_the_same_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, again = tmp_path / "dnsbl.toml", tmp_path / "again.toml"
+    path.write_text(CONFIG)
+    assert main(["config", "--config", str(path)]) == 0
+    again.write_text(capsys.readouterr().out)
+    one, other = load(path, keys=False), load(again, keys=False)
+    assert one.zones == other.zones
+    assert one.policy["rule"] == other.policy["rule"]
+    assert other.resolver.deadline_s == 2.0
+    assert main(["config", "--config", str(again)]) == 0
+
+
+def test_without_a_file_the_default_zones_are_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "dnsbl.toml").write_text("")
+    monkeypatch.setenv("DNSBL_CONFIG", str(tmp_path / "dnsbl.toml"))
+    assert main(["config"]) == 0
+    assert 'name = "zen.spamhaus.org"  # default' in capsys.readouterr().out
+
+
+def test_example_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "--example", "--show"]) == 2
+    assert "--example goes with neither" in capsys.readouterr().err
