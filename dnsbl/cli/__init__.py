@@ -22,7 +22,7 @@ import click
 from dnsbl.errors import DnsblError
 from dnsbl.text.printable import printable
 
-COMMANDS = ("check", "zones", "policyd", "doctor", "demo")
+COMMANDS = ("check", "message", "filter", "zones", "policyd", "doctor", "demo")
 
 EXIT_USAGE = 2
 EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
