@@ -18,7 +18,7 @@ from dnsbl.mail import read_message
 
 HEAD = (
     b"Received: from a.example (a.example [203.0.113.7]) by mx.example.org (Postfix) with ESMTPS id 1; x\r\n"
-    b"From: Shop <news@shop.example>\r\nReply-To: reply@shop.example\r\nReturn-Path: <bounce@shop.example>\r\n"
+    b"From: Shop <new@shop.example>\r\nReply-To: reply@shop.example\r\nReturn-Path: <bounce@shop.example>\r\n"
     b"Message-ID: <1@mail.shop.example>\r\nDKIM-Signature: v=1; a=rsa-sha256; d=shop.example; s=x; b=abc\r\n"
     b"MIME-Version: 1.0\r\nContent-Type: "
 )
@@ -28,7 +28,7 @@ HTML = b"text/html; charset=utf-8\r\n\r\n"
 def usual() -> bytes:
     """100 KiB of HTML as newsletters have it, with 50 links and images."""
     row = (
-        b'<tr><td style="padding:8px;font-family:Arial,sans-serif;color:#333"><a href="https://l%d.shop%d.example/'
+        b'<tr><td style="padding:8px;font-family:Arial,sans-serif;color:red"><a href="https://l%d.shop%d.example/'
         b'p?id=%d&amp;x=1"><b>An offer</b></a> '
         + b"and some words about it, as they are written. " * 40
         + b"</td></tr>\r\n"

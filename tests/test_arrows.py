@@ -171,7 +171,10 @@ def test_c_is_declared_in_the_gates_alone() -> None:
 @pytest.mark.parametrize(
     ("module", "never"),
     [
-        ("dnsbl", ["pycares", "asyncio", "click", "rich", "idna", "publicsuffixlist", "dns", "email", "lxml"]),
+        (
+            "dnsbl",
+            ["pycares", "asyncio", "click", "rich", "idna", "publicsuffixlist", "dns", "email", "lxml"],
+        ),
         ("dnsbl.cli", ["pycares", "asyncio", "rich", "importlib.metadata"]),
         ("dnsbl.testing", ["dns", "pytest"]),
     ],

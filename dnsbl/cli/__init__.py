@@ -22,10 +22,9 @@ import click
 from dnsbl.errors import DnsblError
 from dnsbl.text.printable import printable
 
-COMMANDS = ("check", "bulk", "audit", "zones", "config", "policyd", "doctor", "demo")
-
-COMPLETE = "_DNSBL_COMPLETE"
-"""The variable by which a shell asks for completion: `eval "$(_DNSBL_COMPLETE=bash_source dnsbl)"`."""
+COMMANDS = (
+    "check", "bulk", "audit", "message", "filter", "zones", "config", "policyd", "doctor", "demo",
+)  # fmt: skip
 
 EXIT_USAGE = 2
 EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
