@@ -26,6 +26,9 @@ COMMANDS = (
     "check", "bulk", "audit", "message", "filter", "zones", "config", "policyd", "doctor", "demo",
 )  # fmt: skip
 
+COMPLETE = "_DNSBL_COMPLETE"
+"""The variable by which a shell asks for completion: `eval "$(_DNSBL_COMPLETE=bash_source dnsbl)"`."""
+
 EXIT_USAGE = 2
 EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
