@@ -93,7 +93,7 @@ void dnsbl_channel_ready(dnsbl_loop *loop)
 
 /* ---- channels ---- */
 
-static channel *open_channel(dnsbl_loop *loop, server *srv)
+static channel *open_channel(dnsbl_loop *loop, server *srv, uint64_t now)
 {
     channel *ch = calloc(1, sizeof *ch);
     if (ch == NULL)
@@ -118,7 +118,7 @@ static channel *open_channel(dnsbl_loop *loop, server *srv)
     }
     loop->current = NULL;
     ch->loop = loop;
-    ch->opened = dnsbl_fanout_now();
+    ch->opened = now;
     ch->server = srv;
     dnsbl_front_install(loop, ch);
     ch->older = srv->channels;
@@ -151,7 +151,7 @@ channel *dnsbl_channel_of(dnsbl_loop *loop, server *srv, uint64_t now)
     channel *ch = srv->channels;
     if (ch != NULL && !worn_out(ch, now))
         return ch;
-    return open_channel(loop, srv);
+    return open_channel(loop, srv, now);
 }
 
 /* Until when somebody listens to one of its tries: a lookup that joined may have made it later. */
