@@ -7,6 +7,7 @@
 enum { EVENT_READ = 1, EVENT_WRITE = 2, SKIP_NON_FD = 1 };
 
 #define SWEEP_EVERY (500 * DNSBL_MS)
+#define CHANNEL_AGE_MAX (60 * DNSBL_S)  /* to another host: so that the source port does not stay for days */
 #define CHANNEL_BUSY_MAX (10 * DNSBL_S) /* never idle for so long: its lost queries pile up, renew it */
 
 /* ---- sockets ---- */
@@ -92,14 +93,16 @@ void dnsbl_channel_ready(dnsbl_loop *loop)
 
 /* ---- channels ---- */
 
-static channel *open_channel(dnsbl_loop *loop, server *srv)
+static channel *open_channel(dnsbl_loop *loop, server *srv, uint64_t now)
 {
     channel *ch = calloc(1, sizeof *ch);
     if (ch == NULL)
         return NULL;
     const dnsbl_cares *cares = &loop->cares;
     loop->current = ch;
-    int status = srv->loopback ? cares->init_options(&ch->ares, cares->options_loopback, cares->optmask_loopback)
+    ch->ares = dnsbl_stock_take(loop, srv->loopback);
+    int status = ch->ares != NULL ? 0
+                 : srv->loopback ? cares->init_options(&ch->ares, cares->options_loopback, cares->optmask_loopback)
                                : cares->init_options(&ch->ares, cares->options_remote, cares->optmask_remote);
     if (status != 0) {
         loop->current = NULL;
@@ -115,6 +118,7 @@ static channel *open_channel(dnsbl_loop *loop, server *srv)
     }
     loop->current = NULL;
     ch->loop = loop;
+    ch->opened = now;
     ch->server = srv;
     dnsbl_front_install(loop, ch);
     ch->older = srv->channels;
@@ -138,7 +142,7 @@ static void close_channel(dnsbl_loop *loop, channel *ch)
 static bool worn_out(const channel *ch, uint64_t now)
 {
     return ch->broken || ch->in_flight >= CHANNEL_IN_FLIGHT_MAX ||
-           ch->queries >= CHANNEL_QUERIES_MAX ||
+           ch->queries >= CHANNEL_QUERIES_MAX || (!ch->server->loopback && now - ch->opened > CHANNEL_AGE_MAX) ||
            (ch->in_flight > 0 && now - ch->busy_since > CHANNEL_BUSY_MAX);
 }
 
@@ -147,7 +151,7 @@ channel *dnsbl_channel_of(dnsbl_loop *loop, server *srv, uint64_t now)
     channel *ch = srv->channels;
     if (ch != NULL && !worn_out(ch, now))
         return ch;
-    return open_channel(loop, srv);
+    return open_channel(loop, srv, now);
 }
 
 /* Until when somebody listens to one of its tries: a lookup that joined may have made it later. */

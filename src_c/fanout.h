@@ -146,6 +146,10 @@ void dnsbl_fanout_free(dnsbl_loop *loop);
  * and no c-ares; the memory is given up. Only thread of the child. */
 void dnsbl_fanout_abandon(dnsbl_loop *loop);
 
+/* Make channels ahead, where there are too few. Any thread that the environment cannot change under (Python's
+ * lock held), before the first submit and again now and then; the loop makes its own where it finds none. */
+void dnsbl_fanout_stock(dnsbl_loop *loop);
+
 /* Register a set of 1..8 nameservers, texts as ares_set_servers_csv takes them, in order of preference.
  * Equal sets share a number, and equal nameservers their health. Returns the set's number, -1 if the
  * tables are full or memory is short. Any thread. */

@@ -17,6 +17,7 @@
 enum { ARES_EBADRESP = 10, ARES_ETIMEOUT = 12, ARES_EDESTRUCTION = 16, ARES_ECANCELLED = 24 };
 
 enum {
+    SPARES = 4,
     LANES = 64,
     CHANNEL_IDS = 1024, /* buckets of the table of queries by their ids */
     RETIRED_MAX = 8192,
@@ -34,6 +35,7 @@ typedef struct channel {
     void *ares;
     struct server *server;
     struct channel *older;
+    uint64_t opened;
     bool broken; /* a socket of its is gone: to be replaced */
     int in_flight;
     int queries;
@@ -181,6 +183,8 @@ struct dnsbl_loop {
     int set_count;
     dnsbl_fan *retired[RETIRED_MAX];
     unsigned retired_head, retired_count;
+    void *spares[2][SPARES]; /* channels made ahead, for other hosts and for loopback */
+    int spare_count[2];
     bool retired_overflow; /* ... to here */
     atomic_bool has_retired;
 
@@ -199,6 +203,10 @@ struct dnsbl_loop {
     bool sweep_wanted; /* something was sent since the last sweep that found nothing in flight */
     uint64_t next_pump; /* when a waiting try may get room without an answer; UINT64_MAX: none waits */
 };
+
+/* stock.c */
+void *dnsbl_stock_take(dnsbl_loop *loop, bool loopback); /* NULL: none */
+void dnsbl_stock_free(dnsbl_loop *loop);                 /* after the loop thread's end */
 
 /* servers.c */
 int dnsbl_servers_count(dnsbl_loop *loop); /* any thread */

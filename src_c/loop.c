@@ -251,6 +251,7 @@ void dnsbl_fanout_free(dnsbl_loop *loop)
     uint64_t token;
     while (dnsbl_fanout_retired(loop, &token))
         ;
+    dnsbl_stock_free(loop);
     dnsbl_servers_free(loop);
     pthread_mutex_destroy(&loop->lock);
     close(loop->wake[0]);

@@ -142,7 +142,7 @@ static uint64_t late_after(const lane *ln)
 
 static bool lives(uint64_t answered, uint64_t now)
 {
-    return answered != 0 && now - answered < ALIVE_NS;
+    return answered != 0 && now < answered + ALIVE_NS;
 }
 
 /* Move on what has become late, and let go of what is lost. */

@@ -240,6 +240,7 @@ cdef class Engine:
         cdef int error = dnsbl_fanout_start(self._c, &table)
         if error:
             raise OSError(error, "cannot start the engine's thread")
+        dnsbl_fanout_stock(self._c)
 
     def __dealloc__(self):
         self.close()
@@ -332,6 +333,7 @@ cdef class Engine:
         self.loop()
         ticket.fan = fan
         ticket.owner = owner
+        dnsbl_fanout_stock(self._c)  # here, where Python's lock keeps the environment as it is
         if first:  # one joined has its entry, or has finished and been reported
             self._in_flight[fan.token] = fan
         # Nothing between loop() and its use may run other threads, one of which might close the engine.

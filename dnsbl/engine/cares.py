@@ -92,7 +92,9 @@ def check() -> None:
     numbers = tuple(int(part) for part in re.findall("[0-9]+", version)[:3])  # of 1.35.0-DEV as well
     versions = f"pycares {pycares.__version__} with c-ares {version}"
     if numbers < MINIMUM:
-        raise ImportError(f"dnsbl needs c-ares 1.34.9 or newer and found {versions}: install pycares 5.2.1 or newer")
+        raise ImportError(
+            f"dnsbl needs c-ares 1.34.9 or newer and found {versions}: install pycares 5.2.1 or newer"
+        )
     for name, expected in SIGNATURES.items():
         if not hasattr(_LIB, name):
             raise ImportError(f"dnsbl needs {name}, which {versions} does not offer: install pycares 5.2.1")
@@ -134,8 +136,8 @@ class Options:
 
     def __init__(self, callback: int, data: int) -> None:
         self._alive: list[Any] = []
-        self.loopback, self.optmask_loopback = self._make(callback, data, queries_per_port=_QUERIES_PER_LOCAL_PORT)
-        self.remote, self.optmask_remote = self._make(callback, data, queries_per_port=_QUERIES_PER_PORT)
+        self.loopback, self.optmask_loopback = self._make(callback, data, _QUERIES_PER_LOCAL_PORT)
+        self.remote, self.optmask_remote = self._make(callback, data, _QUERIES_PER_PORT)
 
     def _make(self, callback: int, data: int, queries_per_port: int) -> tuple[int, int]:
         options = _FFI.new("struct ares_options *")

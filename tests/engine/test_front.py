@@ -1,4 +1,4 @@
-"""What a hostile list can do to the questions of others, and what is taken for an answer: raw replies over UDP."""
+"""What a hostile list can do to the questions of others, and what is taken for an answer: raw replies."""
 
 from __future__ import annotations
 
