@@ -7,6 +7,7 @@
 enum { EVENT_READ = 1, EVENT_WRITE = 2, SKIP_NON_FD = 1 };
 
 #define SWEEP_EVERY (500 * DNSBL_MS)
+#define CHANNEL_AGE_MAX (60 * DNSBL_S)  /* to another host: so that the source port does not stay for days */
 #define CHANNEL_BUSY_MAX (10 * DNSBL_S) /* never idle for so long: its lost queries pile up, renew it */
 
 /* ---- sockets ---- */
@@ -81,7 +82,11 @@ void dnsbl_channel_ready(dnsbl_loop *loop)
             continue;
         short ready = loop->polled[i].revents;
         loop->polled[i].revents = 0;
-        if (ready != 0)
+        if (ready & POLLNVAL)
+            loop->polled_channel[i]->broken = true; /* foreign code closed it */
+        if (ready & POLLNVAL)
+            unpoll(loop, i);
+        else if (ready != 0)
             process(loop, loop->polled_channel[i], loop->polled[i].fd, ready);
     }
 }
@@ -95,7 +100,9 @@ static channel *open_channel(dnsbl_loop *loop, server *srv)
         return NULL;
     const dnsbl_cares *cares = &loop->cares;
     loop->current = ch;
-    int status = srv->loopback ? cares->init_options(&ch->ares, cares->options_loopback, cares->optmask_loopback)
+    ch->ares = dnsbl_stock_take(loop, srv->loopback);
+    int status = ch->ares != NULL ? 0
+                 : srv->loopback ? cares->init_options(&ch->ares, cares->options_loopback, cares->optmask_loopback)
                                : cares->init_options(&ch->ares, cares->options_remote, cares->optmask_remote);
     if (status != 0) {
         loop->current = NULL;
@@ -111,6 +118,7 @@ static channel *open_channel(dnsbl_loop *loop, server *srv)
     }
     loop->current = NULL;
     ch->loop = loop;
+    ch->opened = dnsbl_fanout_now();
     ch->server = srv;
     dnsbl_front_install(loop, ch);
     ch->older = srv->channels;
@@ -133,8 +141,8 @@ static void close_channel(dnsbl_loop *loop, channel *ch)
 
 static bool worn_out(const channel *ch, uint64_t now)
 {
-    return ch->in_flight >= CHANNEL_IN_FLIGHT_MAX ||
-           (ch->queries >= CHANNEL_QUERIES_MAX && !ch->server->loopback) ||
+    return ch->broken || ch->in_flight >= CHANNEL_IN_FLIGHT_MAX ||
+           ch->queries >= CHANNEL_QUERIES_MAX || (!ch->server->loopback && now - ch->opened > CHANNEL_AGE_MAX) ||
            (ch->in_flight > 0 && now - ch->busy_since > CHANNEL_BUSY_MAX);
 }
 
@@ -187,7 +195,7 @@ static void sweep_server(dnsbl_loop *loop, server *srv, uint64_t now)
             close_channel(loop, ch);
             continue;
         }
-        if (idle && !srv->loopback)
+        if (idle)
             close_used_up(loop, ch);
         at = &ch->older;
     }

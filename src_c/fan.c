@@ -44,6 +44,11 @@ char *dnsbl_fan_question(dnsbl_fan *fan, int index, int set, dnsbl_qtype type, u
     return s->name;
 }
 
+void dnsbl_fan_zone(dnsbl_fan *fan, int index, uint16_t zone)
+{
+    fan->slots[index].zone = zone;
+}
+
 const dnsbl_answer *dnsbl_fan_answer(const dnsbl_fan *fan, int index)
 {
     const slot *s = &fan->slots[index];

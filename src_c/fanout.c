@@ -6,7 +6,9 @@
 #define UNREACHABLE_RETRY (250 * DNSBL_MS) /* after a refused connection: no spinning */
 #define MALFORMED_RETRY (20 * DNSBL_MS)    /* once per place in the fan, so that neighbours come apart */
 
-enum { MALFORMED_MAX = 3 };
+#define FAILURE_RETRY (100 * DNSBL_MS)     /* once per time it failed */
+
+enum { MALFORMED_MAX = 3, RCODE_SERVFAIL = 2, FAILURES_ASKED_AGAIN = 2 };
 
 /* ---- telling others ---- */
 
@@ -109,7 +111,7 @@ static void due_by(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t at)
     dnsbl_heap_fix(loop, fan->heap_index);
 }
 
-static void ask_again_at(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t at)
+void dnsbl_fanout_ask_again_at(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t at)
 {
     if (at >= s->next_try)
         return;
@@ -122,13 +124,29 @@ static bool another_server(const dnsbl_loop *loop, const slot *s)
     return s->tried != (1u << loop->sets[s->set].count) - 1 && s->tries < s->set_tries;
 }
 
+/* SERVFAIL may pass (one in ten of a busy forwarder), REFUSED will not. The pause grows, and leaves time to answer. */
+static bool asked_once_more(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, int rcode, uint64_t now)
+{
+    uint64_t at = now + FAILURE_RETRY * (1u + s->failures);
+    if (rcode != RCODE_SERVFAIL || s->failures == FAILURES_ASKED_AGAIN || s->tries >= s->set_tries ||
+        at + FAILURE_RETRY > fan->ask_until)
+        return false;
+    s->failures++;
+    s->refused = s->tried = 0; /* all are asked anew */
+    s->next_try = UINT64_MAX;
+    dnsbl_fanout_ask_again_at(loop, fan, s, at);
+    return true;
+}
+
 static void on_error_rcode(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, const query *q, int rcode, uint64_t now)
 {
     s->error_rcode = (int16_t)rcode;
     s->error_server = q->server;
     s->refused |= (uint8_t)(1u << q->server);
     if (another_server(loop, s))
-        ask_again_at(loop, fan, s, now);
+        dnsbl_fanout_ask_again_at(loop, fan, s, now);
+    else if (s->refused == s->tried && asked_once_more(loop, fan, s, rcode, now))
+        return;
     else if (s->refused == s->tried)
         settle_without_answer(loop, fan, s, now);
     /* else a server asked earlier may still answer; the next try's time decides */
@@ -141,7 +159,7 @@ static void on_unusable(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
     s->answer.address_count = 0;
     s->answer.text_count = 0;
     if (another_server(loop, s))
-        ask_again_at(loop, fan, s, now);
+        dnsbl_fanout_ask_again_at(loop, fan, s, now);
     else
         settle_without_answer(loop, fan, s, now);
 }
@@ -149,12 +167,13 @@ static void on_unusable(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
 void dnsbl_fanout_malformed(dnsbl_loop *loop, query *q, uint64_t now)
 {
     slot *s = &q->fan->slots[q->slot];
+    dnsbl_pace_answered(q->channel->server, q, now);
     if (s->answered)
         return;
     if (++s->malformed >= MALFORMED_MAX)
         settle_without_answer(loop, q->fan, s, now);
     else
-        ask_again_at(loop, q->fan, s, now + MALFORMED_RETRY * (1u + q->slot));
+        dnsbl_fanout_ask_again_at(loop, q->fan, s, now + MALFORMED_RETRY * (1u + q->slot));
 }
 
 void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *record, uint64_t now)
@@ -187,9 +206,9 @@ void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *reco
         if (loop->cares.set_socket_functions == NULL)
             dnsbl_fanout_malformed(loop, q, now);
         else
-            ask_again_at(loop, fan, s, now + MALFORMED_RETRY * (1u + q->slot));
+            dnsbl_fanout_ask_again_at(loop, fan, s, now + MALFORMED_RETRY * (1u + q->slot));
     } else if (q->server == s->last_server) {
-        ask_again_at(loop, fan, s, another_server(loop, s) ? now : now + UNREACHABLE_RETRY);
+        dnsbl_fanout_ask_again_at(loop, fan, s, another_server(loop, s) ? now : now + UNREACHABLE_RETRY);
     } /* else a later try is on its way to another server, and has its own time */
 }
 
@@ -222,8 +241,8 @@ static void ask(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
         s->next_try = UINT64_MAX;
         return;
     }
-    s->next_try = now + s->timeout_ns;
-    if (s->waiting == 0 && loop->in_flight < DNSBL_FANOUT_MAX_IN_FLIGHT)
+    s->next_try = now + s->timeout_ns; /* from when it is sent, once it is */
+    if (s->waiting == 0)
         dnsbl_transport_try(loop, fan, index, now);
 }
 
@@ -235,7 +254,7 @@ static void ask_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
         slot *s = &fan->slots[i];
         if (s->answered || s->next_try > now || now >= fan->ask_until)
             continue;
-        if (s->error_rcode >= 0 && !another_server(loop, s)) {
+        if (s->error_rcode >= 0 && s->tried != 0 && !another_server(loop, s)) {
             settle_without_answer(loop, fan, s, now);
             continue;
         }
@@ -259,6 +278,14 @@ static void deliver_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
     }
 }
 
+/* Nothing will come of what was never sent: those who waited are told so, and not of a silence. */
+static void settle_unsent(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
+{
+    for (int i = 0; i < fan->count; i++)
+        if (!fan->slots[i].answered && fan->slots[i].sent == 0)
+            settle_without_answer(loop, fan, &fan->slots[i], now);
+}
+
 void dnsbl_fanout_give_up(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
 {
     dnsbl_fan_retain(fan);
@@ -273,6 +300,8 @@ void dnsbl_fanout_run_due(dnsbl_loop *loop, uint64_t now)
     while (loop->heap_count > 0 && loop->heap[0]->due <= now) {
         dnsbl_fan *fan = loop->heap[0];
         dnsbl_fan_retain(fan);
+        if (now >= fan->ask_until)
+            settle_unsent(loop, fan, now);
         deliver_overdue(loop, fan, now);
         if (now >= fan->listen_until)
             dnsbl_fanout_give_up(loop, fan, now);
@@ -294,9 +323,8 @@ static void start_fan(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
     dnsbl_fan_retain(fan); /* the loop's, until finish */
     for (int i = 0; i < fan->count; i++)
         fan->slots[i].first_try = now;
-    bool full = loop->in_flight + fan->count > DNSBL_FANOUT_MAX_IN_FLIGHT;
     fan->due = fan->listen_until;
-    if (full || !dnsbl_heap_add(loop, fan)) {
+    if (!dnsbl_heap_add(loop, fan)) {
         dnsbl_fanout_give_up(loop, fan, now);
         return;
     }

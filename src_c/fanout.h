@@ -32,8 +32,7 @@ enum {
     DNSBL_FANOUT_MAX_SET = 8,         /* nameservers in one set */
     DNSBL_FANOUT_MAX_SETS = 256,      /* distinct sets of nameservers */
     DNSBL_FANOUT_MAX_TRIES = 65535,   /* tries for one question, however long the deadline */
-    DNSBL_FANOUT_MAX_IN_FLIGHT = 32768 /* tries in flight; beyond it new questions end as TIMEOUT, and open
-                                          ones are not asked again */
+    DNSBL_FANOUT_MAX_IN_FLIGHT = 32768 /* queries sent and not ended; beyond it questions wait */
 };
 
 /* How a question ended; the numbers are those of dnsbl.model.Status. */
@@ -147,6 +146,10 @@ void dnsbl_fanout_free(dnsbl_loop *loop);
  * and no c-ares; the memory is given up. Only thread of the child. */
 void dnsbl_fanout_abandon(dnsbl_loop *loop);
 
+/* Make channels ahead, where there are too few. Any thread that the environment cannot change under (Python's
+ * lock held), before the first submit and again now and then; the loop makes its own where it finds none. */
+void dnsbl_fanout_stock(dnsbl_loop *loop);
+
 /* Register a set of 1..8 nameservers, texts as ares_set_servers_csv takes them, in order of preference.
  * Equal sets share a number, and equal nameservers their health. Returns the set's number, -1 if the
  * tables are full or memory is short. Any thread. */
@@ -163,6 +166,9 @@ void dnsbl_fan_release(dnsbl_fan *fan);
  * try may stay unanswered before the next; `tries` is 0 for as many as fit before the deadline. Only
  * before the fan is submitted, by its maker. */
 char *dnsbl_fan_question(dnsbl_fan *fan, int index, int set, dnsbl_qtype type, uint64_t timeout_ns, int tries);
+
+/* The zone that question `index` is of, as a number: each has a share of its nameserver. 0 if not told. */
+void dnsbl_fan_zone(dnsbl_fan *fan, int index, uint16_t zone);
 
 /* The answer of question `index`, or NULL while it is open. Any thread; stays valid with the fan. */
 const dnsbl_answer *dnsbl_fan_answer(const dnsbl_fan *fan, int index);

@@ -17,14 +17,15 @@
 enum { ARES_EBADRESP = 10, ARES_ETIMEOUT = 12, ARES_EDESTRUCTION = 16, ARES_ECANCELLED = 24 };
 
 enum {
+    SPARES = 4,
+    LANES = 64,
     CHANNEL_IDS = 1024, /* buckets of the table of queries by their ids */
     RETIRED_MAX = 8192,
     SERVERS_MAX = 256,
     CHANNELS_MAX = 8,             /* channels of one nameserver, the newest takes the queries */
     CHANNEL_IN_FLIGHT_MAX = 8192, /* far from the 65,536 ids, so that c-ares finds a free one quickly */
     CHANNEL_QUERIES_MAX = 16384,  /* to another host; then a new one, so that used-up sockets are closed */
-    SERVER_FAILURES_DOWN = 3,     /* unanswered tries in a row, with no answer to anybody between */
-    FRESH_MAX = 100               /* rbldnsd's socket buffer holds 157 small datagrams, Linux' default 256 */
+    SERVER_FAILURES_DOWN = 3      /* unanswered tries in a row, with no answer to anybody between */
 };
 
 /* One channel of one nameserver. Queries that are never answered stay in c-ares until their channel is
@@ -34,6 +35,8 @@ typedef struct channel {
     void *ares;
     struct server *server;
     struct channel *older;
+    uint64_t opened;
+    bool broken; /* a socket of its is gone: to be replaced */
     int in_flight;
     int queries;
     uint64_t busy_since;   /* when in_flight last rose from 0 */
@@ -43,11 +46,27 @@ typedef struct channel {
     struct stream *streams; /* its TCP connections */
 } channel;
 
-/* Queries in the order they were made. */
+/* Queries in the order they were sent. A query is on at most one list of each kind. */
 typedef struct {
     struct query *first, *last;
     int count;
+    uint8_t kind; /* index into query.link */
 } query_list;
+
+enum { ON_WAY = 0, ON_LANE = 1 };
+
+/* One zone at one nameserver (zones whose numbers are equal modulo LANES share one). */
+typedef struct {
+    struct query **waiting; /* a heap, the next to be sent first */
+    int waiting_count, waiting_size;
+    query_list open; /* sent, and not yet late */
+    query_list late; /* sent so long ago that an answer is late; the nameserver may be waiting for the zone */
+    uint64_t answered;      /* when its last answer came; 0: never */
+    uint64_t rtt, rtt_var;  /* smoothed, and its mean deviation */
+    uint64_t probe_at;      /* when silent: the next time it is asked nevertheless */
+    uint64_t second;        /* when the present count of answers began */
+    int answers, answers_before;
+} lane;
 
 typedef struct server {
     char *csv;
@@ -57,8 +76,17 @@ typedef struct server {
     uint64_t probe_at;  /* when down: the next time it is asked again */
     bool went_down;     /* since the last pump */
     channel *channels;  /* newest first */
-    query_list fresh;   /* on their way for less than fresh_ns() */
-    query_list waiting; /* for room among the fresh */
+    query_list on_way;  /* sent after the newest that was answered */
+    double window;      /* how many may be on the way */
+    double threshold;   /* up to here it doubles in each round trip */
+    uint64_t rtt, rtt_var;       /* of what was on the way when answered */
+    uint64_t least, least_before; /* the least in this period of PERIOD_NS, and in the one before; 0: none */
+    uint64_t period;
+    int answers, losses; /* since the window was last looked at */
+    uint64_t looked;
+    int waiting;       /* on all lanes */
+    unsigned turn;     /* the lane that is first in the next round */
+    lane lanes[LANES];
 } server;
 
 typedef struct {
@@ -74,6 +102,7 @@ typedef struct {
     uint16_t sent;    /* queries that went out */
     uint16_t waiting; /* tries made that wait for their server to have room */
     uint8_t malformed;
+    uint8_t failures; /* SERVFAIL and its like, from the last nameserver there is */
     uint8_t last_server;
     uint8_t tried;   /* bit per server of the set: asked */
     uint8_t refused; /* bit per server of the set: answered with an error rcode */
@@ -81,6 +110,7 @@ typedef struct {
     int16_t error_server;
     uint16_t type;
     int set;
+    uint16_t zone; /* a number of its own, for its share */
     uint64_t timeout_ns;
     uint64_t first_try;
     uint64_t next_try;
@@ -123,8 +153,12 @@ typedef struct query {
     dnsbl_fan *fan;
     channel *channel;
     uint64_t sent;
-    struct query *before, *after; /* on one of its server's lists */
-    query_list *on;
+    struct {
+        struct query *before, *after;
+        query_list *on;
+    } link[2];
+    lane *lane;
+    uint64_t order; /* among those waiting: the least is sent first */
     struct query *next_sent, **sent_at; /* on its channel's list, once sent */
     struct query *next_id; /* on its channel's table, once sent */
     uint16_t id;
@@ -149,12 +183,15 @@ struct dnsbl_loop {
     int set_count;
     dnsbl_fan *retired[RETIRED_MAX];
     unsigned retired_head, retired_count;
+    void *spares[2][SPARES]; /* channels made ahead, for other hosts and for loopback */
+    int spare_count[2];
     bool retired_overflow; /* ... to here */
     atomic_bool has_retired;
 
     query *sending;   /* being given to c-ares; NULL when it has ended inside that call */
     channel *current; /* whose c-ares call is under way: its sockets are reported to us */
-    int in_flight;
+    int in_flight;  /* sent, and not ended */
+    uint64_t order; /* of the last query that left the waiting ones */
     struct pollfd *polled; /* [0] is the wake pipe */
     channel **polled_channel;
     nfds_t polled_count, polled_size;
@@ -166,6 +203,10 @@ struct dnsbl_loop {
     bool sweep_wanted; /* something was sent since the last sweep that found nothing in flight */
     uint64_t next_pump; /* when a waiting try may get room without an answer; UINT64_MAX: none waits */
 };
+
+/* stock.c */
+void *dnsbl_stock_take(dnsbl_loop *loop, bool loopback); /* NULL: none */
+void dnsbl_stock_free(dnsbl_loop *loop);                 /* after the loop thread's end */
 
 /* servers.c */
 int dnsbl_servers_count(dnsbl_loop *loop); /* any thread */
@@ -182,6 +223,19 @@ void dnsbl_front_install(dnsbl_loop *loop, channel *ch);
 void dnsbl_front_remember(channel *ch, query *q);
 void dnsbl_front_forget(channel *ch, query *q); /* no harm if not remembered */
 void dnsbl_front_close(channel *ch);
+
+/* pace.c: how many queries may be on their way, and which is next. */
+void dnsbl_pace_init(server *srv);
+void dnsbl_pace_sent(server *srv, query *q, uint64_t now);
+void dnsbl_pace_answered(server *srv, query *q, uint64_t now);
+void dnsbl_pace_lost(server *srv, const slot *s, uint64_t now);
+void dnsbl_pace_forget(query *q);
+uint64_t dnsbl_pace_retry_ns(const server *srv, const slot *s, uint64_t now);
+bool dnsbl_pace_push(dnsbl_loop *loop, server *srv, query *q); /* false: out of memory */
+query *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now); /* NULL: none has room now */
+query *dnsbl_pace_pop_any(server *srv);
+uint64_t dnsbl_pace_next(server *srv, uint64_t now); /* when one waiting may have room though no answer comes */
+void dnsbl_pace_free(server *srv);
 
 /* transport.c */
 bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
@@ -207,6 +261,7 @@ void dnsbl_heap_remove(dnsbl_loop *loop, dnsbl_fan *fan);
 
 /* fanout.c. In dnsbl_fanout_ended a try ended: `record` is NULL where no answer came, `status` is c-ares'. */
 void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *record, uint64_t now);
+void dnsbl_fanout_ask_again_at(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t at);
 void dnsbl_fanout_malformed(dnsbl_loop *loop, query *q, uint64_t now);
 void dnsbl_fanout_accept(dnsbl_loop *loop, dnsbl_ticket *ticket, uint64_t now); /* takes the loop's reference */
 void dnsbl_fanout_run_due(dnsbl_loop *loop, uint64_t now);
@@ -216,6 +271,8 @@ void dnsbl_fanout_flush_wakes(dnsbl_loop *loop);
 /* waiter.c */
 void dnsbl_waiter_retain(dnsbl_waiter *waiter);
 void dnsbl_waiter_release(dnsbl_waiter *waiter);
+/* The next number in the order of sending, for one who waits; loop thread only. */
+uint64_t dnsbl_waiter_order(dnsbl_waiter *waiter, uint64_t now_at);
 void dnsbl_waiter_push(dnsbl_waiter *waiter, dnsbl_ticket *ticket);
 void dnsbl_waiter_wake(dnsbl_waiter *waiter);
 void dnsbl_ticket_retain(dnsbl_ticket *ticket);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,7 +48,10 @@ static dnsbl_ticket *take_inbox(dnsbl_loop *loop, bool *stopping)
 
 static void wake(dnsbl_loop *loop)
 {
-    while (write(loop->wake[1], "", 1) < 0 && errno == EINTR)
+    pthread_mutex_lock(&loop->lock);
+    int fd = loop->wake[1];
+    pthread_mutex_unlock(&loop->lock);
+    while (write(fd, "", 1) < 0 && errno == EINTR)
         ;
 }
 
@@ -101,6 +105,32 @@ static int poll_timeout_ms(const dnsbl_loop *loop, uint64_t now)
     return ms > 60000 ? 60000 : (int)ms;
 }
 
+static bool open_wake(int wake_fd[2])
+{
+    if (pipe(wake_fd) != 0)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        (void)fcntl(wake_fd[i], F_SETFL, O_NONBLOCK);
+        (void)fcntl(wake_fd[i], F_SETFD, FD_CLOEXEC);
+    }
+    return true;
+}
+
+/* Foreign code closed it (closerange of one who daemonizes). Its numbers may be another's by now: not closed. */
+static void renew_wake(dnsbl_loop *loop)
+{
+    int made[2];
+    if (!open_wake(made)) {
+        poll(NULL, 0, 100); /* no descriptor: try again, without spinning */
+        return;
+    }
+    pthread_mutex_lock(&loop->lock);
+    loop->wake[0] = made[0];
+    loop->wake[1] = made[1];
+    pthread_mutex_unlock(&loop->lock);
+    loop->polled[0].fd = made[0];
+}
+
 static void sleep_until_something(dnsbl_loop *loop)
 {
     pthread_mutex_lock(&loop->lock);
@@ -110,7 +140,9 @@ static void sleep_until_something(dnsbl_loop *loop)
     int timeout_ms = idle ? poll_timeout_ms(loop, dnsbl_fanout_now()) : 0;
     if (poll(loop->polled, loop->polled_count, timeout_ms) <= 0)
         return;
-    if (loop->polled[0].revents != 0) {
+    if (loop->polled[0].revents & (POLLNVAL | POLLERR | POLLHUP))
+        renew_wake(loop);
+    else if (loop->polled[0].revents != 0) {
         char bytes[64];
         while (read(loop->wake[0], bytes, sizeof bytes) > 0)
             ;
@@ -164,12 +196,8 @@ dnsbl_loop *dnsbl_fanout_new(void)
     loop->polled_channel = calloc(FIRST_SIZE, sizeof *loop->polled_channel);
     loop->heap = calloc(FIRST_SIZE, sizeof *loop->heap);
     loop->polled_size = loop->heap_size = FIRST_SIZE;
-    if (loop->polled == NULL || loop->polled_channel == NULL || loop->heap == NULL || pipe(loop->wake) != 0)
+    if (loop->polled == NULL || loop->polled_channel == NULL || loop->heap == NULL || !open_wake(loop->wake))
         goto failed;
-    for (int i = 0; i < 2; i++) {
-        (void)fcntl(loop->wake[i], F_SETFL, O_NONBLOCK);
-        (void)fcntl(loop->wake[i], F_SETFD, FD_CLOEXEC);
-    }
     loop->polled[0] = (struct pollfd){.fd = loop->wake[0], .events = POLLIN};
     loop->polled_count = 1;
     if (pthread_mutex_init(&loop->lock, NULL) != 0)
@@ -192,6 +220,10 @@ int dnsbl_fanout_start(dnsbl_loop *loop, const dnsbl_cares *cares)
     /* Signals are Python's business: they go to its threads. */
     sigset_t all, before;
     sigfillset(&all);
+    /* Except those of a fault of its own, which Python's faulthandler reports. */
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&loop->thread, NULL, run, loop);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -219,6 +251,7 @@ void dnsbl_fanout_free(dnsbl_loop *loop)
     uint64_t token;
     while (dnsbl_fanout_retired(loop, &token))
         ;
+    dnsbl_stock_free(loop);
     dnsbl_servers_free(loop);
     pthread_mutex_destroy(&loop->lock);
     close(loop->wake[0]);
@@ -229,8 +262,20 @@ void dnsbl_fanout_free(dnsbl_loop *loop)
     free(loop);
 }
 
+static bool is_socket(int fd)
+{
+    struct stat found;
+    return fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode);
+}
+
 void dnsbl_fanout_abandon(dnsbl_loop *loop)
 {
+    /* The sockets as well: the parent reads them. Its thread may have been changing the table; what is in no
+     * order there is left open. */
+    nfds_t count = loop->polled_count;
+    for (nfds_t i = 1; i < count && i < loop->polled_size; i++)
+        if (is_socket(loop->polled[i].fd))
+            close(loop->polled[i].fd);
     close(loop->wake[0]);
     close(loop->wake[1]);
 }

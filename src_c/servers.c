@@ -28,6 +28,7 @@ static server *find_server(dnsbl_loop *loop, const char *csv, bool loopback)
     }
     srv->csv = copy;
     srv->loopback = loopback;
+    dnsbl_pace_init(srv);
     return loop->servers[loop->server_count++] = srv;
 }
 
@@ -62,6 +63,7 @@ int dnsbl_fanout_add_set(dnsbl_loop *loop, const char *const *servers, const boo
 void dnsbl_servers_free(dnsbl_loop *loop)
 {
     for (int i = 0; i < loop->server_count; i++) {
+        dnsbl_pace_free(loop->servers[i]);
         free(loop->servers[i]->csv);
         free(loop->servers[i]);
     }

@@ -7,11 +7,6 @@
 enum { CLASS_IN = 1 };
 
 #define PROBE_EVERY DNSBL_S
-/* Then a query is slow or lost, and no reason to hold others back. A nameserver that answers has read what was
- * sent this long ago, however long it takes to find an answer; of one that does not answer nothing is known. */
-#define FRESH_NS (20 * DNSBL_MS)
-#define FRESH_UNKNOWN_NS (100 * DNSBL_MS)
-#define ALIVE_NS DNSBL_S /* how long after an answer a nameserver counts as one that answers */
 
 /* ---- the health of a server ---- */
 
@@ -25,56 +20,27 @@ static void failed(server *srv, uint64_t now)
     if (srv->failures == SERVER_FAILURES_DOWN || ++srv->failures < SERVER_FAILURES_DOWN)
         return;
     srv->probe_at = now + PROBE_EVERY;
-    srv->went_down = true;
+    srv->went_down = srv->waiting > 0; /* what will come to it knows */
 }
 
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now)
 {
+    server *srv = loop->sets[s->set].servers[s->last_server];
     if (s->tries > 0 && !(s->refused & (1u << s->last_server)))
-        failed(loop->sets[s->set].servers[s->last_server], now);
+        failed(srv, now);
+    if (s->tries > 0)
+        dnsbl_pace_lost(srv, s, now);
 }
 
-/* ---- pacing: a burst must not overrun the sockets' buffers, ours or the nameserver's ---- */
-
-static void append(query_list *list, query *q)
-{
-    q->on = list;
-    q->before = list->last;
-    q->after = NULL;
-    *(list->last != NULL ? &list->last->after : &list->first) = q;
-    list->last = q;
-    list->count++;
-}
-
-static void unlink_query(query *q)
-{
-    query_list *list = q->on;
-    if (list == NULL)
-        return;
-    *(q->before != NULL ? &q->before->after : &list->first) = q->after;
-    *(q->after != NULL ? &q->after->before : &list->last) = q->before;
-    list->count--;
-    q->on = NULL;
-}
+/* ---- sending ---- */
 
 static void drop(query *q)
 {
-    unlink_query(q);
-    q->loop->in_flight--;
+    dnsbl_pace_forget(q);
+    if (q->channel != NULL)
+        q->loop->in_flight--;
     dnsbl_fan_release(q->fan);
     free(q);
-}
-
-static uint64_t fresh_ns(const server *srv, uint64_t now)
-{
-    return srv->answered != 0 && now - srv->answered < ALIVE_NS ? FRESH_NS : FRESH_UNKNOWN_NS;
-}
-
-static bool has_room(server *srv, uint64_t now)
-{
-    while (srv->fresh.first != NULL && now - srv->fresh.first->sent >= fresh_ns(srv, now))
-        unlink_query(srv->fresh.first);
-    return srv->fresh.count < FRESH_MAX;
 }
 
 static void on_answer(void *arg, int status, size_t timeouts, const void *record)
@@ -94,6 +60,7 @@ static void on_answer(void *arg, int status, size_t timeouts, const void *record
     if (record != NULL) {
         q->channel->server->failures = 0;
         q->channel->server->answered = now;
+        dnsbl_pace_answered(q->channel->server, q, now);
     }
     dnsbl_fanout_ended(loop, q, status, record, now);
     drop(q);
@@ -111,7 +78,8 @@ static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
     unsigned short id = 0;
     q->channel = ch;
     q->sent = now;
-    append(&srv->fresh, q);
+    loop->in_flight++;
+    dnsbl_pace_sent(srv, q, now);
     q->next_sent = ch->sent;
     q->sent_at = &ch->sent;
     if (ch->sent != NULL)
@@ -123,6 +91,10 @@ static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
     if (ch->needed_until < q->fan->listen_until)
         ch->needed_until = q->fan->listen_until;
     loop->sweep_wanted = true;
+    if (q->server == s->last_server) {
+        s->next_try = UINT64_MAX;
+        dnsbl_fanout_ask_again_at(loop, q->fan, s, now + dnsbl_pace_retry_ns(srv, s, now));
+    }
     s->sent++;
     loop->current = ch;
     loop->sending = q;
@@ -147,31 +119,43 @@ static bool is_down_but_not_all(const server_set *set, const server *srv)
 static void give_back(dnsbl_loop *loop, server *srv, uint64_t now)
 {
     srv->went_down = false;
-    for (query *q = srv->waiting.first, *next; q != NULL; q = next) {
-        next = q->after;
+    query *kept = NULL;
+    for (query *q; (q = dnsbl_pace_pop_any(srv)) != NULL;) {
         slot *s = &q->fan->slots[q->slot];
-        if (!is_down_but_not_all(&loop->sets[s->set], srv))
+        if (!is_down_but_not_all(&loop->sets[s->set], srv)) {
+            q->next_sent = kept;
+            kept = q;
             continue;
+        }
         s->waiting--;
         s->tries--;
         dnsbl_fanout_ended(loop, q, ARES_ETIMEOUT, NULL, now);
         drop(q);
     }
+    while (kept != NULL) {
+        query *q = kept;
+        kept = q->next_sent;
+        if (!dnsbl_pace_push(loop, srv, q)) {
+            q->fan->slots[q->slot].waiting--;
+            drop(q);
+        }
+    }
 }
 
+/* What nobody waits for any more is never sent. */
 static void pump_server(dnsbl_loop *loop, server *srv, uint64_t now)
 {
     if (srv->went_down)
         give_back(loop, srv, now);
-    while (srv->waiting.first != NULL && has_room(srv, now)) {
-        query *q = srv->waiting.first;
+    for (query *q; (q = dnsbl_pace_pop(loop, srv, now)) != NULL;) {
         slot *s = &q->fan->slots[q->slot];
-        unlink_query(q);
         s->waiting--;
-        if (s->answered)
-            drop(q);
-        else
+        if (!s->answered && now < q->fan->ask_until) {
             transmit(loop, srv, q, now);
+            continue;
+        }
+        s->tries--;
+        drop(q);
     }
 }
 
@@ -180,11 +164,11 @@ uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now)
     uint64_t again = UINT64_MAX;
     for (int i = dnsbl_servers_count(loop); i-- > 0;) {
         server *srv = loop->servers[i];
-        if (srv->waiting.first == NULL)
+        if (srv->waiting == 0)
             continue;
         pump_server(loop, srv, now);
-        if (srv->waiting.first != NULL && srv->fresh.first->sent + fresh_ns(srv, now) < again)
-            again = srv->fresh.first->sent + fresh_ns(srv, now);
+        uint64_t next = srv->waiting == 0 ? UINT64_MAX : dnsbl_pace_next(srv, now);
+        again = next < again ? next : again;
     }
     return again;
 }
@@ -192,12 +176,12 @@ uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now)
 void dnsbl_transport_close(dnsbl_loop *loop)
 {
     for (int i = dnsbl_servers_count(loop); i-- > 0;)
-        while (loop->servers[i]->waiting.first != NULL)
-            drop(loop->servers[i]->waiting.first);
+        for (query *q; (q = dnsbl_pace_pop_any(loop->servers[i])) != NULL;)
+            drop(q);
     dnsbl_channel_close_all(loop);
 }
 
-static bool send_query(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint64_t now)
+static bool send_query(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at)
 {
     slot *s = &fan->slots[index];
     server *srv = loop->sets[s->set].servers[at];
@@ -205,18 +189,17 @@ static bool send_query(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint
     if (q == NULL)
         return false;
     *q = (query){.loop = loop, .fan = fan, .slot = (uint8_t)index, .server = (uint8_t)at};
+    q->lane = &srv->lanes[s->zone % LANES];
     dnsbl_fan_retain(fan);
-    loop->in_flight++;
+    if (!dnsbl_pace_push(loop, srv, q)) {
+        drop(q);
+        return false;
+    }
     s->tries++;
     s->tried |= (uint8_t)(1u << at);
     s->last_server = (uint8_t)at;
-    if (srv->waiting.first == NULL && has_room(srv, now)) {
-        transmit(loop, srv, q, now);
-    } else {
-        s->waiting++;
-        append(&srv->waiting, q);
-        loop->next_pump = 0;
-    }
+    s->waiting++;
+    loop->next_pump = 0; /* within the same turn of the loop */
     return true;
 }
 
@@ -240,7 +223,7 @@ bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t n
     const server_set *set = &loop->sets[s->set];
     bool first = s->tries == 0;
     int chosen = choose_server(set, s);
-    bool sent = send_query(loop, fan, index, chosen, now);
+    bool sent = send_query(loop, fan, index, chosen);
     uint16_t tries = s->tries;
     /* A better server that was down is asked as well, now and then, so that it is used again soon
      * after it is back; nobody waits for it, and it is none of the tries. */
@@ -249,7 +232,7 @@ bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t n
         if (now < srv->probe_at || s->answered)
             continue;
         srv->probe_at = now + PROBE_EVERY;
-        sent |= send_query(loop, fan, index, at, now);
+        sent |= send_query(loop, fan, index, at);
         s->last_server = (uint8_t)chosen;
         s->tries = tries;
     }

@@ -17,7 +17,16 @@ struct dnsbl_waiter {
     bool closed;
     bool signalled; /* a byte is in the pipe */
     dnsbl_ticket *head, **end;
+    atomic_ullong order; /* of its last question, see pace.c */
 };
+
+uint64_t dnsbl_waiter_order(dnsbl_waiter *waiter, uint64_t now_at)
+{
+    uint64_t last = atomic_load_explicit(&waiter->order, memory_order_relaxed);
+    uint64_t next = (last > now_at ? last : now_at) + 1;
+    atomic_store_explicit(&waiter->order, next, memory_order_relaxed);
+    return next;
+}
 
 static bool open_pipe(int fd[2])
 {

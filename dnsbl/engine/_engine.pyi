@@ -6,8 +6,8 @@ Answer: TypeAlias = tuple[
 ]
 """status, rcode (-1: none came), A records in host order (ascending, unique), lowest TTL, SOA TTL, SOA
 minimum (seconds, None: no such record), latency in microseconds, index of the server that answered (-1:
-none), TXT records (sorted; the strings of one joined without a space; at most 4 of at most 512 bytes), when it
-arrived or was given up (seconds on the clock of `now`), and how many queries were sent for it."""
+none), TXT records (sorted; the strings of one joined without a space; at most 4 of at most 512 bytes), when
+it arrived or was given up (seconds on the clock of `now`), and how many queries were sent for it."""
 
 MAX_ZONES: int
 MAX_NAMESERVERS: int

@@ -22,6 +22,7 @@ MAX_NAMESERVERS = DNSBL_FANOUT_MAX_SET
 TYPE_A = DNSBL_TYPE_A
 TYPE_TXT = DNSBL_TYPE_TXT
 
+cdef int MANY_ZONES = 10000
 cdef double SIGNAL_CHECK_S = 0.1
 
 
@@ -215,12 +216,14 @@ cdef class Engine:
     # A reference that the garbage collector does not see: the thread reads the options until it is stopped.
     cdef PyObject *_options
     cdef dict _in_flight
+    cdef dict _zones  # a number for each zone, for its share of its nameservers
     cdef uint64_t _next_token
     cdef int _sets
     cdef pid_t _made_in
 
     def __cinit__(self):
         self._in_flight = {}
+        self._zones = {}
         self._made_in = getpid()
         self._c = dnsbl_fanout_new()
         if self._c == NULL:
@@ -237,6 +240,7 @@ cdef class Engine:
         cdef int error = dnsbl_fanout_start(self._c, &table)
         if error:
             raise OSError(error, "cannot start the engine's thread")
+        dnsbl_fanout_stock(self._c)
 
     def __dealloc__(self):
         self.close()
@@ -296,6 +300,8 @@ cdef class Engine:
             raise ValueError(f"{len(fan.indices)} questions at once: give 1 to {MAX_ZONES}")
         fan.key = key
         fan.tag = tag
+        if len(self._zones) > MANY_ZONES:
+            self._zones.clear()
         self._next_token += 1
         fan.token = self._next_token
         fan._c = dnsbl_fan_new(<int>len(fan.indices), fan.token)
@@ -311,6 +317,7 @@ cdef class Engine:
                 raise ValueError(f"{number} is no nameserver set of this engine")
             out = dnsbl_fan_question(fan._c, slot, number, <dnsbl_qtype>record_type,
                                      as_ns(plan.timeouts_s[index]), tries)
+            dnsbl_fan_zone(fan._c, slot, self._zones.setdefault(zone, len(self._zones) & 0xffff))
             if is_address:
                 length = dnsbl_qname_reverse(<const unsigned char *>name, len(name), zone, len(zone),
                                              out, DNSBL_FANOUT_MAX_NAME)
@@ -326,6 +333,7 @@ cdef class Engine:
         self.loop()
         ticket.fan = fan
         ticket.owner = owner
+        dnsbl_fanout_stock(self._c)  # here, where Python's lock keeps the environment as it is
         if first:  # one joined has its entry, or has finished and been reported
             self._in_flight[fan.token] = fan
         # Nothing between loop() and its use may run other threads, one of which might close the engine.

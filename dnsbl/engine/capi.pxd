@@ -79,6 +79,7 @@ cdef extern from "fanout.h" nogil:
     uint64_t dnsbl_fanout_clock()
     dnsbl_loop *dnsbl_fanout_new()
     int dnsbl_fanout_start(dnsbl_loop *, const dnsbl_cares *)
+    void dnsbl_fanout_stock(dnsbl_loop *)
     void dnsbl_fanout_stop(dnsbl_loop *)
     void dnsbl_fanout_free(dnsbl_loop *)
     void dnsbl_fanout_abandon(dnsbl_loop *)
@@ -88,6 +89,7 @@ cdef extern from "fanout.h" nogil:
     dnsbl_fan *dnsbl_fan_new(int, uint64_t)
     void dnsbl_fan_release(dnsbl_fan *)
     char *dnsbl_fan_question(dnsbl_fan *, int, int, dnsbl_qtype, uint64_t, int)
+    void dnsbl_fan_zone(dnsbl_fan *, int, uint16_t)
     const dnsbl_answer *dnsbl_fan_answer(const dnsbl_fan *, int)
     bint dnsbl_fan_finished(const dnsbl_fan *)
 

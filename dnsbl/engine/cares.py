@@ -79,6 +79,9 @@ _OPT_QUERY_CACHE = 1 << 21
 _QUERIES_PER_PORT = 256
 """Queries from one source port before it changes (RFC 5452 section 9.2), except towards loopback."""
 
+_QUERIES_PER_LOCAL_PORT = 500
+"""Towards loopback: the receive buffer of one socket holds the answers to so many, all at once."""
+
 _RECEIVE_BUFFER_BYTES = 212_992
 """Linux' default; asked for, the kernel doubles it, so that a burst of answers finds room."""
 
@@ -89,7 +92,9 @@ def check() -> None:
     numbers = tuple(int(part) for part in re.findall("[0-9]+", version)[:3])  # of 1.35.0-DEV as well
     versions = f"pycares {pycares.__version__} with c-ares {version}"
     if numbers < MINIMUM:
-        raise ImportError(f"dnsbl needs c-ares 1.34.9 or newer and found {versions}: install pycares 5.2.1 or newer")
+        raise ImportError(
+            f"dnsbl needs c-ares 1.34.9 or newer and found {versions}: install pycares 5.2.1 or newer"
+        )
     for name, expected in SIGNATURES.items():
         if not hasattr(_LIB, name):
             raise ImportError(f"dnsbl needs {name}, which {versions} does not offer: install pycares 5.2.1")
@@ -131,8 +136,8 @@ class Options:
 
     def __init__(self, callback: int, data: int) -> None:
         self._alive: list[Any] = []
-        self.loopback, self.optmask_loopback = self._make(callback, data, queries_per_port=0)
-        self.remote, self.optmask_remote = self._make(callback, data, queries_per_port=_QUERIES_PER_PORT)
+        self.loopback, self.optmask_loopback = self._make(callback, data, _QUERIES_PER_LOCAL_PORT)
+        self.remote, self.optmask_remote = self._make(callback, data, _QUERIES_PER_PORT)
 
     def _make(self, callback: int, data: int, queries_per_port: int) -> tuple[int, int]:
         options = _FFI.new("struct ares_options *")
@@ -152,11 +157,9 @@ class Options:
         options.sock_state_cb_data = _FFI.cast("void *", data)
         # c-ares' own cache has no size limit and keeps answers that RFC 2308 says not to keep.
         options.qcache_max_ttl = 0
+        options.udp_max_queries = queries_per_port
         optmask = (
             _OPT_FLAGS | _OPT_TRIES | _OPT_TIMEOUTMS | _OPT_LOOKUPS | _OPT_SOCK_STATE_CB | _OPT_NOROTATE
-            | _OPT_RESOLVCONF | _OPT_QUERY_CACHE | _OPT_SOCK_RCVBUF
+            | _OPT_RESOLVCONF | _OPT_QUERY_CACHE | _OPT_SOCK_RCVBUF | _OPT_UDP_MAX_QUERIES
         )  # fmt: skip
-        if queries_per_port:
-            options.udp_max_queries = queries_per_port
-            optmask |= _OPT_UDP_MAX_QUERIES
         return int(_FFI.cast("uintptr_t", options)), optmask

@@ -77,7 +77,7 @@ static void test_error_rcodes(void)
     } cases[] = {
         {&servfail, 0, DNSBL_STATUS_OK, {1, 1}, true},
         {&refused, 0, DNSBL_STATUS_OK, {1, 1}, true},
-        {&servfail, 0, DNSBL_STATUS_RCODE, {1, 1}, false},
+        {&servfail, 0, DNSBL_STATUS_RCODE, {3, 3}, false}, /* asked twice again, REFUSED is not */
         {&refused, 0, DNSBL_STATUS_REFUSED, {1, 1}, false},
         {&servfail, 1, DNSBL_STATUS_RCODE, {1, 0}, true}, /* no try left for the second */
     };

@@ -24,8 +24,9 @@ def test_addresses_are_sorted_and_unique(engine: Engine, dnsbl_server: DnsblServ
     dnsbl_server.zone("bl.example").list(ADDRESS, codes=codes, ttl=123)
     before = now()
     answer = answer_from(engine, [dnsbl_server.nameserver])
-    status, number, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, texts, arrived, queries = answer
-    assert before < arrived < now() and queries == 1
+    status, number, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, texts = answer[:9]
+    assert before < answer[9] < now()
+    assert answer[10] == 1
     assert (status, number, server, texts) == (Status.OK, 0, 0, ())
     assert addresses == (0x01020304, 0x7F000002, 0x7F000004, 0x7F00000A, 0x7FFFFFFE)
     assert (ttl_s, soa_ttl_s, soa_minimum_s) == (123, None, None)

@@ -1,0 +1,348 @@
+/* Pace: how many queries may be on their way to a nameserver, and which of those waiting is next. Loop thread only.
+ *
+ * On the way are those sent after the newest query that was answered: a nameserver reads in order, so whatever was
+ * sent before has been read, or is lost. How many may be grows while answers come and shrinks at loss. It grows no
+ * further once about QUEUE_MAX of them do not travel but stand in a queue, which the difference between the present
+ * and the least round trip tells: rbldnsd's socket buffer holds 157 small datagrams, Linux' default 256.
+ *
+ * A zone that does not answer must not use up what a resolver keeps for one client (unbound: 1,000 that wait), so
+ * of each zone only so many may be late. Those waiting take turns: the zones, and within a zone who asks. */
+#include <stdlib.h>
+
+#include "fanout_internal.h"
+
+#define FLOOR 100.0 /* a burst that any nameserver's socket buffer holds */
+#define CEILING 6000.0
+#define QUEUE_MAX 80.0
+#define SHRINK 0.7
+#define GROW (1.0 / 16)          /* an answer, above the threshold */
+#define LOSS_BORNE 0.03          /* less than this is the network's, and no sign of a full buffer */
+#define FRESH_NS (20 * DNSBL_MS) /* of a nameserver that answers */
+#define FRESH_UNKNOWN_NS (100 * DNSBL_MS)
+#define ALIVE_NS DNSBL_S /* how long after an answer a nameserver, or a zone, counts as one that answers */
+#define PERIOD_NS (2 * DNSBL_S)
+#define LATE_NS (200 * DNSBL_MS)
+#define LATE_ALIVE_NS DNSBL_S     /* then it is lost, if its zone answers others */
+#define LATE_SILENT_NS (5 * DNSBL_S)
+#define PROBE_NS (250 * DNSBL_MS)
+#define RETRY_NS (250 * DNSBL_MS) /* a nameserver that is quick is asked again so soon */
+
+enum { LATE_MAX = 64, LATE_SHARE = 4, LATE_CEILING = 400 };
+
+/* ---- lists ---- */
+
+static void append(query_list *list, query *q)
+{
+    q->link[list->kind].on = list;
+    q->link[list->kind].before = list->last;
+    q->link[list->kind].after = NULL;
+    *(list->last != NULL ? &list->last->link[list->kind].after : &list->first) = q;
+    list->last = q;
+    list->count++;
+}
+
+static void take_off(query *q, int kind)
+{
+    query_list *list = q->link[kind].on;
+    if (list == NULL)
+        return;
+    query *before = q->link[kind].before, *after = q->link[kind].after;
+    *(before != NULL ? &before->link[kind].after : &list->first) = after;
+    *(after != NULL ? &after->link[kind].before : &list->last) = before;
+    list->count--;
+    q->link[kind].on = NULL;
+}
+
+void dnsbl_pace_forget(query *q)
+{
+    take_off(q, ON_WAY);
+    take_off(q, ON_LANE);
+}
+
+void dnsbl_pace_init(server *srv)
+{
+    srv->window = FLOOR;
+    srv->threshold = CEILING;
+    srv->on_way.kind = ON_WAY;
+    for (int i = 0; i < LANES; i++)
+        srv->lanes[i].open.kind = srv->lanes[i].late.kind = ON_LANE;
+}
+
+void dnsbl_pace_free(server *srv)
+{
+    for (int i = 0; i < LANES; i++)
+        free(srv->lanes[i].waiting);
+}
+
+/* ---- those waiting ---- */
+
+static void put(lane *ln, int at, query *q)
+{
+    ln->waiting[at] = q;
+}
+
+bool dnsbl_pace_push(dnsbl_loop *loop, server *srv, query *q)
+{
+    lane *ln = q->lane;
+    if (ln->waiting_count == ln->waiting_size) {
+        int size = ln->waiting_size == 0 ? 16 : ln->waiting_size * 2;
+        query **waiting = realloc(ln->waiting, (size_t)size * sizeof(query *));
+        if (waiting == NULL)
+            return false;
+        ln->waiting = waiting;
+        ln->waiting_size = size;
+    }
+    /* Start-time fair queueing: who has sent little is not behind who has sent much. What is asked again has
+     * had its turn of waiting. */
+    const dnsbl_ticket *ticket = q->fan->tickets;
+    if (q->order == 0 && (ticket == NULL || q->fan->slots[q->slot].sent > 0))
+        q->order = loop->order + 1;
+    else if (q->order == 0)
+        q->order = dnsbl_waiter_order(ticket->waiter, loop->order);
+    int at = ln->waiting_count++;
+    for (int up; at > 0 && ln->waiting[up = (at - 1) / 2]->order > q->order; at = up)
+        put(ln, at, ln->waiting[up]);
+    put(ln, at, q);
+    srv->waiting++;
+    return true;
+}
+
+static query *pop(server *srv, lane *ln)
+{
+    query *first = ln->waiting[0], *moved = ln->waiting[--ln->waiting_count];
+    int at = 0;
+    for (int down; (down = 2 * at + 1) < ln->waiting_count; at = down) {
+        if (down + 1 < ln->waiting_count && ln->waiting[down + 1]->order < ln->waiting[down]->order)
+            down++;
+        if (ln->waiting[down]->order >= moved->order)
+            break;
+        put(ln, at, ln->waiting[down]);
+    }
+    if (ln->waiting_count > 0)
+        put(ln, at, moved);
+    srv->waiting--;
+    return first;
+}
+
+query *dnsbl_pace_pop_any(server *srv)
+{
+    for (int i = 0; i < LANES; i++)
+        if (srv->lanes[i].waiting_count > 0)
+            return pop(srv, &srv->lanes[i]);
+    return NULL;
+}
+
+/* ---- room ---- */
+
+static uint64_t late_after(const lane *ln)
+{
+    uint64_t usual = ln->rtt + 4 * ln->rtt_var;
+    return usual > LATE_NS ? usual : LATE_NS;
+}
+
+static bool lives(uint64_t answered, uint64_t now)
+{
+    return answered != 0 && now - answered < ALIVE_NS;
+}
+
+/* Move on what has become late, and let go of what is lost. */
+static void age(lane *ln, uint64_t now)
+{
+    while (ln->open.first != NULL && now - ln->open.first->sent >= late_after(ln)) {
+        query *q = ln->open.first;
+        take_off(q, ON_LANE);
+        append(&ln->late, q);
+    }
+    uint64_t held = lives(ln->answered, now) ? LATE_ALIVE_NS : LATE_SILENT_NS;
+    while (ln->late.first != NULL && now - ln->late.first->sent >= held)
+        take_off(ln->late.first, ON_LANE);
+}
+
+static int late_max(const lane *ln)
+{
+    int answers = ln->answers > ln->answers_before ? ln->answers : ln->answers_before;
+    int most = LATE_MAX + answers / LATE_SHARE;
+    return most < LATE_CEILING ? most : LATE_CEILING;
+}
+
+static bool lane_has_room(lane *ln, uint64_t now)
+{
+    age(ln, now);
+    /* Of one that does not answer nothing says that what is not late yet will be answered. */
+    int doubtful = lives(ln->answered, now) ? ln->late.count : (ln->late.count + ln->open.count) / 2;
+    if (doubtful < late_max(ln))
+        return true;
+    if (now < ln->probe_at)
+        return false;
+    ln->probe_at = now + PROBE_NS; /* so that its return is seen soon */
+    return true;
+}
+
+static uint64_t fresh_ns(const server *srv, uint64_t now)
+{
+    uint64_t usual = srv->rtt + 4 * srv->rtt_var;
+    if (!lives(srv->answered, now))
+        return FRESH_UNKNOWN_NS;
+    return usual < FRESH_NS ? FRESH_NS : usual > ALIVE_NS ? ALIVE_NS : usual;
+}
+
+static bool server_has_room(server *srv, uint64_t now)
+{
+    while (srv->on_way.first != NULL && now - srv->on_way.first->sent >= fresh_ns(srv, now))
+        take_off(srv->on_way.first, ON_WAY);
+    if (!lives(srv->answered, now)) {
+        srv->window = FLOOR;
+        srv->threshold = CEILING;
+    }
+    return srv->on_way.count < (int)srv->window;
+}
+
+/* What has expired needs no room: the caller drops it. */
+static bool is_over(const query *q, uint64_t now)
+{
+    return q->fan->slots[q->slot].answered || now >= q->fan->ask_until;
+}
+
+query *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now)
+{
+    bool room = server_has_room(srv, now) && loop->in_flight < DNSBL_FANOUT_MAX_IN_FLIGHT;
+    for (unsigned i = 0; i < LANES && srv->waiting > 0; i++) {
+        lane *ln = &srv->lanes[(srv->turn + i) % LANES];
+        if (ln->waiting_count == 0)
+            continue;
+        bool over = is_over(ln->waiting[0], now);
+        if (!over && !(room && lane_has_room(ln, now)))
+            continue;
+        query *q = pop(srv, ln);
+        if (!over) {
+            srv->turn = (srv->turn + i + 1) % LANES;
+            if (q->order > loop->order)
+                loop->order = q->order;
+        }
+        return q;
+    }
+    return NULL;
+}
+
+uint64_t dnsbl_pace_next(server *srv, uint64_t now)
+{
+    if (srv->on_way.count >= (int)srv->window)
+        return srv->on_way.first->sent + fresh_ns(srv, now);
+    return now + 10 * DNSBL_MS; /* a zone's late ones are let go by time */
+}
+
+/* ---- what comes back ---- */
+
+void dnsbl_pace_sent(server *srv, query *q, uint64_t now)
+{
+    (void)now;
+    append(&srv->on_way, q);
+    append(&q->lane->open, q);
+}
+
+static void smooth(uint64_t *mean, uint64_t *deviation, uint64_t sample)
+{
+    if (*mean == 0) {
+        *mean = sample;
+        *deviation = sample / 2;
+        return;
+    }
+    uint64_t off = sample > *mean ? sample - *mean : *mean - sample;
+    *deviation += off / 4;
+    *deviation -= *deviation / 4;
+    *mean += sample / 8;
+    *mean -= *mean / 8;
+}
+
+static void note_least(server *srv, uint64_t sample, uint64_t now)
+{
+    if (now - srv->period >= PERIOD_NS) {
+        srv->period = now;
+        srv->least_before = srv->least;
+        srv->least = 0;
+    }
+    if (srv->least == 0 || sample < srv->least)
+        srv->least = sample;
+}
+
+static double queued(const server *srv)
+{
+    uint64_t least = srv->least;
+    if (srv->least_before != 0 && (least == 0 || srv->least_before < least))
+        least = srv->least_before;
+    return srv->rtt <= least ? 0 : srv->window * (1 - (double)least / (double)srv->rtt);
+}
+
+/* Shrinks at most once in a round trip, and only for more loss than a sound network has. */
+static void look_at_loss(server *srv, uint64_t now)
+{
+    uint64_t every = 2 * srv->rtt > 100 * DNSBL_MS ? 2 * srv->rtt : 100 * DNSBL_MS;
+    if (now - srv->looked < every)
+        return;
+    if (srv->losses > LOSS_BORNE * (srv->answers + srv->losses)) {
+        srv->window = srv->window * SHRINK > FLOOR ? srv->window * SHRINK : FLOOR;
+        srv->threshold = srv->window;
+    }
+    srv->answers = srv->losses = 0;
+    srv->looked = now;
+}
+
+static void grow(server *srv, int on_way)
+{
+    bool used = on_way * 2 >= (int)srv->window;
+    double queue = queued(srv);
+    if (queue > 2 * QUEUE_MAX && srv->window > FLOOR)
+        srv->window -= GROW;
+    else if (used && queue < QUEUE_MAX && srv->window < CEILING)
+        srv->window += srv->window < srv->threshold ? 1 : GROW;
+}
+
+static void lane_answered(lane *ln, uint64_t sample, uint64_t now)
+{
+    if (!lives(ln->answered, now)) /* it is back: what it did not answer is lost */
+        while (ln->late.first != NULL)
+            take_off(ln->late.first, ON_LANE);
+    ln->answered = now;
+    smooth(&ln->rtt, &ln->rtt_var, sample);
+    if (now - ln->second >= DNSBL_S) {
+        ln->answers_before = now - ln->second < 2 * DNSBL_S ? ln->answers : 0;
+        ln->answers = 0;
+        ln->second = now;
+    }
+    ln->answers++;
+}
+
+void dnsbl_pace_answered(server *srv, query *q, uint64_t now)
+{
+    uint64_t sample = now - q->sent;
+    lane_answered(q->lane, sample, now);
+    srv->answers++;
+    if (q->link[ON_WAY].on != NULL) {
+        int on_way = srv->on_way.count;
+        smooth(&srv->rtt, &srv->rtt_var, sample);
+        note_least(srv, sample, now);
+        while (srv->on_way.first != q)
+            take_off(srv->on_way.first, ON_WAY);
+        grow(srv, on_way);
+    }
+    dnsbl_pace_forget(q);
+    look_at_loss(srv, now);
+}
+
+void dnsbl_pace_lost(server *srv, const slot *s, uint64_t now)
+{
+    /* Of a zone that is silent, or a nameserver, nothing is learnt about the way. */
+    if (lives(srv->lanes[s->zone % LANES].answered, now))
+        srv->losses++;
+    look_at_loss(srv, now);
+}
+
+uint64_t dnsbl_pace_retry_ns(const server *srv, const slot *s, uint64_t now)
+{
+    const lane *ln = &srv->lanes[s->zone % LANES];
+    if (!lives(ln->answered, now))
+        return s->timeout_ns;
+    uint64_t usual = 2 * (ln->rtt + 4 * ln->rtt_var);
+    uint64_t retry = (usual > RETRY_NS ? usual : RETRY_NS) << (s->sent < 4 ? s->sent : 4);
+    return retry < s->timeout_ns ? retry : s->timeout_ns;
+}
