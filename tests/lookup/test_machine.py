@@ -153,28 +153,28 @@ class LookupMachine(RuleBasedStateMachine):
             self.under_way.append((lookup, self.now, flushed, self.now + deadline_s))
 
     @precondition(lambda self: self.open_slots())
-    @rule(data=st.data(), status=st.sampled_from([Status.OK, Status.OK, Status.OK, Status.RCODE]))
-    def answer(self, data: st.DataObject, status: Status) -> None:
-        fan, zone = data.draw(st.sampled_from(self.open_slots()))
-        if status is Status.OK:
+    @rule(data=st.data(), every=st.booleans())
+    def answer(self, data: st.DataObject, every: bool) -> None:
+        slots = self.open_slots()
+        for fan, zone in slots if every else [data.draw(st.sampled_from(slots))]:
             self.made.append((fan.asked, self.now))
-        fan.give(zone, status, (0x7F010000 + len(self.made) - 1,) if status is Status.OK else ())
+            fan.give(zone, Status.OK, (0x7F010000 + len(self.made) - 1,))
 
     @precondition(lambda self: self.open_slots())
-    @rule(data=st.data())
-    def not_sent(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), status=st.sampled_from([Status.UNSENT, Status.RCODE]))
+    def fail(self, data: st.DataObject, status: Status) -> None:
         fan, zone = data.draw(st.sampled_from(self.open_slots()))
-        fan.give(zone, Status.UNSENT)
+        fan.give(zone, status)
 
-    @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 3.0, 12.0]))
-    def pass_time(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 6.0, 12.0]), wake=st.booleans())
+    def pass_time(self, seconds: float, wake: bool) -> None:
         self.now += seconds
         for fan, zone in self.open_slots():
             if self.now >= fan.until:
                 fan.give(zone, Status.TIMEOUT)
-        self.wake()
+        if wake:
+            self.wake()
 
-    @rule()
     def wake(self) -> None:
         """Each lookup looks at its tickets; at its deadline it has ended."""
         for entry in list(self.under_way):
@@ -185,19 +185,18 @@ class LookupMachine(RuleBasedStateMachine):
             else:
                 assert self.now < deadline
 
-    @precondition(lambda self: self.under_way)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        entry = data.draw(st.sampled_from(self.under_way))
-        entry[0].abandon()
-        self.under_way.remove(entry)
+    @rule(data=st.data(), what=st.sampled_from(["cancel", "cancel", "flush", "flush", "fork"]))
+    def disturb(self, data: st.DataObject, what: str) -> None:
+        if what == "flush":
+            self.core.forget(None, None)
+            self.flushed = self.now
+        elif what == "fork":
+            self.fork()
+        elif self.under_way:
+            entry = data.draw(st.sampled_from(self.under_way))
+            entry[0].abandon()
+            self.under_way.remove(entry)
 
-    @rule()
-    def flush(self) -> None:
-        self.core.forget(None, None)
-        self.flushed = self.now
-
-    @rule()
     def fork(self) -> None:
         """This process goes on as the child."""
         self.core.after_fork()
@@ -239,5 +238,5 @@ class LookupMachine(RuleBasedStateMachine):
         assert not self.core.inside()
 
 
-LookupMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+LookupMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestLookupMachine = LookupMachine.TestCase
