@@ -38,7 +38,7 @@ ARROWS: dict[str, set[str]] = {
     "testing": {"errors"},
     "cli": {"testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP,
     "__main__": {"cli"},
-    "__init__": {"resolver", "zones"} | VALUES,
+    "__init__": {"resolver", "zones", "cache", "config", "health"} | VALUES,
 }
 
 # Parsing and deciding: text or values in, values out.

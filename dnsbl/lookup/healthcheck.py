@@ -17,7 +17,7 @@ import logging
 import random
 from collections.abc import Sequence
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from dnsbl.cache.clock import now as clock
 from dnsbl.errors import ClosedError
@@ -29,7 +29,6 @@ from dnsbl.zones.zone import Probe
 
 if TYPE_CHECKING:
     from dnsbl.engine._engine import Answer
-    from dnsbl.resolver import Resolver
 
 EVERY_S: Final = 3600.0
 JITTER: Final = 0.1
@@ -123,7 +122,14 @@ def _excused(core: Core, healths: dict[int, ZoneHealth]) -> set[int]:
     return excused
 
 
-async def health_loop(resolver: Resolver, every_s: float = EVERY_S) -> None:
+class Checked(Protocol):
+    """Something whose zones can be checked: a Resolver."""
+
+    async def health_async(self) -> object:
+        """Check all zones."""
+
+
+async def health_loop(resolver: Checked, every_s: float = EVERY_S) -> None:
     """Check all zones now and about every `every_s` seconds, until cancelled or the resolver is closed.
 
     Raises nothing else: what goes wrong is logged, and tried again next time.
