@@ -63,7 +63,7 @@ _BYTE = Struct("<B")
 _DOMAIN = re.compile(r"[!-@\[-~]+").fullmatch
 """Visible ASCII without capitals."""
 _KEY_BYTES = {4: 4, 6: 16}
-_STATUSES = frozenset(Status)
+_STATUSES = frozenset(Status) - {Status.UNSENT}
 _TENTHS_MAX = 0xFFFF_FFFF
 
 _log = logging.getLogger("dnsbl.cache")

@@ -300,7 +300,7 @@ def _explain_one(settings: Settings, resolver: Resolver, request: Attributes, as
                 {"rule": o.number, "action": o.action, "outcome": o.outcome, "failing": list(o.failing)}
                 for o in outcomes
             ],
-            "verdict": verdict.to_dict(explain=True) if verdict else None,
+            "verdict": verdict.to_dict(explain=True) if verdict is not None else None,
             "verdicts": {source: found.to_dict(explain=True) for source, found in verdicts.items()},
         }
         click.echo(json.dumps(out))

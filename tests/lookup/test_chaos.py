@@ -1,8 +1,8 @@
 """Chaos with a known truth: whatever lists, nameserver, callers and clocks do, no verdict is wrong.
 
-One list changes what it lists, one is steady, one breaks in every way it can; threads, an event loop,
-streams, forked children, short deadlines, cancellations, flushes and saved caches play against them. A verdict may be
-incomplete; it may not say of a list what that list did not say within the time an answer may be held.
+One list changes what it lists, one is steady, one breaks in every way it can. Threads, an event loop,
+streams, forked children, short deadlines, cancellations, flushes and saved caches play against them.
+A verdict may be incomplete; it may not say of a list what it did not say while an answer may be held.
 
 CHAOS_S: seconds it runs (20). CHAOS_SEED: another course of events (1).
 """
