@@ -1,8 +1,8 @@
-"""This daemon and Postfix's own reject_rbl_client and reject_rhsbl_* decide alike, on the same rbldnsd's data.
+"""This daemon and Postfix's own reject_rbl_client and reject_rhsbl_* decide alike, on the same data.
 
 One Postfix has for each generated order of restrictions two recipients: `own-N`, for whom it asks the lists
-itself, and `ask-N`, for whom it asks the daemon, whose rules say the same. A session (XCLIENT) names both, and
-is refused for the same list's sake, or accepted, twice. Postfix asks the system's nameserver, so that it runs
+itself, and `ask-N`, for whom it asks the daemon, whose rules say the same. A session (XCLIENT) names both,
+and is refused for one list's sake, or accepted, twice. Postfix asks the system's nameserver, so that it runs
 in a mount namespace whose resolv.conf names an address of this test's own.
 
 Different by design, and so not generated: a bare name or an address as HELO, which Postfix asks domain lists
