@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 
+import pytest
 from policydaemon import Client, Policyd, config, request, start_lists
 
-from dnsbl.testing import DnsblServer, silence
+from dnsbl.testing import DnsblServer, silence, wildcard
 
 DOMAINS = '[[zone]]\nname = "dbl.example"\nsubjects = ["domain"]\n'
 BY_SOURCE = '[[policy.rule]]\nscore = ">=1"\naction = "REJECT {source} {subject} {zones}"\n'
@@ -26,20 +28,19 @@ def with_domains(lists: DnsblServer, policy: str) -> str:
 
 
 def test_a_domain_list_is_asked_about_sender_helo_and_names() -> None:  # K4
-    with start_domains() as lists, Policyd(with_domains(lists, BY_SOURCE)) as daemon:
-        with Client(daemon.port) as client:
-            clean = "192.0.2.98"
-            assert client.ask(clean, sender="a@bad.example") == "REJECT sender bad.example dbl.example"
-            assert (
-                client.ask(clean, helo_name="mail.bad.example") == "REJECT helo mail.bad.example dbl.example"
-            )
-            assert client.ask(clean, client_name="bad.example").startswith("REJECT client_name ")
-            assert client.ask(clean, reverse_client_name="bad.example").startswith(
-                "REJECT reverse_client_name"
-            )
-            assert client.ask(clean, recipient="a@bad.example") == "DUNNO"
-            assert client.ask(clean, sender="", helo_name="[192.0.2.99]", client_name="unknown") == "DUNNO"
-            assert client.ask("unknown", sender="a@bad.example").startswith("REJECT sender ")
+    clean = "192.0.2.98"
+    with (
+        start_domains() as lists,
+        Policyd(with_domains(lists, BY_SOURCE)) as daemon,
+        Client(daemon.port) as client,
+    ):
+        assert client.ask(clean, sender="a@bad.example") == "REJECT sender bad.example dbl.example"
+        assert client.ask(clean, helo_name="mail.bad.example") == "REJECT helo mail.bad.example dbl.example"
+        assert client.ask(clean, client_name="bad.example").startswith("REJECT client_name ")
+        assert client.ask(clean, reverse_client_name="bad.example").startswith("REJECT reverse_client_name")
+        assert client.ask(clean, recipient="a@bad.example") == "DUNNO"
+        assert client.ask(clean, sender="", helo_name="[192.0.2.99]", client_name="unknown") == "DUNNO"
+        assert client.ask("unknown", sender="a@bad.example").startswith("REJECT sender ")
 
 
 def test_all_lookups_of_a_request_share_one_deadline() -> None:
@@ -111,3 +112,35 @@ def test_a_text_line_can_be_cut_at_its_spaces_up_to_the_quotes() -> None:
     )
     assert " sender=<> " in second
     assert "recipient=" not in second
+
+
+def test_what_is_known_of_a_broken_list_outlives_a_reload() -> None:  # N4
+    zones = ("bl.example", "wild.example", "silent.example")
+    with start_lists() as lists:
+        lists.zone("wild.example").fault(wildcard("127.0.0.2"))
+        lists.zone("silent.example").fault(silence())
+        text = config(lists, zones=zones)
+        with Policyd(text) as daemon, Client(daemon.port) as client:
+            replies = {client.ask(f"198.51.100.{at}") for at in range(2)}  # silent.example costs its deadline
+            daemon.config.write_text(text.replace("deadline_s = 2.0", "deadline_s = 0.3"))
+            lists.zone("wild.example").fault(silence(), types="A", times=2)  # nothing new to learn from it
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_for_log("reloaded")
+            replies |= {client.ask(f"203.0.113.{at}") for at in range(20)}
+    assert replies == {"DUNNO"}
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_who_waits_to_be_accepted_at_the_end_is_answered(kind: str, tmp_path: Path) -> None:  # N13
+    address = f"unix:{tmp_path}/policy" if kind == "unix" else "127.0.0.1:0"
+    with start_lists() as lists, Policyd(config(lists), listen=[address]) as daemon:
+        target = f"{tmp_path}/policy" if kind == "unix" else daemon.port
+        daemon.signal(signal.SIGSTOP)  # so that all are there before the signal
+        clients = [Client(target) for _ in range(50)]
+        for client in clients:
+            client.send(request())
+        daemon.signal(signal.SIGTERM)
+        daemon.signal(signal.SIGCONT)
+        assert {client.reply().split()[0] for client in clients} == {"REJECT"}
+        for client in clients:
+            client.sock.close()
