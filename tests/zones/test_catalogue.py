@@ -494,7 +494,9 @@ def test_lists_that_are_gone_are_refused(catalogue: Catalogue, name: str) -> Non
         "backscatter.spameatingmonkey.net", "rbl.interserver.net", "rbluri.interserver.net",
         "spam.spamrats.com", "dyna.spamrats.com", "noptr.spamrats.com", "auth.spamrats.com",
         "black.mail.abusix.zone", "exploit.mail.abusix.zone", "dynamic.mail.abusix.zone",
-        "dblack.mail.abusix.zone", "sbl.dq.spamhaus.net", "dwl.dnswl.org", "iadb.isipp.com", "sa-accredit.habeas.com", "red.uribl.com",
+
+        "dblack.mail.abusix.zone",
+        "sbl.dq.spamhaus.net", "dwl.dnswl.org", "iadb.isipp.com", "sa-accredit.habeas.com", "red.uribl.com",
         "grey.uribl.com", "urired.spameatingmonkey.net",
     ],
 )  # fmt: skip
