@@ -18,6 +18,7 @@ from dnsbl.text.printable import printable
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
     from dnsbl.doctor.findings import Finding, Patient, Report
+    from dnsbl.health.judge import ZoneHealth
     from dnsbl.policy.rules import Policy
 
 DEADLINE_S = 5.0
@@ -46,8 +47,9 @@ def command(
 ) -> int:
     """Examine nameservers, zones and configuration.
 
-    Asks the zones in use for their test entries (RFC 5782 section 5), each once, and nothing else. The budget
-    shown is that of this run; a running policy daemon counts its own.
+    Asks the zones in use for their test entries (RFC 5782 section 5), each once, and where there are several
+    nameservers each of them for those of one zone; nothing else. The budget shown is that of this
+    run; a running policy daemon counts its own.
 
     Exit code: 0 healthy; 1 something was found; 2 bad usage.
     """
@@ -64,7 +66,14 @@ def _examine(
     zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float, config_path: Path | None
 ) -> Report:
     from dnsbl.config import file as config
-    from dnsbl.doctor.findings import Finding, Report, findings_of, split_remedy, split_retired
+    from dnsbl.doctor.findings import (
+        Finding,
+        Report,
+        findings_of,
+        findings_of_servers,
+        split_remedy,
+        split_retired,
+    )
     from dnsbl.zones.zone import parse_zone
 
     try:
@@ -84,7 +93,26 @@ def _examine(
         findings += mistakes
     findings += tuple(split_remedy(warning, "configuration") for warning in warnings)
     patients = _ask(replace(settings, zones=alive), nameservers, deadline_s) if alive else ()
+    findings += findings_of_servers(_ask_alone(settings, patients, deadline_s))
     return Report(patients, (*findings, *findings_of(patients, settings.catalogue, policy)))
+
+
+def _ask_alone(settings: Config, patients: tuple[Patient, ...], deadline_s: float) -> dict[str, ZoneHealth]:
+    """One zone's state through each nameserver by itself, where there are several.
+
+    Else the others hide what one of them lacks: a lookup goes on to the next.
+    """
+    from dnsbl.resolver import Resolver
+
+    if not patients:
+        return {}
+    patient = next((each for each in patients if not each.zone.nameservers), patients[0])
+    found = {}
+    for server in patient.nameservers if len(patient.nameservers) > 1 else ():
+        alone = replace(settings, zones=(replace(patient.zone, nameservers=(server,)),))
+        with Resolver(nameservers=[server], config=alone) as resolver:
+            (found[server],) = resolver.health(deadline_s=deadline_s / len(patient.nameservers))
+    return found
 
 
 def _policy(config_path: Path | None) -> tuple[Policy | None, tuple[Finding, ...]]:

@@ -177,13 +177,14 @@ def _place(texts: list[tuple[str, str]], line: int) -> tuple[str, int]:
 
 
 @command.command("export")
-@click.argument("dialect", metavar="postfix", type=click.Choice(["postfix"]))
+@click.argument("dialect", type=click.Choice(["postfix", "exim", "rspamd", "spamassassin"]))
 @config_option
 def export_zones(dialect: str, config_path: Path | None) -> int:
-    """Print the configured zones as lines of a main.cf: `dnsbl zones export postfix`.
+    """Print the configured zones as another program's configuration: `dnsbl zones export postfix`.
 
-    Exit code: 0; 1 something has no counterpart in main.cf, which stderr names; 2 bad usage or bad input.
+    Exit code: 0; 1 something has no counterpart there, which stderr names; 2 bad usage or bad input.
     """
+    from dnsbl.migrate.export_others import export_others, threshold_of
     from dnsbl.migrate.postfix_export import export_postfix
     from dnsbl.zones.zone import check_name
 
@@ -193,9 +194,14 @@ def export_zones(dialect: str, config_path: Path | None) -> int:
         for table in config.tables
         if "key_env" in table.values
     }
-    found = export_postfix(config.zones, policy=config.policy, postfix=config.postfix, variables=variables)
+    if dialect == "postfix":
+        tables = {"policy": config.policy, "postfix": config.postfix}
+        found = export_postfix(config.zones, **tables, variables=variables)
+    else:
+        limit = threshold_of(config.policy)
+        found = export_others(dialect, config.zones, threshold=limit, variables=variables)
     for text in found.lost:
-        complain(f"no counterpart in main.cf: {text}")
+        complain(f"no counterpart in {'main.cf' if dialect == 'postfix' else dialect}: {text}")
     for text in found.hints:
         complain(text)
     click.echo(found.text, nl=False)

@@ -6,7 +6,7 @@ are shown is in `dnsbl.cli.doctor`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -18,8 +18,9 @@ from dnsbl.model import Status
 from dnsbl.policy.findings import Findings
 from dnsbl.policy.rules import Policy
 from dnsbl.zones.catalogue import Catalogue
+from dnsbl.zones.replyfilter import ReplyFilter
 from dnsbl.zones.row import Row
-from dnsbl.zones.zone import Kind, Zone
+from dnsbl.zones.zone import Code, Kind, Zone
 
 _OWN_RESOLVER: Final = (
     "run a recursive resolver of your own (unbound, BIND, Knot) on this host, one that forwards to nobody, "
@@ -103,6 +104,7 @@ def findings_of(
         *_health(patients),
         *_redundant(patients, catalogue),
         *_weightless(patients),
+        *_unmatchable(patients),
         *(() if policy is None else _unreachable(patients, policy)),
     )
 
@@ -217,6 +219,48 @@ def _weightless(patients: Sequence[Patient]) -> Iterator[Finding]:
         if score_bounds(patient.zone) == (0, 0):
             problem = "its weight is 0, so its answers never count, and every lookup waits for them"
             yield Finding(patient.zone.name, problem, "give it a weight, or take it out")
+
+
+def _unmatchable(patients: Sequence[Patient]) -> Iterator[Finding]:
+    """Filters that take none of the codes that the list is known to give."""
+    for patient in patients:
+        codes = [code for code in patient.row.zone.codes if code.outcome == "listed"] if patient.row else []
+        for entry in patient.zone.filters:
+            if codes and entry.reply is not None and not any(_overlap(entry.reply, code) for code in codes):
+                known = ", ".join(map(str, codes[:6]))
+                problem = f"its filter {entry.reply} takes none of its codes: {known}"
+                yield Finding(patient.zone.name, problem, "correct the filter, or leave it out")
+
+
+def _overlap(reply: ReplyFilter, code: Code) -> bool:
+    if code.match is not None:
+        return all(one & other for one, other in zip(reply.octets, code.match.octets, strict=True))
+    return any(reply.octets[3] >> last & 1 for last in range(256) if last & (code.mask or 0))
+
+
+def findings_of_servers(alone: Mapping[str, ZoneHealth]) -> tuple[Finding, ...]:
+    """What is wrong with single nameservers of several, each asked alone; nothing where all are alike.
+
+    alone: by nameserver, the state that one zone has through it.
+    """
+    silent = [server for server, health in alone.items() if _heard_nothing(health)]
+    refusing = [
+        server
+        for server, health in alone.items()
+        if health.answers and all(answer.wire.status == Status.REFUSED for answer in health.answers)
+    ]
+    found = []
+    for servers, problem, remedy in (
+        (silent, "no answer, though others answer: every lookup that begins with it waits", _SILENT_REMEDY),
+        (refusing, "it answers REFUSED, though others answer", _REFUSING_REMEDY),
+    ):
+        if len(servers) < len(alone):
+            found += [Finding(server, problem, remedy) for server in servers]
+    return tuple(found)
+
+
+_SILENT_REMEDY: Final = "check that it runs and lets this host ask, or take it out of nameservers"
+_REFUSING_REMEDY: Final = "let this host ask it (unbound: access-control), or take it out of nameservers"
 
 
 def _unreachable(patients: Sequence[Patient], policy: Policy) -> Iterator[Finding]:

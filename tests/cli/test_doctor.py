@@ -360,3 +360,51 @@ def _read_terminal(fd: int) -> bytes:
         return os.read(fd, 65536)
     except OSError:  # Linux says EIO where others say end of file
         return b""
+
+
+# ---- single nameservers, and filters ----
+
+
+@pytest.mark.parametrize(("fault", "says"), [(silence(), "no answer"), (rcode("REFUSED"), "answers REFUSED")])
+def test_one_bad_nameserver_of_two_is_named(
+    doctor: Doctor, dnsbl_server: DnsblServer, fault: Any, says: str
+) -> None:
+    """L8: the sound one hides it; each lookup waits for it first."""
+    with DnsblServer(zones=["zen.spamhaus.org"]) as bad:
+        bad.fault(fault)
+        ended = doctor("--nameserver", bad.nameserver, "--zone=zen.spamhaus.org")
+    assert ended.code == 1
+    assert f"  {bad.nameserver}: " in ended.out
+    assert says in ended.out
+    assert f"  {dnsbl_server.nameserver}: " not in ended.out
+
+
+def test_two_sound_nameservers_are_healthy(doctor: Doctor) -> None:
+    with DnsblServer(zones=["zen.spamhaus.org"]) as other:
+        ended = doctor("--nameserver", other.nameserver, "--zone=zen.spamhaus.org")
+    assert ended.code == 0
+
+
+@pytest.mark.parametrize(
+    ("zone", "is_found"),
+    [
+        ("dbl.spamhaus.org=127.0.0.[2..11]", True),
+        ("dbl.spamhaus.org=127.0.1.[2..99]", False),
+        ("zen.spamhaus.org=127.0.1.2", True),
+        ("zen.spamhaus.org=127.0.0.[2;250]", False),
+        ("multi.uribl.com=127.0.0.2", False),
+    ],
+)
+def test_a_filter_that_takes_none_of_the_codes_is_found(doctor: Doctor, zone: str, is_found: bool) -> None:
+    """L8."""
+    ended = doctor(f"--zone={zone}", "--deadline=2")
+    assert ("takes none of its codes" in ended.out) is is_found
+
+
+def test_the_garbage_of_one_list_blames_no_other(doctor: Doctor, dnsbl_server: DnsblServer) -> None:
+    """L8: the garbage comes first."""
+    dnsbl_server.zone("psbl.surriel.com").fault(parked())
+    ended = doctor("--json", "--zone=psbl.surriel.com", "--zone=zen.spamhaus.org", "--zone=bl.spamcop.net")
+    states = {zone["zone"]: zone["state"] for zone in ended.json()["zones"]}
+    assert states["zen.spamhaus.org"] == states["bl.spamcop.net"] == "healthy"
+    assert states["psbl.surriel.com"] != "healthy"

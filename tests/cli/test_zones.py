@@ -269,7 +269,7 @@ class TestImport:
             (("import", "--from", "sendmail", b""), "Invalid value for '--from'"),
             (("import",), "Missing argument 'FILE...'"),
             (("export",), "Missing argument"),
-            (("export", "exim"), "Invalid value"),
+            (("export", "sendmail"), "Invalid value"),
         ],
     )
     def test_bad_input_ends_with_2_and_one_line(

@@ -475,3 +475,44 @@ def test_a_code_table_that_is_wrong_is_one_clear_error(table: dict[str, object])
     with pytest.raises(ZoneError) as caught:
         parse_code(table)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dsn.rfc-clueless.org", "rbl.lugh.ch", "tor.dnsbl.sectoor.de", "dnsbl.justspam.org", "bad.psky.me",
+        "query.bondedsender.org", "bl.spamcannibal.org", "new.ext.sorbs.net", "swl.spamhaus.org",
+        "bl.nordspam.com", "dbl.nordspam.com", "cidr.bl.mcafee.com",
+    ],
+)  # fmt: skip
+def test_lists_that_are_gone_are_refused(catalogue: Catalogue, name: str) -> None:
+    """M: named in public configurations to this day."""
+    with pytest.raises(ZoneError, match=r"is retired(?! since :)"):
+        catalogue.build([name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "backscatter.spameatingmonkey.net", "rbl.interserver.net", "rbluri.interserver.net",
+        "spam.spamrats.com", "dyna.spamrats.com", "noptr.spamrats.com", "auth.spamrats.com",
+        "black.mail.abusix.zone", "exploit.mail.abusix.zone", "dynamic.mail.abusix.zone",
+
+        "dblack.mail.abusix.zone",
+        "sbl.dq.spamhaus.net", "dwl.dnswl.org", "iadb.isipp.com", "sa-accredit.habeas.com", "red.uribl.com",
+        "grey.uribl.com", "urired.spameatingmonkey.net",
+    ],
+)  # fmt: skip
+def test_lists_that_are_in_use_have_a_row_that_says_what_was_not_verified(
+    catalogue: Catalogue, name: str
+) -> None:
+    row = catalogue.row(name)
+    assert row is not None
+    assert row.name == name
+    assert row.status == "alive"
+    assert "codes" in row.unverified
+
+
+def test_surbl_is_asked_for_the_whole_host(catalogue: Catalogue) -> None:
+    """M: rspamd pull request 5213; SpamAssassin's `notrim`."""
+    assert catalogue.zone("multi.surbl.org").domain == "host"

@@ -232,6 +232,8 @@ hostkarma.junkemailfilter.com
     127.0.0.4                   listed      0.2   brown
     127.0.0.5                   not_listed  0     NOBL
     127.0.0.2,127.0.0.5         listed      0.5   black,NOBL
+    127.0.1.1                   not_listed  0     QUIT
+    127.0.1.2                   not_listed  0     NOQUIT
 bl.score.senderscore.com
     127.0.0.1                   listed      0.5   bot
     127.0.0.2                   listed      0.2   authentication
@@ -298,6 +300,47 @@ dnswl.spfbl.net
     127.0.0.3                   listed      -0.1  reputation
 whitelisted.org
     127.0.0.2                   listed      -0.1  paid
+backscatter.spameatingmonkey.net
+    127.0.0.2                   listed      0.2   SEM-BACKSCATTER
+urired.spameatingmonkey.net
+    127.0.0.2                   listed      0.2   SEM-URIRED
+rbl.interserver.net
+    127.0.0.2                   listed      0.5   spam
+rbluri.interserver.net
+    127.0.0.2                   listed      0.5   linked
+spam.spamrats.com
+    127.0.0.38                  listed      0.5   Spam
+dyna.spamrats.com
+    127.0.0.36                  listed      0.5   Dyna
+noptr.spamrats.com
+    127.0.0.37                  listed      0.5   NoPtr
+auth.spamrats.com
+    127.0.0.43                  listed      0.5   Auth
+black.mail.abusix.zone
+    127.0.0.2                   listed      0.5   black
+exploit.mail.abusix.zone
+    127.0.0.4                   listed      0.5   exploit
+dynamic.mail.abusix.zone
+    127.0.0.11                  listed      0.5   policy
+dblack.mail.abusix.zone
+    127.0.1.1                   listed      1     dblack
+sbl.dq.spamhaus.net
+    127.0.0.2                   listed      1     SBL
+    127.0.0.3                   listed      1     CSS
+    127.0.0.9                   listed      1     DROP
+dwl.dnswl.org
+    127.0.5.2                   listed      -0.5  DWL
+    127.0.0.255                 blocked     0     dnswl.org
+grey.uribl.com
+    127.0.0.1                   blocked     0     URIBL
+    127.0.0.2                   listed      0.2   grey
+red.uribl.com
+    127.0.0.1                   blocked     0     URIBL
+    127.0.0.2                   listed      0.2   red
+iadb.isipp.com
+    127.2.255.2                 listed      -0.2  IADB
+sa-accredit.habeas.com
+    127.0.0.2                   listed      -0.5  certified
 """
 
 Line = tuple[str, tuple[int, ...], str, float, list[str]]
