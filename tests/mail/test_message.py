@@ -121,8 +121,9 @@ def test_addresses_in_links(number: str) -> None:
 
 def test_headers() -> None:
     message = read_message(
-        b'From: "x@bank.example" <a@from.example>\nReply-To: b@reply.example\nReturn-Path: <c@path.example>\n'
-        b"Message-ID: <1@id.example>\nList-Unsubscribe: <https://u1.example/x>,\n <mailto:d@u2.example?subject=x>\n"
+        b'From: "x@bank.example" <a@from.example>\nReply-To: b@reply.example\n'
+        b"Return-Path: <c@path.example>\nMessage-ID: <1@id.example>\n"
+        b"List-Unsubscribe: <https://u1.example/x>,\n <mailto:d@u2.example?subject=x>\n"
         b"DKIM-Signature: v=1; d=dkim\n .example; s=x; bh=d=no.example\nDKIM-Signature: v=1; d=two.example\n\n"
     )
     assert {f.subject.text: f.where for f in message.hosts} == {
