@@ -134,6 +134,18 @@ def test_what_stands_behind_a_link(server: DnsblServer) -> None:
     ]
 
 
+def test_one_address_or_url_by_hash(server: DnsblServer) -> None:
+    """Where no zone takes domains, `check` asks an e-mail address or URL by hash."""
+    hashed = [zone for zone in zones() if zone.subjects & {"email", "url"}]
+    with Resolver(hashed, [server.nameserver], deadline_s=2.0) as resolver:
+        assert resolver.check("Fraud@reply.example").listed
+        assert not resolver.check("other@reply.example").listed
+        assert resolver.check("http://short.hbltest.com/AbC").listed
+        assert not resolver.check("http://short.hbltest.com/").listed
+    with Resolver(zones(), [server.nameserver], deadline_s=2.0) as resolver:
+        assert resolver.check("a@evil.example").subject == "evil.example"
+
+
 @contextmanager
 def nameserver_of(records: dict[tuple[str, str], list[str]]) -> Iterator[str]:
     """A nameserver on loopback that has these records, by name and type, and no others."""

@@ -124,7 +124,8 @@ def test_headers() -> None:
         b'From: "x@bank.example" <a@from.example>\nReply-To: b@reply.example\n'
         b"Return-Path: <c@path.example>\nMessage-ID: <1@id.example>\n"
         b"List-Unsubscribe: <https://u1.example/x>,\n <mailto:d@u2.example?subject=x>\n"
-        b"DKIM-Signature: v=1; d=dkim\n .example; s=x; bh=d=no.example\nDKIM-Signature: v=1; d=two.example\n\n"
+        b"DKIM-Signature: v=1; d=dkim\n .example; s=x; bh=d=no.example\n"
+        b"DKIM-Signature: v=1; d=two.example\n\n"
     )
     assert {f.subject.text: f.where for f in message.hosts} == {
         "from.example": ("From",),
