@@ -30,7 +30,7 @@ def usual() -> bytes:
     row = (
         b'<tr><td style="padding:8px;font-family:Arial,sans-serif;color:red"><a href="https://l%d.shop%d.example/'
         b'p?id=%d&amp;x=1"><b>An offer</b></a> '
-        + b"and some words about it, as they are written. " * 40
+        + b"and some words about it, as they are written. " * 42
         + b"</td></tr>\r\n"
     )
     body = (

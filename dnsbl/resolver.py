@@ -18,12 +18,12 @@ from dnsbl.config.settings import checked_nameservers, checked_number, checked_s
 from dnsbl.errors import ConfigError, SubjectError, ZoneError
 from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.lookup.core import Core
-from dnsbl.lookup.lookup import Decide, Lookup, parts_of
+from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
 from dnsbl.lookup.stream import GRACE_S, results
 from dnsbl.lookup.values import bits
 from dnsbl.model import Verdict
 from dnsbl.names._qname import format_address
-from dnsbl.subject import address_key, parse_subject
+from dnsbl.subject import address_key
 from dnsbl.zones.secret import mask_keys
 from dnsbl.zones.zone import Zone, known_name
 
@@ -293,7 +293,7 @@ class Resolver:
         index = None if zone is None else self._zone_index(zone)
         keys: list[Key] | None = None
         if subject is not None:
-            keys = [part.key for part in parts_of(self._core, parse_subject(subject))[0]]
+            keys = [part.key for part in parts_of(self._core, asked_subject(self._core, subject))[0]]
         self._core.forget(keys, index)
 
     def save_cache(self, path: str | os.PathLike[str]) -> int:
@@ -447,7 +447,7 @@ class Resolver:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
             deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
-        return Lookup(self._core, parse_subject(subject), waiter, started, deadline_s, decide)
+        return Lookup(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
 
     def _begin(
         self, subject: object, waiter: Waiter, deadline_s: float | None

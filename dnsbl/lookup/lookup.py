@@ -53,7 +53,7 @@ from dnsbl.lookup.core import Core
 from dnsbl.lookup.recheck import recheck
 from dnsbl.lookup.values import TIMED_OUT, Found, Wait, bits, kind_of
 from dnsbl.model import ERRORS, Outcome, Status, Verdict
-from dnsbl.subject import Subject
+from dnsbl.subject import Subject, email_subject, parse_subject, url_subject
 from dnsbl.subject.hashed import hash_label
 from dnsbl.zones.interpret import failure_weight
 from dnsbl.zones.zone import HASHED_KINDS, Zone
@@ -76,6 +76,16 @@ class Part(NamedTuple):
 
     key: Key
     zones: int
+
+
+def asked_subject(core: Core, value: object) -> Subject:
+    """As `parse_subject`; but an e-mail address or URL is asked by hash where no zone takes domains."""
+    if isinstance(value, str) and not core.takes["domain"]:
+        if core.takes["url"] and "://" in value:
+            return url_subject(value)
+        if core.takes["email"] and "@" in value:
+            return email_subject(value)
+    return parse_subject(value)
 
 
 def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:

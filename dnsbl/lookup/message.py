@@ -7,7 +7,7 @@ message (dnsbl.mail), waiting, asking.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dnsbl.errors import SubjectError
@@ -114,8 +114,11 @@ def prepared(
     message = read_message(data, trusted=trusted, harmless=HARMLESS if harmless is None else harmless)
     asked = subjects_of(message, core.takes)
     if core.takes["link_a"] or core.takes["link_ns"]:
-        from dnsbl.lookup.behind import addresses_behind
+        from dnsbl.lookup.behind import MAX_HOSTS, addresses_behind
 
+        if len(_link_hosts(message)) > MAX_HOSTS:
+            left_out = f"addresses behind the hosts of links beyond {MAX_HOSTS}"
+            message = replace(message, left_out=(*message.left_out, left_out))
         asked += behind_links(
             message,
             core.takes,
@@ -186,14 +189,12 @@ def behind_links(
     addresses_of: host names to their addresses; with True, to those of their domains' nameservers.
     """
     found: list[tuple[str, Found]] = []
-    hosts = {
-        f.subject.text: f for f in message.hosts if f.subject.kind == "domain" and _stands_in_link(f.where)
-    }
+    hosts = _link_hosts(message)
     for kind, of_nameservers in (("link_a", False), ("link_ns", True)):
         if not takes[kind] or not hosts:
             continue
         where: dict[bytes, list[str]] = {}
-        for host, keys in addresses_of(list(hosts), of_nameservers).items():
+        for host, keys in addresses_of(hosts, of_nameservers).items():
             for key in keys:
                 where.setdefault(key, []).append(f"{'nameserver' if of_nameservers else 'address'} of {host}")
         for key, places in where.items():
@@ -202,5 +203,10 @@ def behind_links(
     return found
 
 
-def _stands_in_link(where: Iterable[str]) -> bool:
-    return any(place.startswith(("link ", "image ")) for place in where)
+def _link_hosts(message: Message) -> list[str]:
+    """The domains that stand in links and images."""
+    return [
+        found.subject.text
+        for found in message.hosts
+        if found.subject.kind == "domain" and any(w.startswith(("link ", "image ")) for w in found.where)
+    ]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -128,6 +132,73 @@ def test_what_stands_behind_a_link(server: DnsblServer) -> None:
     assert [(f.kind, f.verdict.subject, f.where, f.verdict.listed) for f in verdict.findings] == [
         ("link_a", "192.0.2.99", ("address of www.host.example",), True)
     ]
+
+
+def test_one_address_or_url_by_hash(server: DnsblServer) -> None:
+    """Where no zone takes domains, `check` asks an e-mail address or URL by hash."""
+    hashed = [zone for zone in zones() if zone.subjects & {"email", "url"}]
+    with Resolver(hashed, [server.nameserver], deadline_s=2.0) as resolver:
+        assert resolver.check("Fraud@reply.example").listed
+        assert not resolver.check("other@reply.example").listed
+        assert resolver.check("http://short.hbltest.com/AbC").listed
+        assert not resolver.check("http://short.hbltest.com/").listed
+    with Resolver(zones(), [server.nameserver], deadline_s=2.0) as resolver:
+        assert resolver.check("a@evil.example").subject == "evil.example"
+
+
+@contextmanager
+def nameserver_of(records: dict[tuple[str, str], list[str]]) -> Iterator[str]:
+    """A nameserver on loopback that has these records, by name and type, and no others."""
+    import dns.message
+    import dns.rdatatype
+    import dns.rrset
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        udp.settimeout(0.05)
+        done = threading.Event()
+
+        def serve() -> None:
+            while not done.is_set():
+                try:
+                    data, peer = udp.recvfrom(4096)
+                except TimeoutError:
+                    continue
+                reply = dns.message.make_response(dns.message.from_wire(data))
+                question = reply.question[0]
+                name, kind = question.name.to_text().rstrip("."), dns.rdatatype.to_text(question.rdtype)
+                if values := records.get((name.lower(), kind)):
+                    reply.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *values))
+                udp.sendto(reply.to_wire(), peer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{udp.getsockname()[1]}"
+        finally:
+            done.set()
+            thread.join()
+
+
+def test_nameservers_behind_links() -> None:
+    """On request: the addresses of the nameservers of a link's domain, of a zone that takes link_ns."""
+    records = {
+        ("shop.example", "NS"): ["ns1.dns.example.", "ns2.dns.example."],
+        ("ns1.dns.example", "A"): ["192.0.2.53"],
+        ("ns2.dns.example", "AAAA"): ["2001:db8::53"],
+        ("53.2.0.192.ns.example", "A"): ["127.0.0.2"],
+    }
+    zone = Zone("ns.example", subjects=frozenset({"link_ns"}))
+    message = b"From: x@y.example\n\n" + b"".join(b"http://h%d.shop.example/ " % n for n in range(25))
+    with nameserver_of(records) as nameserver, Resolver([zone], [nameserver], deadline_s=4.0) as resolver:
+        verdict = resolver.check_message(message)
+    assert {f.verdict.subject: f.verdict.listed for f in verdict.findings} == {
+        "192.0.2.53": True,
+        "2001:db8::53": False,
+    }
+    assert verdict.findings[0].kind == "link_ns"
+    assert verdict.findings[0].where[0] == "nameserver of h0.shop.example"
+    assert verdict.left_out == ("addresses behind the hosts of links beyond 20",)
 
 
 def test_in_an_event_loop(server: DnsblServer) -> None:

@@ -34,8 +34,11 @@ def test_the_corpus(path: Path) -> None:
     hop = message.hop.hop or message.hop.skipped[0].hop
     assert (hop.address or "none") == expected
     assert [f.subject.text for f in message.hosts] == [
-        "shop.example", "answers.example", "mail.shop.example", "www.shop.example",
-    ]  # fmt: skip
+        "shop.example",
+        "answers.example",
+        "mail.shop.example",
+        "www.shop.example",
+    ]
     assert message.left_out == ()
 
 
@@ -55,7 +58,7 @@ def test_the_corpus(path: Path) -> None:
         '<a href="//evil.example/x">x</a>',
         '<a href="https:evil.example/x">x</a>',
         '<a href="http://%65vil.example/">x</a>',
-        '<a href="http://ｅｖｉｌ。example/">x</a>',
+        '<a href="http://\uff45vil\u3002example/">x</a>',
         '<img src="http://evil.example/1.png">',
         '<img srcset="http://evil.example/1.png 2x">',
         '<table background="http://evil.example/1.png">',
@@ -84,19 +87,30 @@ def test_disguises_in_html(html: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "http://evil.example", "HTTPS://Evil.Example/x?y#z", "www.evil.example", "(http://evil.example/x)", "<http://evil.example>",
-        "http://evil.example.", "http://evil.example,", '"http://evil.example"', "http://u:p@evil.example:81/",
-        "hxxp no, http://evil\u00ad.example/", "ftp://evil.example/x", "mailto:x@evil.example", "x@evil.example",
-        "http：//evil.example", "http://evil\u3002example/",
+        "http://evil.example",
+        "HTTPS://Evil.Example/x?y#z",
+        "www.evil.example",
+        "(http://evil.example/x)",
+        "<http://evil.example>",
+        "http://evil.example.",
+        "http://evil.example,",
+        '"http://evil.example"',
+        "http://u:p@evil.example:81/",
+        "hxxp no, http://evil\u00ad.example/",
+        "ftp://evil.example/x",
+        "mailto:x@evil.example",
+        "x@evil.example",
+        "http\uff1a//evil.example",
+        "http://evil\u3002example/",
     ],
-)  # fmt: skip
+)
 def test_disguises_in_text(text: str) -> None:
     assert {name.removeprefix("www.") for name in hosts(TEXT + text.encode())} == {"evil.example"}
 
 
 def test_a_look_alike_stays_what_it_is() -> None:
     """A Cyrillic letter makes another domain: that one is asked."""
-    assert set(hosts(TEXT + "http://\u0435vil.example/".encode())) == {"xn--vil-hdd.example"}
+    assert set(hosts(TEXT + "http://\u0435vil.example/".encode())) == {"xn--vil-qdd.example"}
 
 
 @pytest.mark.parametrize("number", ["3221225994", "0xC000020A", "0300.0.02.012", "192.0.522", "192.0.2.10"])
@@ -107,35 +121,52 @@ def test_addresses_in_links(number: str) -> None:
 
 def test_headers() -> None:
     message = read_message(
-        b'From: "x@bank.example" <a@from.example>\nReply-To: b@reply.example\nReturn-Path: <c@path.example>\n'
-        b"Message-ID: <1@id.example>\nList-Unsubscribe: <https://u1.example/x>,\n <mailto:d@u2.example?subject=x>\n"
-        b"DKIM-Signature: v=1; d=dkim\n .example; s=x; bh=d=no.example\nDKIM-Signature: v=1; d=two.example\n\n"
+        b'From: "x@bank.example" <a@from.example>\nReply-To: b@reply.example\n'
+        b"Return-Path: <c@path.example>\nMessage-ID: <1@id.example>\n"
+        b"List-Unsubscribe: <https://u1.example/x>,\n <mailto:d@u2.example?subject=x>\n"
+        b"DKIM-Signature: v=1; d=dkim\n .example; s=x; bh=d=no.example\n"
+        b"DKIM-Signature: v=1; d=two.example\n\n"
     )
     assert {f.subject.text: f.where for f in message.hosts} == {
-        "from.example": ("From",), "reply.example": ("Reply-To",), "path.example": ("Return-Path",),
-        "id.example": ("Message-ID",), "u1.example": ("List-Unsubscribe",), "u2.example": ("List-Unsubscribe",),
-        "dkim.example": ("DKIM-Signature d=",), "two.example": ("DKIM-Signature d=",),
-    }  # fmt: skip
+        "from.example": ("From",),
+        "reply.example": ("Reply-To",),
+        "path.example": ("Return-Path",),
+        "id.example": ("Message-ID",),
+        "u1.example": ("List-Unsubscribe",),
+        "u2.example": ("List-Unsubscribe",),
+        "dkim.example": ("DKIM-Signature d=",),
+        "two.example": ("DKIM-Signature d=",),
+    }
     assert [f.subject.text for f in message.signers] == ["dkim.example", "two.example"]
     assert [f.subject.text for f in message.emails] == [
-        "a@from.example", "b@reply.example", "c@path.example", "d@u2.example",
-    ]  # fmt: skip
+        "a@from.example",
+        "b@reply.example",
+        "c@path.example",
+        "d@u2.example",
+    ]
     assert message.absent == ()
 
 
 def test_a_missing_header_is_named_and_not_clean() -> None:
     """rspamd#2753."""
     assert read_message(b"From: a@b.example\n\n").absent == (
-        "Reply-To", "Return-Path", "Message-ID", "List-Unsubscribe", "DKIM-Signature",
-    )  # fmt: skip
+        "Reply-To",
+        "Return-Path",
+        "Message-ID",
+        "List-Unsubscribe",
+        "DKIM-Signature",
+    )
 
 
 def test_places_and_attached_messages() -> None:
     data = (
-        HEAD + b"multipart/mixed; boundary=x\r\n\r\npreamble http://no.example/\r\n--x\r\n\r\nhttp://a.example/\r\n"
-        b"--x\r\nContent-Type: image/png\r\n\r\nhttp://no.example/\r\n--x\r\nContent-Type: message/rfc822\r\n\r\n"
-        b"From: b@c.example\r\nContent-Type: text/html\r\n\r\n<img src='http://a.example/i'>\r\n--x--\r\nhttp://no.example/"
-    )  # fmt: skip
+        HEAD + b"multipart/mixed; boundary=x\r\n\r\nhttp://no.example/\r\n"
+        b"--x\r\n\r\nhttp://a.example/\r\n"
+        b"--x\r\nContent-Type: image/png\r\n\r\nhttp://no.example/\r\n"
+        b"--x\r\nContent-Type: message/rfc822\r\n\r\n"
+        b"From: b@c.example\r\nContent-Type: text/html\r\n\r\n<img src='http://a.example/i'>\r\n--x--\r\n"
+        b"http://no.example/"
+    )
     assert hosts(data) == {"a.example": ("link in part 2 (text/plain)", "image in part 5 (text/html)")}
 
 
@@ -204,11 +235,42 @@ def test_hostile_messages_are_bounded(name: str) -> None:
 
 
 PIECES = st.sampled_from(
-    [b"Content-Type: ", b"multipart/mixed; boundary=x", b"text/html", b"; charset=utf-16", b"message/rfc822", b"\r\n",
-     b"\n", b"\n\n", b"--x", b"--x--", b"Content-Transfer-Encoding: base64", b"quoted-printable", b"=\n", b"=3D", b"<a href=",
-     b"http://", b"a.example", b"[::1]", b"@", b"&#0;", b"\x00", b"\xff\xfe", b'"', b"<", b">", b"From: ", b"Received: from ",
-     b"DKIM-Signature: d=", b"%", b"url(", b"=?utf-8?b?", b"charset*0*=''", b";"]
-)  # fmt: skip
+    [
+        b"Content-Type: ",
+        b"multipart/mixed; boundary=x",
+        b"text/html",
+        b"; charset=utf-16",
+        b"message/rfc822",
+        b"\r\n",
+        b"\n",
+        b"\n\n",
+        b"--x",
+        b"--x--",
+        b"Content-Transfer-Encoding: base64",
+        b"quoted-printable",
+        b"=\n",
+        b"=3D",
+        b"<a href=",
+        b"http://",
+        b"a.example",
+        b"[::1]",
+        b"@",
+        b"&#0;",
+        b"\x00",
+        b"\xff\xfe",
+        b'"',
+        b"<",
+        b">",
+        b"From: ",
+        b"Received: from ",
+        b"DKIM-Signature: d=",
+        b"%",
+        b"url(",
+        b"=?utf-8?b?",
+        b"charset*0*=''",
+        b";",
+    ]
+)
 
 
 @settings(deadline=2000, max_examples=300)
