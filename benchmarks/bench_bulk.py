@@ -83,14 +83,14 @@ def bulk(file: str, nameserver: str, output: str) -> None:
     code = main([*args, file, "--output", output, "--overwrite"])
     took_s = time.monotonic() - started
     assert code == 0
-    print(json.dumps({"queries_s": COUNT * len(ZONES) / took_s}))
+    print(json.dumps({"queries_s": len(Path(file).read_text().split()) * len(ZONES) / took_s}))
 
 
-def main() -> None:
+def main(count: int = COUNT) -> None:
     rows, factors = [], []
     with tempfile.TemporaryDirectory() as folder, rbldnsd() as port:
         file = Path(folder) / "in.txt"
-        file.write_text("".join(f"198.18.{n >> 8}.{n & 255}\n" for n in range(COUNT)))
+        file.write_text("".join(f"198.18.{n >> 8}.{n & 255}\n" for n in range(count)))
         for delay_ms in (0, 20):
             with relay(port, delay_ms / 1000) as asked:
                 alone, whole = [], []
@@ -114,5 +114,7 @@ if __name__ == "__main__":
             check_many(file, nameserver)
         case ["bulk", file, nameserver, output]:
             bulk(file, nameserver, output)
+        case [count]:
+            main(int(count))
         case _:
             main()
