@@ -52,16 +52,20 @@ def relay_process(port: int, delay_s: float) -> None:
         ready, _, _ = select.select([front, back], [], [], wait)
         if front in ready:
             data, asker = front.recvfrom(512)
-            askers[data[:2] + data[12:]] = asker
+            askers[key(data)] = asker
             back.send(data)
         if back in ready:
             data = back.recv(512)
-            end = data.index(b"\0", 12) + 5
-            if asker := askers.pop(data[:2] + data[12:end], None):
+            if asker := askers.pop(key(data), None):
                 heapq.heappush(late, (time.monotonic() + delay_s, data, asker))
         while late and late[0][0] <= time.monotonic():
             _, data, asker = heapq.heappop(late)
             front.sendto(data, asker)  # type: ignore[arg-type]
+
+
+def key(message: bytes) -> bytes:
+    """The id and the question of a DNS message: an answer has those of its query."""
+    return message[:2] + message[12 : message.index(b"\0", 12) + 5]
 
 
 def check_many(file: str, nameserver: str) -> None:
