@@ -36,8 +36,9 @@ SHOWN_NETWORKS = 50
 @click.option(
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the rows to FILE.jsonl, FILE.csv or FILE.parquet. Default: a summary.",
+    type=click.Path(path_type=Path),
+    help="Write the rows to FILE.jsonl, FILE.csv or FILE.parquet (with --scheduler: a folder). "
+    "Default: a summary.",
 )
 @click.option("--ordered", is_flag=True, help="Rows in the order of the input, not as the answers come.")
 @click.option("--resume", is_flag=True, help="Go on where the run that wrote --output stopped.")
@@ -278,6 +279,8 @@ def _open_sink(output: Path | None, as_json: bool, resume: bool, overwrite: bool
         return Lines() if as_json else None
     from dnsbl.audit.output import open_output
 
+    if output.is_dir():
+        raise click.UsageError(f"{output} is a folder: give the name of a file")
     sink = open_output(output)
     partial = output.with_name(output.name + ".partial")
     rows = (output.is_file() and output.stat().st_size > 0) or partial.exists()

@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import logs
 import pytest
+from servers import needs
 
 from dnsbl.audit.report import masked
 from dnsbl.audit.verdicts import Found
@@ -223,3 +225,22 @@ def test_a_page_that_cannot_be_written(audit: Audit, log: Path, tmp_path: Path) 
     ended = audit(log, "--html", tmp_path / "no" / "page.html")
     assert ended.code == 2
     assert ended.err == f"dnsbl: {tmp_path / 'no' / 'page.html'}: No such file or directory\n"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_in_a_browser(audit: Audit, log: Path, tmp_path: Path, width: int) -> None:
+    """Chromium draws it whole at desktop and phone width, and asks nobody for anything."""
+    needs("chromium")
+    page, picture = tmp_path / "page.html", tmp_path / "page.png"
+    audit(log, "--html", page)
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-component-update"
+    flags += " --disable-background-networking --disable-sync --hide-scrollbars"
+    ended = subprocess.run(
+        ["chromium", *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},2400",
+         f"--screenshot={picture}", page.as_uri()],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert picture.exists(), ended.stderr
+    data = picture.read_bytes()
+    assert int.from_bytes(data[16:20], "big") == width
+    assert len(data) > 20_000  # an empty page is some 5,000 bytes
