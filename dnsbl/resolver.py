@@ -17,6 +17,7 @@ from dnsbl.config.settings import checked_nameservers, checked_number, checked_s
 from dnsbl.errors import ClosedError, SubjectError, ZoneError
 from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.lookup.core import Core
+from dnsbl.lookup.local import clean_verdict
 from dnsbl.lookup.lookup import Decide, Lookup, parts_of
 from dnsbl.lookup.stream import results
 from dnsbl.model import Verdict
@@ -336,6 +337,13 @@ class Resolver:
             return None
         core = self._core
         wanted = self._wanted[len(key)]
+        local = core.local
+        if wanted & local.mask:
+            if not local.none_lists(key):
+                return None
+            wanted &= ~local.mask
+            if not wanted and not core.closed:
+                return clean_verdict(core, key, started)
         with core.lock:
             if core.breaker.unhealthy_mask & wanted or core.closed:
                 return None
@@ -349,7 +357,7 @@ class Resolver:
             core.cache.hits += 1
             core.stats.clean_hit(wanted)
         text = format_address(key)
-        answers = CachedAnswers(core.readings, text, key, entry, started)
+        answers = CachedAnswers(core.readings, text, key, entry, started, local.mask)
         return Verdict(text, False, True, 0.0, answers, monotonic() - started, soonest - started)
 
     def _lookup(

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "dnsbl"
 VALUES = {"model", "errors"}
 TEXT = {"text", "names"}
 LISTS = {"zones", "subject"} | VALUES | TEXT
-LOOKUP = {"cache", "health", "engine", "config"} | LISTS
+LOOKUP = {"cache", "health", "engine", "config", "lists", "lists.loader"} | LISTS
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "model": set(),
@@ -26,9 +26,12 @@ ARROWS: dict[str, set[str]] = {
     "engine": VALUES | TEXT,
     "subject": VALUES | TEXT,
     "zones": VALUES | TEXT,
+    "lists": VALUES | TEXT,
+    "lists.fetch": {"lists"} | VALUES | TEXT,
+    "lists.loader": {"lists"} | VALUES | TEXT,
     "cache": {"zones"} | VALUES,
     "health": {"zones"} | VALUES,
-    "config": {"cache"} | LISTS,
+    "config": {"cache", "lists"} | LISTS,
     "lookup": LOOKUP,
     "resolver": {"lookup"} | LOOKUP,
     "migrate": LISTS,
@@ -36,13 +39,13 @@ ARROWS: dict[str, set[str]] = {
     "policyd": {"policy", "resolver", "lookup"} | LOOKUP,
     "doctor": {"policy", "resolver", "lookup"} | LOOKUP,
     "testing": {"errors"},
-    "cli": {"testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP,
+    "cli": {"testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup", "lists.fetch"} | LOOKUP,
     "__main__": {"cli"},
     "__init__": {"resolver", "zones"} | VALUES,
 }
 
 # Parsing and deciding: text or values in, values out.
-NO_IO = {"model", "errors", "text", "names", "subject", "zones", "migrate", "policy"}
+NO_IO = {"model", "errors", "text", "names", "subject", "zones", "lists", "migrate", "policy"}
 MAY_READ_FILES = {"zones.catalogue"}  # it loads the shipped table and a newer one
 IO_MODULES = {"asyncio", "http", "pycares", "select", "selectors", "socket", "ssl", "subprocess", "threading"}
 IO_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "getenv", "print", "input"}

@@ -19,6 +19,7 @@ from typing import Any, Final
 from dnsbl.config.toml_lines import Path as KeyPath
 from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
 from dnsbl.errors import ConfigError, InputError
+from dnsbl.lists.read import check_format
 from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.catalogue import load as load_catalogue
@@ -43,7 +44,6 @@ ZONE_KEYS: Final = (
     "key_env", "key_file", "daily_limit", "file", "format",
 )  # fmt: skip
 CODE_KEYS: Final = ("match", "mask", "outcome", "meaning", "weight")
-RESERVED: Final = ("file", "format")
 ANY_REPLY: Final = "any"
 """`reply = "any"`: any reply that the zone's codes call a listing counts, once. It is what a zone without a
 filter is in postscreen_dnsbl_sites; without `reply` each code that is found counts."""
@@ -244,9 +244,6 @@ def _catalogue(resolver: ResolverConfig, source: Source) -> Catalogue:
 def _zone(table: Table, catalogue: Catalogue, keys: _Keys) -> Zone:
     """One [[zone]] table as a Zone: what it leaves out comes from the catalogue."""
     table.check_keys(ZONE_KEYS)
-    for key in RESERVED:
-        if key in table.values:
-            raise table.error(key, "local list files are not read yet; leave this zone out")
     name = table.text("name")
     if name is None:
         raise table.source.error(table.path, 'a [[zone]] needs a name, as in name = "zen.spamhaus.org"')
@@ -272,8 +269,29 @@ def _zone(table: Table, catalogue: Catalogue, keys: _Keys) -> Zone:
         "daily_limit": table.integer("daily_limit", 1, 10**12),
         "key": keys.read(table),
     }
+    if file := table.text("file"):
+        return _file_zone(table, name, keys.folder / file, given)
+    if "format" in table.values:
+        raise table.error("format", "it is the format of a list file; name that with file, or leave format out")
     with _placed(table):
         return catalogue.zone(name, **{key: value for key, value in given.items() if value is not None})
+
+
+FILE_KEYS: Final = ("subjects", "weight", "filters", "codes")
+"""What of a zone also applies where its list is a file."""
+
+
+def _file_zone(table: Table, name: str, path: Path, given: Mapping[str, Any]) -> Zone:
+    """A zone whose list is a file; what is about asking by DNS is refused."""
+    for key in ("nameservers", "timeout_s", "daily_limit", "key_env", "key_file", "on_error", "domain"):
+        if key in table.values:
+            raise table.error(key, "means nothing for a list file, which is not asked by DNS; leave it out")
+    format = table.text("format") or "auto"
+    values = {key: given[key] for key in FILE_KEYS if given[key] is not None}
+    with _placed(table, "format"):
+        check_format(format)
+    with _placed(table):
+        return Zone.from_file(path, name=name, format=format, **values)
 
 
 def _bare(name: str) -> str:

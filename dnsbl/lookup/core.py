@@ -20,6 +20,7 @@ from dnsbl.health.breaker import Breaker, Permit
 from dnsbl.health.budget import Budget
 from dnsbl.health.counters import Stats
 from dnsbl.lookup import forking
+from dnsbl.lookup.local import LocalZones
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.resolvconf import SystemNameservers
 from dnsbl.lookup.values import Asked, Found, bits, mask_of
@@ -77,6 +78,7 @@ class Core:
         self._set_servers: dict[int, tuple[str, ...]] = {}
         self._nobody: Waiter | None = None
         self.readings = Readings(zones)
+        self.local = LocalZones(zones, self.readings)
         self._system = SystemNameservers() if nameservers is None else None
         self.nameservers = self._system.found if self._system is not None else nameservers or ()
         self.takes: dict[Kind, int] = {
@@ -161,6 +163,7 @@ class Core:
     def after_fork(self) -> None:
         """In the child: keep the cache, forget what is in flight, and start over at the first question."""
         self.lock = threading.Lock()
+        self.local.after_fork()
         self.of_thread = threading.local()
         self.of_loop.clear()
         if self.engine is not None:

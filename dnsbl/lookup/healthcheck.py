@@ -43,15 +43,19 @@ def check_health(core: Core, indices: Sequence[int], deadline_s: float) -> tuple
     wall = time()
     with core.lock:
         spent = {index for index in indices if core.budget.spent(index, wall)}
-    asked = [(index, probe) for index in indices if index not in spent for probe in core.zones[index].probes]
-    answers = core.ask_raw([(index, _key(probe)) for index, probe in asked], deadline_s)
+    local = {index for index in indices if core.zones[index].file}
+    asked = [(index, probe) for index in indices if index not in spent | local for probe in core.zones[index].probes]
+    questions = [(index, _key(probe)) for index, probe in asked]
+    answers = core.ask_raw(questions, deadline_s) if questions else []
     of_zone: dict[int, list[ProbeAnswer]] = {index: [] for index in indices}
     for (index, probe), answer in zip(asked, answers, strict=True):
         of_zone[index].append(_read(probe, answer))
     healths = []
     for index in indices:
         zone = core.zones[index]
-        if index in spent:
+        if index in local:
+            healths.append(untested(zone, "a local file, which has no test entries"))
+        elif index in spent:
             healths.append(untested(zone, "today's free queries are used up; asked again from 00:00 UTC"))
         else:
             healths.append(judge(zone, of_zone[index]))

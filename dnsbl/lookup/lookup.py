@@ -46,11 +46,13 @@ def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
 
     Raises SubjectError where a name would be too long for one of the zones: never answered as clean.
     """
-    if subject.local and not core.settings.check_private:
+    private = subject.local and not core.settings.check_private
+    if private and not core.takes[subject.kind] & core.local.mask:
         return [], "not a public address or name, so no public list can hold it"
-    wanted = core.takes[subject.kind]
+    wanted = core.takes[subject.kind] & (core.local.mask if private else -1)
+    why = "not a public address or name, so no public list can hold it" if private else ""
     if not isinstance(subject.key, str):
-        return ([Part(subject.key, wanted)] if wanted else []), ""
+        return ([Part(subject.key, wanted)] if wanted else []), why
     registrable, host = wanted & core.registrable, wanted & ~core.registrable
     names: dict[Key, int] = {}
     if registrable and (name := subject.asked_as("registrable")):
@@ -58,7 +60,7 @@ def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
     if host and (name := subject.asked_as("host")):
         names[name] = names.get(name, 0) | host
     _check_lengths(core, names, subject)
-    return [Part(key, zones) for key, zones in names.items()], "a public suffix is no one's domain"
+    return [Part(key, zones) for key, zones in names.items()], why or "a public suffix is no one's domain"
 
 
 def _check_lengths(core: Core, names: Mapping[Key, int], subject: Subject) -> None:
@@ -128,6 +130,10 @@ class Lookup:
 
     def _begin(self, part: Part) -> bool:
         core, now = self._core, self._started
+        if part.zones & core.local.mask:
+            part = Part(part.key, core.local.answer(part.key, part.zones, self._found, self._texts))
+            if not part.zones:
+                return True
         broken = part.zones & core.breaker.unhealthy_mask
         self._leave_out({index: core.why_set_aside(index, now) for index in bits(broken)})
         wanted = part.zones & ~broken
