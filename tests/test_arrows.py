@@ -58,6 +58,7 @@ HOMES = {
     "dns": "testing",
     "prometheus_client": "policyd",
     "cachetools": "cache",
+    "urllib3": "lists",
     "idna": "subject",
     "publicsuffixlist": "subject",
 }

@@ -42,6 +42,7 @@ TABLES: Final = ("resolver", "zone", "policy", "postfix")
 ZONE_KEYS: Final = (
     "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
     "key_env", "key_file", "daily_limit", "file", "format",
+    "url", "interval_s",
 )  # fmt: skip
 CODE_KEYS: Final = ("match", "mask", "outcome", "meaning", "weight")
 ANY_REPLY: Final = "any"
@@ -82,12 +83,23 @@ class ResolverConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ListSource:
+    """Where a list file comes from: what `dnsbl zones fetch` gets. interval_s: seconds between two requests."""
+
+    zone: str
+    path: Path
+    url: str
+    format: str = "auto"
+    interval_s: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A configuration that was read and checked.
 
     path: the file, or None for the curated default. zones: ready to be asked, in the file's order, each once.
     warnings: one line each, to be shown or logged once. policy: the raw [policy] table. tables: the [[zone]]
-    tables as they stand. postfix: the [postfix] table. source: names the line of any key in an error.
+    tables as they stand. sources: the list files that are fetched. postfix: the [postfix] table. source: names the line of any key in an error.
     """
 
     path: Path | None
@@ -98,6 +110,7 @@ class Config:
     policy: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
     postfix: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sources: tuple[ListSource, ...] = field(default=(), repr=False)
     source: Source = field(default_factory=lambda: Source("dnsbl.toml"), repr=False)
 
     def where(self, path: KeyPath) -> str:
@@ -182,6 +195,7 @@ def parse(
         policy=policy.values if policy else {},
         tables=tables,
         postfix=postfix.values if postfix else {},
+        sources=tuple(_sources(tables, folder)),
         source=source,
     )
 
@@ -271,8 +285,9 @@ def _zone(table: Table, catalogue: Catalogue, keys: _Keys) -> Zone:
     }
     if file := table.text("file"):
         return _file_zone(table, name, keys.folder / file, given)
-    if "format" in table.values:
-        raise table.error("format", "it is the format of a list file; name that with file, or leave format out")
+    for key in ("format", "url", "interval_s"):
+        if key in table.values:
+            raise table.error(key, f"it is about a list file: name that with file, or leave {key} out")
     with _placed(table):
         return catalogue.zone(name, **{key: value for key, value in given.items() if value is not None})
 
@@ -292,6 +307,24 @@ def _file_zone(table: Table, name: str, path: Path, given: Mapping[str, Any]) ->
         check_format(format)
     with _placed(table):
         return Zone.from_file(path, name=name, format=format, **values)
+
+
+MIN_INTERVAL_S: Final = 3600
+MAX_INTERVAL_S: Final = 31 * 86_400
+
+
+def _sources(tables: tuple[Table, ...], folder: Path) -> Iterator[ListSource]:
+    """The list files with a URL. An hour is the shortest interval: operators block who asks more often."""
+    for table in tables:
+        url, interval_s = table.text("url"), table.number("interval_s", MIN_INTERVAL_S, MAX_INTERVAL_S)
+        if url is None:
+            if interval_s is not None:
+                raise table.error("interval_s", "is about fetching: name what to fetch with url")
+            continue
+        if not url.startswith(("https://", "http://")):
+            raise table.error("url", f"{url[:60]!r} is not a valid URL: use https://...", url)
+        name, file = check_name(table.values["name"]), folder / table.values["file"]
+        yield ListSource(name, file, url, table.text("format") or "auto", interval_s or 86_400.0)
 
 
 def _bare(name: str) -> str:

@@ -95,6 +95,20 @@ class DataSet:
         return sum(ranges.nbytes for ranges in (self._ip4, self._ip6) if ranges is not None)
 
 
+def inside(entries: list[tuple[int, int, int, int]]) -> int:
+    """How many entries lie, whole or in part, in one that begins before them or at the same address."""
+    count, reach = 0, -1
+    for first, last, _, _ in sorted(entries):
+        count += first <= reach
+        reach = max(reach, last)
+    return count
+
+
+def _exclusions(group: Group) -> int:
+    ranges = sum(entry[3] == NOT_LISTED for entries in (group.ip4, group.ip6) for entry in entries)
+    return ranges + sum(value == NOT_LISTED for names in (group.exact, group.below) for value in names.values())
+
+
 class Answer(NamedTuple):
     """addresses: the A records in numeric order, as 32-bit numbers; empty: not listed. texts: TXT records."""
 
@@ -108,7 +122,8 @@ NOTHING: Final = Answer((), ())
 class ListData:
     """A list that was read. Immutable; its look-ups may run in any number of threads.
 
-    format: what it was read as. entries: so many, exclusions among them. lines: those with an entry, good or
+    format: what it was read as. entries: so many, exclusions among them; an ip4set's ranges are counted as
+    the blocks rbldnsd divides them into. overlaps: entries that lie in another. lines: those with an entry, good or
     bad. bad: lines that could not be used; problems: these, the first thousand. warnings: what a reader
     should know, the data are used. expires: when it is out of date by its own word, in seconds of the epoch,
     or None.
@@ -129,6 +144,8 @@ class ListData:
         self.ip4 = sum(len(group.ip4) for group in groups)
         self.ip6 = sum(len(group.ip6) for group in groups)
         self.names = sum(len(group.exact.keys() | group.below.keys()) for group in groups)
+        self.exclusions = sum(map(_exclusions, groups))
+        self.overlaps = sum(inside(entries) for group in groups for entries in (group.ip4, group.ip6))
         self.lines, self.bad = lines, bad
         self.problems, self.warnings = problems, warnings
         self.expires = expires

@@ -12,7 +12,7 @@ from dnsbl import Resolver
 from dnsbl.config.file import parse as parse_config
 from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.model import Outcome
-from dnsbl.testing import FakeDNSBL
+from dnsbl.testing import DnsblServer
 from dnsbl.zones.zone import Zone, parse_zone
 
 DROP = "; Spamhaus DROP List\n192.0.2.0/24 ; SBL1\n2001:db8::/32 ; SBL2\n"
@@ -59,8 +59,8 @@ def test_names_and_codes_of_an_rbldnsd_file(tmp_path: Path) -> None:
 
 def test_mixed_with_a_zone_that_is_asked(drop: Path) -> None:
     """Both answer, each in its place, from the network and from the cache."""
-    with FakeDNSBL() as server:
-        server.add("bl.example", {"192.0.2.9": ["127.0.0.4"]})
+    with DnsblServer() as server:
+        server.zone("bl.example").list("192.0.2.9", codes=["127.0.0.4"])
         with Resolver(
             ["bl.example", f"file:{drop}*2"], [server.nameserver], check_private=True
         ) as resolver:
