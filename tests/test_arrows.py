@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "dnsbl"
 VALUES = {"model", "errors"}
 TEXT = {"text", "names"}
 LISTS = {"zones", "subject"} | VALUES | TEXT
+FETCH = {"lists.fetch"}
 LOOKUP = {"cache", "health", "engine", "config", "lists", "lists.loader"} | LISTS
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
@@ -39,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "policyd": {"policy", "resolver", "lookup"} | LOOKUP,
     "doctor": {"policy", "resolver", "lookup"} | LOOKUP,
     "testing": {"errors"},
-    "cli": {"testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup", "lists.fetch"} | LOOKUP,
+    "cli": {"testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP | FETCH,
     "__main__": {"cli"},
     "__init__": {"resolver", "zones"} | VALUES,
 }

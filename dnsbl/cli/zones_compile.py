@@ -31,11 +31,12 @@ def compile_list(file: str, format: str, as_json: bool) -> int:
     """
     from dnsbl.lists.loader import load, warnings_of
 
-    found = load(file, format)
+    found = load(file, format, survey=True)
     overlaps = found.overlaps
     if as_json:
         facts = {
-            "file": file, "format": found.format, "entries": found.entries, "ip4": found.ip4, "ip6": found.ip6,
+            "file": file, "format": found.format, "entries": found.entries,
+            "ip4": found.ip4, "ip6": found.ip6,
             "names": found.names, "exclusions": found.exclusions, "overlaps": overlaps, "lines": found.lines,
             "bad": found.bad, "memory_bytes": found.nbytes, "expires": found.expires,
             "problems": [problem._asdict() for problem in found.problems],
@@ -44,8 +45,8 @@ def compile_list(file: str, format: str, as_json: bool) -> int:
         click.echo(json.dumps(facts))
     else:
         click.echo(
-            f"{printable(file)}: {found.format}, {found.entries:,} entries: {found.ip4:,} IPv4, {found.ip6:,} "
-            f"IPv6, {found.names:,} names; {found.exclusions:,} exclusions; {overlaps:,} inside another; "
+            f"{printable(file)}: {found.format}, {found.entries:,} entries: {found.ip4:,} IPv4, "
+            f"{found.ip6:,} IPv6, {found.names:,} names; {found.exclusions:,} exclusions; {overlaps:,} inside another; "
             f"{found.bad:,} bad lines of {found.lines:,}"
         )
     for problem in found.problems[:SHOWN]:
@@ -58,5 +59,3 @@ def compile_list(file: str, format: str, as_json: bool) -> int:
     if not found.entries and not found.bad:
         complain(f"{file}: an empty list: it lists nothing")
     return EXIT_FINDINGS if found.bad or said else EXIT_OK
-
-

@@ -25,7 +25,8 @@ def fetch_lists(zones: tuple[str, ...], config_path: Path | None) -> int:
     Each is asked for no more often than its `interval_s` says, is checked before it replaces the old file,
     and on any doubt the old file stays. Needs the extra: pip install 'dnsbl-resolver[fetch]'.
 
-    Exit code: 0 all are up to date; 1 a list could not be fetched, which stderr names; 2 bad usage or bad input.
+    Exit code: 0 all are up to date; 1 a list could not be fetched, which stderr names; 2 bad usage or
+    bad input.
     """
     if find_spec("urllib3") is None:
         raise ConfigError("zones fetch needs urllib3: pip install 'dnsbl-resolver[fetch]'", "urllib3")

@@ -84,7 +84,7 @@ class ResolverConfig:
 
 @dataclass(frozen=True, slots=True)
 class ListSource:
-    """Where a list file comes from: what `dnsbl zones fetch` gets. interval_s: seconds between two requests."""
+    """Where a list file comes from: what `dnsbl zones fetch` gets. interval_s: seconds between requests."""
 
     zone: str
     path: Path
@@ -99,7 +99,8 @@ class Config:
 
     path: the file, or None for the curated default. zones: ready to be asked, in the file's order, each once.
     warnings: one line each, to be shown or logged once. policy: the raw [policy] table. tables: the [[zone]]
-    tables as they stand. sources: the list files that are fetched. postfix: the [postfix] table. source: names the line of any key in an error.
+    tables as they stand. sources: the list files that are fetched.
+    postfix: the [postfix] table. source: names the line of any key in an error.
     """
 
     path: Path | None

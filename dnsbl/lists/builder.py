@@ -47,14 +47,16 @@ class Group:
         """The number of the value that several make together."""
         if numbers not in self._merged:
             records = dict.fromkeys(
-                (record.address, record.template) for number in sorted(numbers) for record in self.values[number]
+                (record.address, record.template)
+                for number in sorted(numbers)
+                for record in self.values[number]
             )
             self._merged[numbers] = len(self.values)
             self.values.append(tuple(Record(*record, self.substitutions) for record in records))
         return self._merged[numbers]
 
     def add_name(self, names: dict[str, int], name: str, value: int) -> None:
-        """Put a name into `exact` or `below`; given twice, both values are answered, and an exclusion wins."""
+        """Put a name into `exact` or `below`; given twice, both values answer, and an exclusion wins."""
         before = names.get(name, value)
         both = frozenset({before, value})
         names[name] = value if before == value else NOT_LISTED if NOT_LISTED in both else self.merge(both)
@@ -106,7 +108,9 @@ def inside(entries: list[tuple[int, int, int, int]]) -> int:
 
 def _exclusions(group: Group) -> int:
     ranges = sum(entry[3] == NOT_LISTED for entries in (group.ip4, group.ip6) for entry in entries)
-    return ranges + sum(value == NOT_LISTED for names in (group.exact, group.below) for value in names.values())
+    return ranges + sum(
+        value == NOT_LISTED for names in (group.exact, group.below) for value in names.values()
+    )
 
 
 class Answer(NamedTuple):
@@ -123,7 +127,8 @@ class ListData:
     """A list that was read. Immutable; its look-ups may run in any number of threads.
 
     format: what it was read as. entries: so many, exclusions among them; an ip4set's ranges are counted as
-    the blocks rbldnsd divides them into. overlaps: entries that lie in another. lines: those with an entry, good or
+    the blocks rbldnsd divides them into. overlaps, exclusions: counted
+    only with `survey`. lines: those with an entry, good or
     bad. bad: lines that could not be used; problems: these, the first thousand. warnings: what a reader
     should know, the data are used. expires: when it is out of date by its own word, in seconds of the epoch,
     or None.
@@ -139,13 +144,14 @@ class ListData:
         problems: tuple[Problem, ...],
         warnings: tuple[Problem, ...],
         expires: float | None,
+        survey: bool = False,
     ) -> None:
         self.format = format
         self.ip4 = sum(len(group.ip4) for group in groups)
         self.ip6 = sum(len(group.ip6) for group in groups)
         self.names = sum(len(group.exact.keys() | group.below.keys()) for group in groups)
-        self.exclusions = sum(map(_exclusions, groups))
-        self.overlaps = sum(inside(entries) for group in groups for entries in (group.ip4, group.ip6))
+        self.exclusions = sum(map(_exclusions, groups)) if survey else 0
+        self.overlaps = sum(inside(each) for group in groups for each in (group.ip4, group.ip6) if survey)
         self.lines, self.bad = lines, bad
         self.problems, self.warnings = problems, warnings
         self.expires = expires

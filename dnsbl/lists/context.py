@@ -16,6 +16,7 @@ class Reading:
     def __init__(self, format: str, now: float) -> None:
         self.format = format
         self.now = now
+        self.survey = False
         self.line = 0
         self.lines = 0
         self.bad = 0
@@ -54,4 +55,5 @@ class Reading:
             problems=tuple(self.problems),
             warnings=tuple(self.warnings),
             expires=self.expires,
+            survey=self.survey,
         )

@@ -1,7 +1,8 @@
 """Gets list files by HTTP: politely, and never at the cost of the file that is there.
 
 A file is asked for no more often than its row says, with If-None-Match and If-Modified-Since, and read no
-further than the size limit. What comes is checked as a list before it takes the old file's place, in one step.
+further than the size limit. What comes is checked as a list before it takes the old file's place,
+in one step.
 On any doubt (an error, a short body, a page in the place of a list, an empty list after a full one) the old
 file stays. What a server said of its file stands beside it, in `FILE.fetched`.
 """
@@ -53,8 +54,8 @@ def fetch(
 ) -> Fetched:
     """Get one list and put it at `path`, if it is newer and sound.
 
-    url: http or https. interval_s: seconds since the last request within which it is not asked again, whatever
-    that brought. max_bytes: longest file taken. timeout_s: seconds for the connection, and for each read.
+    url: http or https. interval_s: seconds since the last request within which it is not asked again,
+    whatever that brought. max_bytes: longest file taken. timeout_s: seconds for the connection, and for each read.
     Raises nothing for what a server or the network does.
     """
     path, now = Path(path), time() if now is None else now
@@ -63,7 +64,9 @@ def fetch(
     state = _state(path, url)
     wait_s = state.get("asked", -interval_s) + interval_s - now
     if 0 < wait_s <= interval_s:
-        return Fetched("too soon", f"{path}: asked for less than {interval_s:g} s ago; again in {wait_s:.0f} s")
+        return Fetched(
+            "too soon", f"{path}: asked for less than {interval_s:g} s ago; again in {wait_s:.0f} s"
+        )
     state["asked"] = now
     try:
         _keep_state(path, url, state)  # first: who cannot keep the interval must not ask
@@ -161,7 +164,7 @@ def _state(path: Path, url: str) -> dict[str, Any]:
         return {}
     asked = found.get("asked")
     texts = {key: found.get(key) for key in ("etag", "modified") if isinstance(found.get(key), str)}
-    return texts | ({"asked": float(asked)} if type(asked) in (int, float) else {})
+    return texts | ({"asked": float(asked)} if isinstance(asked, int | float) else {})
 
 
 def _keep_state(path: Path, url: str, state: dict[str, Any]) -> None:

@@ -37,7 +37,9 @@ def stamp_of(path: Path) -> Stamp:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def load(path: Path | str, format: str = "auto", *, bad_share: float = BAD_SHARE) -> ListData:
+def load(
+    path: Path | str, format: str = "auto", *, bad_share: float = BAD_SHARE, survey: bool = False
+) -> ListData:
     """Read a list file. Raises ListError, one line that names the file, for one that cannot be used."""
     path = Path(path)
     try:
@@ -50,9 +52,11 @@ def load(path: Path | str, format: str = "auto", *, bad_share: float = BAD_SHARE
     if len(data) > MAX_BYTES:
         raise ListError(f"list file {path}: longer than {MAX_BYTES} bytes; is it the right file?", str(path))
     if not whole:
-        raise ListError(f"list file {path}: changed while it was read; rename a finished file into place", str(path))
+        raise ListError(
+            f"list file {path}: changed while it was read; rename a finished file into place", str(path)
+        )
     try:
-        return read(data, format, bad_share=bad_share)
+        return read(data, format, bad_share=bad_share, survey=survey)
     except InputError as error:
         raise ListError(f"list file {path}: {error}", error.text) from None
 
@@ -65,7 +69,9 @@ def warnings_of(path: Path | str, data: ListData, now: float) -> list[str]:
         found.append(f"{path}:{line}: {message} ({data.bad} of {data.lines} entries are left out)")
     if data.expires is not None and data.expires < now:
         days = (now - data.expires) / 86_400
-        found.append(f"{path}: out of date by its own word, for {days:.1f} days; it is used: look after its update")
+        found.append(
+            f"{path}: out of date by its own word, for {days:.1f} days; it is used: look after its update"
+        )
     found += [f"{path}{f':{line}' if line else ''}: {message}" for line, message in data.warnings[:3]]
     return found
 

@@ -27,6 +27,8 @@ _COMMENT: Final = re.compile(r"[#;]")
 _EXPIRES: Final = re.compile(r"[#;]\s*Expires:\s*(\S.{0,60})", re.IGNORECASE)
 _SBL: Final = re.compile(r"SBL[0-9]+", re.ASCII)
 _LISTED: Final = 1  # the number of Group's value without a text
+_LENGTHS4: Final = {str(bits): (0xFFFFFFFF >> bits, bits) for bits in range(33)}
+_ALONE: Final = (0, 32)
 MAX_AGE_S: Final = 7 * 86_400
 """DROP is made daily; JSON that says it is older than this is warned of."""
 
@@ -37,6 +39,7 @@ Network = tuple[int, int, int, bool]
 def read_plain(reading: Reading, lines: Iterable[str], *, notes: bool) -> None:
     """Read plain lines; `notes`: keep SBL numbers in comments as reasons, as in DROP."""
     group = reading.group()
+    ip4 = group.ip4
     for number, line in enumerate(lines, 1):
         text = line.strip()
         note = ""
@@ -48,6 +51,14 @@ def read_plain(reading: Reading, lines: Iterable[str], *, notes: bool) -> None:
             if notes and (found := _SBL.search(rest)):
                 note = found[0]
         reading.lines += 1
+        address, slash, length = text.partition("/")
+        key = parse_address(address)
+        if key is not None and len(key) == 4 and not note:  # nearly every line; the rest is for the others
+            first = int.from_bytes(key)
+            found4 = _LENGTHS4.get(length) if slash else _ALONE
+            if found4 is not None and not first & found4[0]:
+                ip4.append((first, first | found4[0], found4[1], _LISTED))
+                continue
         network = parse_network(text)
         if isinstance(network, str):
             reading.line = number
@@ -111,7 +122,9 @@ def _parse_range(text: str) -> Network | str:
     first_text, dash, last_text = text.partition("-")
     first, last = parse_address(first_text.strip()), parse_address(last_text.strip())
     if not dash or first is None or last is None or len(first) != len(last):
-        return f"{text[:60]!r} is not a valid address: use 192.0.2.1, 192.0.2.0/24, 192.0.2.1-192.0.2.9 or IPv6"
+        return (
+            f"{text[:60]!r} is not a valid address: use 192.0.2.1, 192.0.2.0/24, 192.0.2.1-192.0.2.9 or IPv6"
+        )
     if first > last:
         return f"{text[:60]!r} is not a valid range: its end is before its start"
     bits = 8 * len(first)

@@ -4,16 +4,16 @@ Read as rbldnsd(8) says and as the program does. Where these disagree:
 
 - ip4set `127.0.0.1-255` is .1 to .255, as in the program; the manual shows it as the whole /24.
 - ip4set, exclusions and nested entries: the octet level decides, not the prefix length, as in the program:
-  192.0.2.5 and !192.0.2.0/25 both stand for single addresses, and the exclusion wins. In the tries the longest
-  prefix wins.
+  192.0.2.5 and !192.0.2.0/25 both stand for single addresses, and the exclusion wins. In the tries the
+  longest prefix wins.
 - ip6: text that only begins as an address (`1::2::3`, a colon at the end) is bad; the program takes the rest
   as a value.
 - A carriage return at the end of a line is dropped; the program makes it part of the text.
 - A file whose $TIMESTAMP has expired is used and warned of; the program stops answering from it. One from the
   future is refused, as there.
 
-`dnhash` and `aclkey` of rbldnsd 1.0.2 are not read, nor are `generic` and `acl`, which hold no listings: inside
-a combined set they are warned of and left out.
+`dnhash` and `aclkey` of rbldnsd 1.0.2 are not read, nor are `generic` and `acl`, which hold no listings:
+inside a combined set they are warned of and left out.
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ class Section:
         parts = line.split(None, 1)
         name = domain_name(parts[0]) if parts else None
         if name is None or line[:1] in _SPACE:
-            raise _BadLine(f"{line[:60]!r} is not a valid domain: use example.com, .example.com or *.example.com")
+            raise _BadLine(
+                f"{line[:60]!r} is not a valid domain: use example.com, .example.com or *.example.com"
+            )
         value = NOT_LISTED if excluded else self._value(parts[1] if len(parts) > 1 else "")
         if plain:
             self.group.add_name(self.group.exact, name, value)

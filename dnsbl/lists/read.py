@@ -29,23 +29,31 @@ def check_format(format: str) -> str:
     if name not in FORMATS or (colon and (name != "combined" or not subzone)):
         hint = "; it is not read" if name in NOT_READ else ""
         raise ListError(
-            f"{format!r} is not a valid list format{hint}: use {', '.join(FORMATS)} or combined:SUBZONE", format
+            f"{format!r} is not a valid list format{hint}: use {', '.join(FORMATS)} or combined:SUBZONE",
+            format,
         )
     return format
 
 
-def read(data: bytes, format: str = "auto", *, bad_share: float = BAD_SHARE, now: float | None = None) -> ListData:
+def read(
+    data: bytes,
+    format: str = "auto",
+    *,
+    bad_share: float = BAD_SHARE,
+    now: float | None = None,
+    survey: bool = False,
+) -> ListData:
     """Read the bytes of a list file.
 
     format: one of FORMATS. bad_share: the file is refused if more than this share of its entries is bad,
-    and more than one; or if none is good. now: seconds of the epoch, against which its dates are held.
+    and more than one; or if none is good. survey: count overlaps and exclusions too. now: seconds of the epoch, against which its dates are held.
 
     Raises ListError for a file that cannot be used as a whole. A file of comments alone is an empty list.
 
     >>> read(b"192.0.2.0/24 ; SBL1").ip4
     1
     """
-    found = parse(data, format, now=now)
+    found = parse(data, format, now=now, survey=survey)
     if found.bad and found.bad > found.lines * bad_share and (found.bad > 1 or found.bad == found.lines):
         first = found.problems[0]
         raise ListError(
@@ -56,7 +64,9 @@ def read(data: bytes, format: str = "auto", *, bad_share: float = BAD_SHARE, now
     return found
 
 
-def parse(data: bytes, format: str = "auto", *, now: float | None = None) -> ListData:
+def parse(
+    data: bytes, format: str = "auto", *, now: float | None = None, survey: bool = False
+) -> ListData:
     """As `read`, however many lines are bad."""
     check_format(format)
     now = time() if now is None else now
@@ -70,6 +80,7 @@ def parse(data: bytes, format: str = "auto", *, now: float | None = None) -> Lis
     if name == "auto":
         name = detect(lines)
     reading = Reading(name, now)
+    reading.survey = survey
     if name == "drop-json":
         read_drop_json(reading, lines)
     elif name in ("plain", "drop"):

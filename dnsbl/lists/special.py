@@ -74,8 +74,8 @@ class Specials:
         if stamp > self.reading.now:
             when = datetime.fromtimestamp(stamp, UTC)
             raise ListError(
-                f"line {self.reading.line}: $TIMESTAMP {when:%Y-%m-%d %H:%M:%S} is in the future; compare the "
-                "clocks of this host and of where the file was made",
+                f"line {self.reading.line}: $TIMESTAMP {when:%Y-%m-%d %H:%M:%S} is in the future; compare "
+                "the clocks of this host and of where the file was made",
                 text[:60],
             )
         if len(words) == 2:

@@ -44,7 +44,8 @@ def check_health(core: Core, indices: Sequence[int], deadline_s: float) -> tuple
     with core.lock:
         spent = {index for index in indices if core.budget.spent(index, wall)}
     local = {index for index in indices if core.zones[index].file}
-    asked = [(index, probe) for index in indices if index not in spent | local for probe in core.zones[index].probes]
+    tested = [index for index in indices if index not in spent | local]
+    asked = [(index, probe) for index in tested for probe in core.zones[index].probes]
     questions = [(index, _key(probe)) for index, probe in asked]
     answers = core.ask_raw(questions, deadline_s) if questions else []
     of_zone: dict[int, list[ProbeAnswer]] = {index: [] for index in indices}

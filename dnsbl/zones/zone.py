@@ -150,8 +150,8 @@ class Zone:
     key_place: the name with `{key}` in the key's place; empty with a key: `{key}.` before the name.
     daily_limit: queries a day that are free; None: no limit.
     delist_url: where a listing is looked up or removed, `{subject}` in the address's or domain's place.
-    file: the path of a list file that is read in the place of DNS; empty: the zone is asked by DNS. format: its
-        format, as `dnsbl.lists.read.FORMATS` has them. See `from_file`.
+    file: the path of a list file that is read in the place of DNS; empty: the zone is asked by DNS.
+    format: the file's format, as `dnsbl.lists.read.FORMATS` has them. See `from_file`.
     tests: the list's own test entries, where they are not those of RFC 5782; `probes` gives what applies.
 
     Raises ZoneError where a value cannot be used.
@@ -222,8 +222,8 @@ class Zone:
         'drop'
         """
         return cls(
-            name=name or file_zone_name(path), subjects=subjects, domain="host", weight=weight, filters=filters,
-            codes=codes, delist_url=delist_url, file=os.fspath(path), format=format,
+            name=name or file_zone_name(path), subjects=subjects, domain="host", weight=weight,
+            filters=filters, codes=codes, delist_url=delist_url, file=os.fspath(path), format=format,
         )  # fmt: skip
 
     def _take_parts(self) -> None:

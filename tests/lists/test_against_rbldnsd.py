@@ -10,10 +10,10 @@ from ipaddress import IPv4Address, IPv6Address
 import dns.message
 import dns.rdatatype
 import pytest
+from servers import Rbldnsd
 
 from dnsbl.lists.read import parse
 from dnsbl.names._qname import join_name, reverse_name
-from servers import Rbldnsd
 
 ZONE = "bl.example"
 IN_FLIGHT = 64
@@ -40,7 +40,9 @@ def asked(nameserver: str, keys: list[Key], record_type: int) -> Iterator[tuple[
 
 def question(number: int, name: str, record_type: int) -> bytes:
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    return number.to_bytes(2) + bytes([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]) + labels + bytes([0, 0, record_type, 0, 1])
+    return (
+        number.to_bytes(2) + bytes([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]) + labels + bytes([0, 0, record_type, 0, 1])
+    )
 
 
 def records(reply: bytes, record_type: int) -> set[bytes]:
@@ -184,7 +186,9 @@ def data(chance: random.Random, kind: str) -> str:
     lines = [HEAD + chance.choice(("", "$= See $= ($)\n", "$MAXRANGE4 /9\n"))]
     for _ in range(150):
         if chance.random() < 0.03:
-            lines.append(chance.choice((":9:now $\n", ":8\n", ":127.0.1.1:\n", ":x:bad\n", "# c\n", ";$1 twice\n")))
+            lines.append(
+                chance.choice((":9:now $\n", ":8\n", ":127.0.1.1:\n", ":x:bad\n", "# c\n", ";$1 twice\n"))
+            )
         lines.append(entries() + "\n")
     return "".join(lines)
 
@@ -209,7 +213,9 @@ def test_same_answers_as_rbldnsd_for_a_combined_set(seed: int) -> None:
     chance = random.Random(seed)
     text = "$1 common\n$= base $=\n" if seed else "$1 common\n"
     for kind in ("ip4set", "ip6trie", "dnset", "ip4trie", "ip4tset"):
-        text += f"$DATASET {kind}:n{seed} {chance.choice(('@', 'relays @', '@ x # c'))}\n" + data(chance, kind)
+        text += f"$DATASET {kind}:n{seed} {chance.choice(('@', 'relays @', '@ x # c'))}\n" + data(
+            chance, kind
+        )
     text += "$DATASET ip4set relays\n0/1\n128/1\n"
     for kind in ("ip4set", "ip6trie", "dnset"):
         assert differences("combined", text, keys_for(chance, kind, 1_000)) == []

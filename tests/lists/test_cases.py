@@ -46,7 +46,9 @@ def test_f4_comments_line_ends_and_byte_order_mark() -> None:
 
 
 def test_f5_host_bits_refuse_one_line() -> None:
-    data = read(b"198.51.100.1\n192.0.2.67/24\n198.51.100.2\n2001:db8::1/64\n".replace(b"2001:db8::1/64\n", b""))
+    data = read(
+        b"198.51.100.1\n192.0.2.67/24\n198.51.100.2\n2001:db8::1/64\n".replace(b"2001:db8::1/64\n", b"")
+    )
     assert (data.entries, data.bad) == (2, 1)
     assert data.problems[0] == (2, "192.0.2.67/24 has host bits set: write 192.0.2.0/24, or 192.0.2.67 alone")
     assert parse(b"2001:db8::1/64\n").problems[0].message.startswith("2001:db8::1/64 has host bits set")
@@ -143,7 +145,10 @@ def test_formats_that_are_not_read(format: str) -> None:
 LINES = st.lists(
     st.one_of(
         st.text(max_size=30),
-        st.from_regex(r"[!]?[0-9]{1,3}(\.[0-9]{1,3}){0,3}(/[0-9]{1,3}|-[0-9.]{1,9})?[ ]?[:;#$]?[0-9a-z$:]{0,5}", fullmatch=True),
+        st.from_regex(
+            r"[!]?[0-9]{1,3}(\.[0-9]{1,3}){0,3}(/[0-9]{1,3}|-[0-9.]{1,9})?[ ]?[:;#$]?[0-9a-z$:]{0,5}",
+            fullmatch=True,
+        ),
         st.from_regex(r"[!]?[0-9a-f:]{1,20}(/[0-9]{1,3})?", fullmatch=True),
         st.from_regex(r"[$:][A-Za-z0-9=]{1,9} [0-9:+a-z @$]{0,12}", fullmatch=True),
         st.sampled_from(["$DATASET ip4set @", "$DATASET dnset @", ":5:x$", '{"cidr":"192.0.2.0/24"}']),
@@ -152,7 +157,12 @@ LINES = st.lists(
 )
 
 
-@given(lines=LINES, format=st.sampled_from(FORMATS), key=st.binary(min_size=4, max_size=4), tail=st.binary(max_size=9))
+@given(
+    lines=LINES,
+    format=st.sampled_from(FORMATS),
+    key=st.binary(min_size=4, max_size=4),
+    tail=st.binary(max_size=9),
+)
 def test_any_text_is_read_or_refused(lines: list[str], format: str, key: bytes, tail: bytes) -> None:
     """Nothing but a ListError comes out, and what was read can be asked."""
     data = "\n".join(lines).encode("utf-8", "surrogatepass") + tail

@@ -21,7 +21,9 @@ def test_a_sound_file(tmp_path: Path) -> None:
     path.write_text("192.0.2.0/24\n192.0.2.7\n2001:db8::/32\n")
     code, out, err = compiled(str(path))
     assert (code, err) == (0, "")
-    assert "plain, 3 entries: 2 IPv4, 1 IPv6, 0 names; 0 exclusions; 1 inside another; 0 bad lines of 3" in out
+    assert (
+        "plain, 3 entries: 2 IPv4, 1 IPv6, 0 names; 0 exclusions; 1 inside another; 0 bad lines of 3" in out
+    )
 
 
 def test_findings_are_named(tmp_path: Path) -> None:

@@ -61,9 +61,7 @@ def test_mixed_with_a_zone_that_is_asked(drop: Path) -> None:
     """Both answer, each in its place, from the network and from the cache."""
     with DnsblServer() as server:
         server.zone("bl.example").list("192.0.2.9", codes=["127.0.0.4"])
-        with Resolver(
-            ["bl.example", f"file:{drop}*2"], [server.nameserver], check_private=True
-        ) as resolver:
+        with Resolver(["bl.example", f"file:{drop}*2"], [server.nameserver], check_private=True) as resolver:
             for _ in range(2):
                 assert [answer.score for answer in resolver.check("192.0.2.9").answers] == [1.0, 2.0]
                 assert [answer.score for answer in resolver.check("192.0.2.8").answers] == [0.0, 2.0]
@@ -143,9 +141,7 @@ def test_a_file_that_is_still_being_written_is_not_read(drop: Path) -> None:
         wait_until(drop, resolver, "198.51.100.39", listed=True)
 
 
-def test_a_file_out_of_date_is_used_and_warned_of(
-    drop: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_out_of_date_is_used_and_warned_of(drop: Path, caplog: pytest.LogCaptureFixture) -> None:
     drop.write_text("; Spamhaus DROP List\n; Expires: Wed, 04 Sep 2024 10:00:00 GMT\n192.0.2.0/24 ; SBL1\n")
     with Resolver([Zone.from_file(drop)]) as resolver:
         assert resolver.check("192.0.2.9").listed
