@@ -46,8 +46,8 @@ def compile_list(file: str, format: str, as_json: bool) -> int:
     else:
         click.echo(
             f"{printable(file)}: {found.format}, {found.entries:,} entries: {found.ip4:,} IPv4, "
-            f"{found.ip6:,} IPv6, {found.names:,} names; {found.exclusions:,} exclusions; {overlaps:,} inside another; "
-            f"{found.bad:,} bad lines of {found.lines:,}"
+            f"{found.ip6:,} IPv6, {found.names:,} names; {found.exclusions:,} exclusions; "
+            f"{overlaps:,} inside another; {found.bad:,} bad lines of {found.lines:,}"
         )
     for problem in found.problems[:SHOWN]:
         complain(printable(f"{file}:{problem.line}: {problem.message}"))

@@ -55,7 +55,8 @@ def fetch(
     """Get one list and put it at `path`, if it is newer and sound.
 
     url: http or https. interval_s: seconds since the last request within which it is not asked again,
-    whatever that brought. max_bytes: longest file taken. timeout_s: seconds for the connection, and for each read.
+    whatever that brought. max_bytes: longest file taken. timeout_s: seconds for the connection, and
+    for each read.
     Raises nothing for what a server or the network does.
     """
     path, now = Path(path), time() if now is None else now

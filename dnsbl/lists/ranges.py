@@ -14,6 +14,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 NOT_LISTED: Final = 0
@@ -41,7 +42,7 @@ Merge = Callable[[frozenset[int]], int]
 class Ranges4:
     """Values by IPv4 address, from entries in any order."""
 
-    __slots__ = ("_starts", "_values")
+    __slots__ = ("_index", "_shift", "_starts", "_values")
 
     def __init__(self, entries: list[_Plain], merge: Merge) -> None:
         self._starts, self._values = array("I", [0]), array("I", [NOT_LISTED])
@@ -53,15 +54,31 @@ class Ranges4:
                 put_start(start)
                 put_value(value)
                 before = value
+        # By its first bits an address is already known to lie between two close boundaries.
+        bits = min(20, len(self._starts).bit_length())
+        self._shift = 32 - bits
+        self._index = array("I", (0,)) * ((1 << bits) + 1)
+        self._fill()
+
+    def _fill(self) -> None:
+        """`_index[n]`: how many boundaries lie before the n-th block of addresses."""
+        index, shift = self._index, self._shift
+        for start in self._starts:
+            index[(start >> shift) + 1] += 1
+        for block, count in enumerate(accumulate(index)):
+            index[block] = count
 
     def value_at(self, key: bytes) -> int:
         """The value's number for the 4 bytes of an address in network order."""
-        return self._values[bisect_right(self._starts, int.from_bytes(key)) - 1]
+        number = int.from_bytes(key)
+        block = number >> self._shift
+        index = self._index
+        return self._values[bisect_right(self._starts, number, index[block], index[block + 1]) - 1]
 
     @property
     def nbytes(self) -> int:
         """The memory of the tables, in bytes."""
-        return sum(len(table) * table.itemsize for table in (self._starts, self._values))
+        return sum(len(table) * table.itemsize for table in (self._starts, self._values, self._index))
 
 
 class Ranges6:

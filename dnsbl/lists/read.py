@@ -46,7 +46,8 @@ def read(
     """Read the bytes of a list file.
 
     format: one of FORMATS. bad_share: the file is refused if more than this share of its entries is bad,
-    and more than one; or if none is good. survey: count overlaps and exclusions too. now: seconds of the epoch, against which its dates are held.
+    and more than one; or if none is good. survey: count overlaps and
+        exclusions too. now: seconds of the epoch, against which its dates are held.
 
     Raises ListError for a file that cannot be used as a whole. A file of comments alone is an empty list.
 
@@ -64,9 +65,7 @@ def read(
     return found
 
 
-def parse(
-    data: bytes, format: str = "auto", *, now: float | None = None, survey: bool = False
-) -> ListData:
+def parse(data: bytes, format: str = "auto", *, now: float | None = None, survey: bool = False) -> ListData:
     """As `read`, however many lines are bad."""
     check_format(format)
     now = time() if now is None else now

@@ -76,7 +76,8 @@ def differences(kind: str, text: str, keys: list[Key]) -> list[object]:
 
 
 VALUES = (
-    "", "", "", " :5", " :6:", " :7:own $ text", " only text $", " # comment", " ; comment", " :127.0.2.9:x $$ $",
+    "", "", "", " :5", " :6:", " :7:own $ text", " only text $", " # comment", " ; comment",
+    " :127.0.2.9:x $$ $",
     " =plain $", " $1/x/$ $2", " $$$$ $= $3", ":3:close", " :127.9:short", " text # not a comment",
 )  # fmt: skip
 HEAD = "$1 See http://www.example.com/bl\n$2 for details\n:4:IP $ is listed $1\n"
@@ -142,8 +143,14 @@ def entry6(chance: random.Random) -> str:
     bits = chance.choice((32, 33, 48, 63, 64, 65, 80, 127, 128))
     network = near6(chance) >> (128 - bits) << (128 - bits)
     form = chance.choice(
-        (f"{IPv6Address(network)}/{bits}", str(IPv6Address(network)), f"{IPv6Address(network).exploded}/{bits}",
-         ":".join(IPv6Address(network).exploded.split(":")[: chance.randint(1, 8)]), "2001:db8:1/48", "2001/16")
+        (
+            f"{IPv6Address(network)}/{bits}",
+            str(IPv6Address(network)),
+            f"{IPv6Address(network).exploded}/{bits}",
+            ":".join(IPv6Address(network).exploded.split(":")[: chance.randint(1, 8)]),
+            "2001:db8:1/48",
+            "2001/16",
+        )
     )  # fmt: skip
     value = chance.choice([value for value in VALUES if not value.startswith(":")])
     return f"{chance.choice(('', '', '!'))}{form}{value}"
