@@ -2,8 +2,8 @@
 
     python benchmarks/bench_lists.py [--entries N] [--rbldnsd PROGRAM]
 
-Needs pytricia and py-radix (the group `bench`) to have them beside it, and rbldnsd for the last line. Times are
-of the processor, the best of several rounds, so that other work on the machine counts little; rbldnsd's
+Needs pytricia and py-radix (the group `bench`) to have them beside it, and rbldnsd for the last line. Times
+are of the processor, the best of several rounds, so that other work on the machine counts little; rbldnsd's
 are by the clock, over loopback. Prints a Markdown table.
 """
 
@@ -59,7 +59,7 @@ def loaded(make: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def memory_per_entry(make: Callable[[], Any], entries: int) -> float:
-    """Bytes that Python allocates for what stays, for each entry; what a library takes past it is not seen."""
+    """Bytes that Python allocates for what stays, for each entry; what a library takes past it is unseen."""
     tracemalloc.start()
     made = make()
     size, _ = tracemalloc.get_traced_memory()
