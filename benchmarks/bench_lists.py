@@ -10,6 +10,7 @@ are by the clock, over loopback. Prints a Markdown table.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import random
 import socket
 import statistics
@@ -170,8 +171,12 @@ def main() -> None:
         with Resolver([Zone.from_file(path, format="plain")]) as resolver:
             clean = [subject for subject in subjects if not data.lists(subject)]
             row("Resolver.check, not listed, from bytes", "", "", best_us(resolver.check, clean))
-        for name in ("pytricia", "radix"):
-            bench_library(name, lines, texts)
+        for name in ("pytricia", "radix"):  # each in a process of its own, for its memory to be seen
+            process = multiprocessing.get_context("spawn").Process(
+                target=bench_library, args=(name, lines, texts)
+            )
+            process.start()
+            process.join()
         if options.rbldnsd:
             bench_rbldnsd(options.rbldnsd, path, subjects)
 
