@@ -7,7 +7,7 @@ left are ranges that do not overlap: a look-up is one `bisect`, however the entr
 Chosen by benchmarks/bench_lists.py, for 1,000,000 CIDRs: 19 bytes an entry and 0.9 us a look-up, against 152
 bytes and 2.6 us of pytricia and 447 bytes and 3.7 us of py-radix, which want an address as text and know
 neither ranges nor several values for one prefix. It loads in 2.1 s, text and all; pytricia alone in 0.3 s,
-which a list that is loaded once a day does not need. numpy would be a heavy dependency, for one address at a time.
+which a list that is loaded once a day does not need. numpy would be a heavy dependency for this.
 """
 
 from __future__ import annotations

@@ -146,3 +146,10 @@ def test_a_file_out_of_date_is_used_and_warned_of(drop: Path, caplog: pytest.Log
     with Resolver([Zone.from_file(drop)]) as resolver:
         assert resolver.check("192.0.2.9").listed
     assert "out of date by its own word" in caplog.text
+
+
+def test_health_leaves_list_files_out(drop: Path) -> None:
+    """They have no test entries, and nothing may be asked for them."""
+    with Resolver([Zone.from_file(drop)]) as resolver:
+        (health,) = resolver.health()
+        assert (health.state.value, resolver._core.engine) == ("untested", None)
