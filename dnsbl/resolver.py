@@ -18,6 +18,7 @@ from dnsbl.config.settings import checked_nameservers, checked_number, checked_s
 from dnsbl.errors import ConfigError, SubjectError, ZoneError
 from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.lookup.core import Core
+from dnsbl.lookup.local import clean_verdict
 from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
 from dnsbl.lookup.stream import GRACE_S, results
 from dnsbl.lookup.values import bits
@@ -417,6 +418,13 @@ class Resolver:
         core = self._core
         core.enter()
         wanted = self._wanted[len(key)]
+        local = core.local
+        if wanted & local.mask:
+            if not local.none_lists(key):
+                return None
+            wanted &= ~local.mask
+            if not wanted and not core.closed:
+                return clean_verdict(core, key, started)
         with core.lock:
             if (core.breaker.unhealthy_mask | core.breaker.doubt_mask) & wanted or core.closed:
                 return None
@@ -432,7 +440,7 @@ class Resolver:
         if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)
-        answers = CachedAnswers(core.readings, text, key, entry, started)
+        answers = CachedAnswers(core.readings, text, key, entry, started, local.mask)
         return Verdict(text, False, True, 0.0, answers, clock() - started, soonest - started)
 
     def _lookup(

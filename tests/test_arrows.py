@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).parents[1] / "dnsbl"
 VALUES = {"model", "errors"}
 TEXT = {"text", "names"}
 LISTS = {"zones", "subject"} | VALUES | TEXT
-LOOKUP = {"cache", "health", "engine", "config", "mail"} | LISTS
+FETCH = {"lists.fetch"}
+LOOKUP = {"cache", "health", "engine", "config", "mail", "lists", "lists.loader"} | LISTS
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "model": set(),
@@ -26,9 +27,12 @@ ARROWS: dict[str, set[str]] = {
     "engine": VALUES | TEXT,
     "subject": VALUES | TEXT,
     "zones": VALUES | TEXT,
+    "lists": VALUES | TEXT,
+    "lists.fetch": {"lists"} | VALUES | TEXT,
+    "lists.loader": {"lists"} | VALUES | TEXT,
     "cache": {"zones"} | VALUES,
     "health": {"zones"} | VALUES,
-    "config": {"cache"} | LISTS,
+    "config": {"cache", "lists"} | LISTS,
     "lookup": LOOKUP,
     "resolver": {"lookup"} | LOOKUP,
     "mail": LISTS,
@@ -38,13 +42,13 @@ ARROWS: dict[str, set[str]] = {
     "doctor": {"policy", "resolver", "lookup"} | LOOKUP,
     "testing": {"errors"},
     "audit": {"resolver", "config", "migrate"} | LISTS,
-    "cli": {"audit", "testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP,
+    "cli": {"audit", "testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP | FETCH,
     "__main__": {"cli"},
     "__init__": {"resolver", "cache", "config", "health", "zones"} | VALUES,
 }
 
 # Parsing and deciding: text or values in, values out.
-NO_IO = {"model", "errors", "text", "names", "subject", "zones", "mail", "migrate", "policy"}
+NO_IO = {"model", "errors", "text", "names", "subject", "zones", "lists", "mail", "migrate", "policy"}
 MAY_READ_FILES = {"zones.catalogue"}  # it loads the shipped table and a newer one
 IO_MODULES = {"asyncio", "http", "pycares", "select", "selectors", "socket", "ssl", "subprocess", "threading"}
 IO_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "getenv", "print", "input"}
@@ -60,6 +64,7 @@ HOMES = {
     "dask": "audit",
     "distributed": "audit",
     "pyarrow": "audit",
+    "urllib3": "lists",
     "idna": "subject",
     "publicsuffixlist": "subject",
     "lxml": "mail",

@@ -29,8 +29,8 @@ zone_option = click.option(
     "zones",
     metavar="ZONE",
     multiple=True,
-    help="Zone to ask, as Postfix writes it: NAME[=FILTER][*WEIGHT]. Repeatable; default: as configured, "
-    "else the default ones of `dnsbl zones list`.",
+    help="Zone to ask, as Postfix writes it: NAME[=FILTER][*WEIGHT]; file:PATH for a list file. "
+    "Repeatable; default: as configured, else the default ones of `dnsbl zones list`.",
 )
 nameserver_option = click.option(
     "--nameserver",

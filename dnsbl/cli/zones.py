@@ -16,6 +16,8 @@ import click
 
 from dnsbl.cli import complain
 from dnsbl.cli.options import config_option, json_option
+from dnsbl.cli.zones_compile import compile_list
+from dnsbl.cli.zones_fetch import fetch_lists
 from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.text.printable import printable
 
@@ -206,6 +208,10 @@ def export_zones(dialect: str, config_path: Path | None) -> int:
         complain(text)
     click.echo(found.text, nl=False)
     return EXIT_LOST if found.lost else EXIT_OK
+
+
+command.add_command(compile_list)
+command.add_command(fetch_lists)
 
 
 def _config(path: Path | None) -> Config:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from dnsbl.config.toml_lines import Path as KeyPath
 from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
 from dnsbl.errors import ConfigError, InputError
+from dnsbl.lists.read import check_format
 from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.subject.hashed import HASHES, NORMAL_FORMS
 from dnsbl.zones.catalogue import Catalogue
@@ -41,11 +42,10 @@ MAX_TTL_S: Final = 7 * 86_400
 TABLES: Final = ("resolver", "zone", "policy", "postfix")
 ZONE_KEYS: Final = (
     "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
-    "key_env", "key_file", "daily_limit", "file", "format", "hash", "normal_form",
+    "key_env", "key_file", "daily_limit", "file", "format", "url", "interval_s", "hash", "normal_form",
 )  # fmt: skip
 MAIL_KINDS: Final = "email, url, dkim, link_a, link_ns"
 CODE_KEYS: Final = ("match", "mask", "outcome", "meaning", "weight")
-RESERVED: Final = ("file", "format")
 ANY_REPLY: Final = "any"
 """`reply = "any"`: any reply that the zone's codes call a listing counts, once. It is what a zone without a
 filter is in postscreen_dnsbl_sites; without `reply` each code that is found counts."""
@@ -84,12 +84,24 @@ class ResolverConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ListSource:
+    """Where a list file comes from: what `dnsbl zones fetch` gets. interval_s: seconds between requests."""
+
+    zone: str
+    path: Path
+    url: str
+    format: str = "auto"
+    interval_s: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A configuration that was read and checked.
 
     path: the file, or None for the curated default. zones: ready to be asked, in the file's order, each once.
     warnings: one line each, to be shown or logged once. policy: the raw [policy] table. tables: the [[zone]]
-    tables as they stand. postfix: the [postfix] table. source: names the line of any key in an error.
+    tables as they stand. sources: the list files that are fetched.
+    postfix: the [postfix] table. source: names the line of any key in an error.
     """
 
     path: Path | None
@@ -100,6 +112,7 @@ class Config:
     policy: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
     postfix: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sources: tuple[ListSource, ...] = field(default=(), repr=False)
     source: Source = field(default_factory=lambda: Source("dnsbl.toml"), repr=False)
 
     def where(self, path: KeyPath) -> str:
@@ -184,6 +197,7 @@ def parse(
         policy=policy.values if policy else {},
         tables=tables,
         postfix=postfix.values if postfix else {},
+        sources=tuple(_sources(tables, folder)),
         source=source,
     )
 
@@ -246,9 +260,6 @@ def _catalogue(resolver: ResolverConfig, source: Source) -> Catalogue:
 def _zone(table: Table, catalogue: Catalogue, keys: _Keys) -> Zone:
     """One [[zone]] table as a Zone: what it leaves out comes from the catalogue."""
     table.check_keys(ZONE_KEYS)
-    for key in RESERVED:
-        if key in table.values:
-            raise table.error(key, "local list files are not read yet; leave this zone out")
     name = table.text("name")
     if name is None:
         raise table.source.error(table.path, 'a [[zone]] needs a name, as in name = "zen.spamhaus.org"')
@@ -276,8 +287,48 @@ def _zone(table: Table, catalogue: Catalogue, keys: _Keys) -> Zone:
         "daily_limit": table.integer("daily_limit", 1, 10**12),
         "key": keys.read(table),
     }
+    if file := table.text("file"):
+        return _file_zone(table, name, keys.folder / file, given)
+    for key in ("format", "url", "interval_s"):
+        if key in table.values:
+            raise table.error(key, f"it is about a list file: name that with file, or leave {key} out")
     with _placed(table):
         return catalogue.zone(name, **{key: value for key, value in given.items() if value is not None})
+
+
+FILE_KEYS: Final = ("subjects", "weight", "filters", "codes")
+"""What of a zone also applies where its list is a file."""
+
+
+def _file_zone(table: Table, name: str, path: Path, given: Mapping[str, Any]) -> Zone:
+    """A zone whose list is a file; what is about asking by DNS is refused."""
+    for key in ("nameservers", "timeout_s", "daily_limit", "key_env", "key_file", "on_error", "domain"):
+        if key in table.values:
+            raise table.error(key, "means nothing for a list file, which is not asked by DNS; leave it out")
+    format = table.text("format") or "auto"
+    values = {key: given[key] for key in FILE_KEYS if given[key] is not None}
+    with _placed(table, "format"):
+        check_format(format)
+    with _placed(table):
+        return Zone.from_file(path, name=name, format=format, **values)
+
+
+MIN_INTERVAL_S: Final = 3600
+MAX_INTERVAL_S: Final = 31 * 86_400
+
+
+def _sources(tables: tuple[Table, ...], folder: Path) -> Iterator[ListSource]:
+    """The list files with a URL. An hour is the shortest interval: operators block who asks more often."""
+    for table in tables:
+        url, interval_s = table.text("url"), table.number("interval_s", MIN_INTERVAL_S, MAX_INTERVAL_S)
+        if url is None:
+            if interval_s is not None:
+                raise table.error("interval_s", "is about fetching: name what to fetch with url")
+            continue
+        if not url.startswith(("https://", "http://")):
+            raise table.error("url", f"{url[:60]!r} is not a valid URL: use https://...", url)
+        name, file = check_name(table.values["name"]), folder / table.values["file"]
+        yield ListSource(name, file, url, table.text("format") or "auto", interval_s or 86_400.0)
 
 
 def _bare(name: str) -> str:

@@ -6,12 +6,13 @@ A verdict kept unread keeps the zones, and neither the resolver nor its engine.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 from dnsbl.cache.answers import Key, unpack
 from dnsbl.lookup.readings import Readings
-from dnsbl.lookup.values import Found, mask_of
-from dnsbl.model import Evidence, Outcome, ZoneAnswer
+from dnsbl.lookup.values import Found, bits, mask_of
+from dnsbl.model import Evidence, Outcome, Status, Wire, ZoneAnswer
 from dnsbl.names._qname import join_name, reverse_name
 from dnsbl.text.reason import clean_text
 from dnsbl.zones.interpret import failure_weight
@@ -55,7 +56,7 @@ class Answers:
             return ZoneAnswer(zone.name, Outcome.SKIPPED, score=score, detail=why)
         reading = found.reading
         listed = reading.outcome is Outcome.LISTED
-        ttl_s = found.expires - self._now
+        ttl_s = 0.0 if zone.file else found.expires - self._now
         return ZoneAnswer(
             zone=zone.name,
             outcome=reading.outcome,
@@ -66,7 +67,7 @@ class Answers:
             detail=reading.detail,
             delist_url=zone.delist_link(self._text) if reading.positive else None,
             ttl_s=round(ttl_s, 3) if ttl_s > 0 else None,
-            query_name=query_name(found.key, zone.masked_name),
+            query_name=None if zone.file else query_name(found.key, zone.masked_name),
             cached=found.cached,
             evidence=evidence(found),
         )
@@ -75,14 +76,17 @@ class Answers:
 class CachedAnswers:
     """As `Answers`, from one packed cache entry that answers for all zones that apply."""
 
-    __slots__ = ("_entry", "_key", "_now", "_readings", "_text")
+    __slots__ = ("_entry", "_key", "_local", "_now", "_readings", "_text")
 
-    def __init__(self, readings: Readings, text: str, key: bytes, entry: bytes, now: float) -> None:
+    def __init__(
+        self, readings: Readings, text: str, key: bytes, entry: bytes, now: float, local: int = 0
+    ) -> None:
         self._readings = readings
         self._text = text
         self._key = key
         self._entry = entry
         self._now = now
+        self._local = local  # zones, as a bit mask, whose files were found not to list the address
 
     def __call__(self) -> tuple[ZoneAnswer, ...]:
         kind = "ip4" if len(self._key) == 4 else "ip6"
@@ -93,12 +97,23 @@ class CachedAnswers:
             zone: Found(wire, self._readings.of(zone, wire), expires, self._key, True)
             for zone, (wire, expires) in held.items()
         }
+        found |= clean_local(self._readings, self._local, self._key)
         skipped = {
             index: f"{zone.name} takes no {kind}"
             for index, zone in enumerate(self._readings.zones)
             if kind not in zone.subjects
         }
         return Answers(self._readings.zones, self._text, found, {}, skipped, self._now)()
+
+
+def clean_local(readings: Readings, zones: int, key: bytes) -> dict[int, Found]:
+    """The answers of local zones (a bit mask) that take this kind of address and do not list it."""
+    kind, wire = ("ip4" if len(key) == 4 else "ip6"), Wire(Status.NXDOMAIN, 3)
+    return {
+        index: Found(wire, readings.of(index, wire), inf, key, False)
+        for index in bits(zones)
+        if kind in readings.zones[index].subjects
+    }
 
 
 def evidence(found: Found) -> Evidence:

@@ -24,6 +24,7 @@ from dnsbl.health.journal import Journal
 from dnsbl.lookup import forking
 from dnsbl.lookup.admission import Admission
 from dnsbl.lookup.inflight import InFlight
+from dnsbl.lookup.local import LocalZones
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.upstream import Upstream
 from dnsbl.lookup.values import mask_of
@@ -69,6 +70,7 @@ class Core:
         # A loop keeps what it watches, whether or not the resolver is still there.
         weakref.finalize(self, _let_go, self.of_loop).atexit = False
         self.readings = Readings(zones)
+        self.local = LocalZones(zones, self.readings)
         self.upstream = Upstream(zones, nameservers, settings, self.journal)
         self.questions = InFlight(
             settings, self.upstream, self.admission, self.cache, self.stats, self.readings
@@ -139,6 +141,7 @@ class Core:
     def after_fork(self) -> None:
         """In the child: keep the cache, forget what is in flight, and start over at the first question."""
         self._new_lock()
+        self.local.after_fork()
         self.journal.after_fork()
         self.epoch += 1
         self.of_thread = threading.local()

@@ -50,12 +50,15 @@ def check_health(core: Core, indices: Sequence[int], deadline_s: float) -> tuple
     wall, asked_at = time(), clock()
     with core.lock:
         spent = {index for index in indices if core.budget.spent(index, wall)}
-    asked = [(index, probe) for index in indices if index not in spent for probe in core.zones[index].probes]
+    local = {index for index in indices if core.zones[index].file}
+    untold = dict.fromkeys(spent, SPENT) | dict.fromkeys(local, "a local file, which has no test entries")
+    asked = [(index, probe) for index in indices if index not in untold for probe in core.zones[index].probes]
     of_zone: dict[int, list[ProbeAnswer]] = {index: [] for index in indices}
-    for (index, probe), answer in zip(asked, _ask(core, asked, deadline_s), strict=True):
+    answered = _ask(core, asked, deadline_s) if asked else []
+    for (index, probe), answer in zip(asked, answered, strict=True):
         of_zone[index].append(read_probe(probe, answer))
     healths = {
-        index: untested(core.zones[index], SPENT) if index in spent else judge(core.zones[index], answers)
+        index: untested(core.zones[index], untold[index]) if index in untold else judge(core.zones[index], answers)
         for index, answers in of_zone.items()
     }
     excused = _excused(core, healths)

@@ -93,13 +93,15 @@ def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
 
     Raises SubjectError where a name would be too long for one of the zones: never answered as clean.
     """
-    if subject.local and not core.settings.check_private:
+    private = subject.local and not core.settings.check_private
+    if private and not core.takes.get(subject.kind, 0) & core.local.mask:
         return [], "not a public address or name, so no public list can hold it"
-    wanted = core.takes.get(subject.kind, 0)
+    wanted = core.takes.get(subject.kind, 0) & (core.local.mask if private else -1)
+    why = "not a public address or name, so no public list can hold it" if private else ""
     if not isinstance(subject.key, str):
-        return ([Part(subject.key, wanted)] if wanted else []), ""
+        return ([Part(subject.key, wanted)] if wanted else []), why
     if subject.kind in HASHED_KINDS:
-        return _hashed_parts(core, subject, wanted), f"it holds no {subject.kind} of this form"
+        return _hashed_parts(core, subject, wanted), why or f"it holds no {subject.kind} of this form"
     registrable, host = wanted & core.registrable, wanted & ~core.registrable
     names: dict[Key, int] = {}
     if registrable and (name := subject.asked_as("registrable")):
@@ -107,7 +109,7 @@ def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
     if host and (name := subject.asked_as("host")):
         names[name] = names.get(name, 0) | host
     _check_lengths(core, names, subject)
-    return [Part(key, zones) for key, zones in names.items()], "a public suffix is no one's domain"
+    return [Part(key, zones) for key, zones in names.items()], why or "a public suffix is no one's domain"
 
 
 def _hashed_parts(core: Core, subject: Subject, wanted: int) -> list[Part]:
@@ -212,6 +214,10 @@ class Lookup:
 
     def _begin(self, part: Part) -> bool:
         core, now = self._core, self._started
+        if part.zones & core.local.mask:
+            part = Part(part.key, core.local.answer(part.key, part.zones, self._found, self._texts))
+            if not part.zones:
+                return True
         core.questions.settle(part.key)
         self._doubted = self._doubted or bool(part.zones & core.breaker.doubt_mask)
         broken, kind = part.zones & core.breaker.unhealthy_mask, kind_of(part.key)

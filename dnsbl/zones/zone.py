@@ -7,6 +7,7 @@ an answer is read by them is in `interpret`.
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
@@ -18,7 +19,7 @@ from dnsbl.zones.secret import MASK, Secret, key_place_of, mask_keys, split_key
 Kind = Literal["ip4", "ip6", "domain", "email", "url", "dkim", "link_a", "link_ns"]
 CodeOutcome = Literal["listed", "neutral", "blocked"]
 
-KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
+KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
 HASHED_KINDS: Final = frozenset({"email", "url"})
 IP_KINDS: Final[frozenset[Kind]] = frozenset({"ip4", "ip6"})
 MAX_NAME: Final = 189
@@ -154,6 +155,8 @@ class Zone:
     key_place: the name with `{key}` in the key's place; empty with a key: `{key}.` before the name.
     daily_limit: queries a day that are free; None: no limit.
     delist_url: where a listing is looked up or removed, `{subject}` in the address's or domain's place.
+    file: the path of a list file that is read in the place of DNS; empty: the zone is asked by DNS.
+    format: the file's format, as `dnsbl.lists.read.FORMATS` has them. See `from_file`.
     tests: the list's own test entries, where they are not those of RFC 5782; `probes` gives what applies.
 
     Raises ZoneError where a value cannot be used.
@@ -178,6 +181,8 @@ class Zone:
     tests: tuple[Probe, ...] = ()
     hash: Literal["sha1", "md5", "sha256"] = "sha1"
     normal_form: Literal["plain", "msbl", "spamhaus", "surbl"] = "plain"
+    file: str = ""
+    format: str = "auto"
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -208,6 +213,31 @@ class Zone:
             raise self._wrong("daily_limit", "a whole number of queries, 1 or more", self.daily_limit)
         if self.key is not None:
             self._set_key()
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        weight: float = 1.0,
+        format: str = "auto",
+        subjects: frozenset[Kind] = KINDS,
+        filters: tuple[Filter, ...] = (),
+        codes: tuple[Code, ...] = (),
+        delist_url: str | None = None,
+    ) -> Zone:
+        """A zone whose list is a file: it is answered without DNS. The file is read when a Resolver is made.
+
+        name: how it is shown; None: made of the file's name. Domains are looked up as whole host names.
+
+        >>> Zone.from_file("/var/lib/dnsbl/drop.txt", weight=3).name
+        'drop'
+        """
+        return cls(
+            name=name or file_zone_name(path), subjects=subjects, domain="host", weight=weight,
+            filters=filters, codes=codes, delist_url=delist_url, file=os.fspath(path), format=format,
+        )  # fmt: skip
 
     def _take_parts(self) -> None:
         """Make tuples of the fields that are sequences."""
@@ -290,6 +320,38 @@ def check_name(name: str) -> str:
     return bare
 
 
+FILE_PREFIX: Final = "file:"
+"""What starts the text of a zone whose list is a file: `file:/var/lib/dnsbl/drop.txt`."""
+
+
+def file_zone_name(path: str | os.PathLike[str]) -> str:
+    """A zone name for a list file: the file's name without its ending, other characters as hyphens.
+
+    >>> file_zone_name("/srv/My list.txt")
+    'my-list'
+    """
+    stem = os.path.basename(os.fspath(path)).partition(".")[0].lower()
+    name = re.sub(r"[^a-z0-9_]+", "-", stem).strip("-")[:60].strip("-")
+    return f"list-{name}" if name.isdigit() or not name else name
+
+
+def _parse_file_zone(text: str) -> Zone:
+    """`file:PATH`, `file:PATH=FILTER`, `*WEIGHT` after either."""
+    rest = text.removeprefix(FILE_PREFIX)
+    head, star, weight = rest.rpartition("*")
+    if not star or not _WEIGHT.fullmatch(weight):
+        head, star, weight = rest, "", "1"
+    path, equals, reply = head.rpartition("=")
+    if not equals or not reply.startswith("127."):
+        path, equals = head, ""
+    if not path:
+        raise ZoneError("a zone from a file needs a path, as in file:/var/lib/dnsbl/drop.txt", text)
+    if not equals:
+        return Zone.from_file(path, weight=float(weight))
+    accepted = parse_reply_filter(reply)
+    return Zone.from_file(path, filters=(Filter(accepted, float(weight)),))
+
+
 def known_name(name: str) -> str:
     """As `check_name`, and without the key of a keyed operator's zone: the name that the zone has everywhere.
 
@@ -326,7 +388,8 @@ def check_weight(weight: float) -> float:
 
 
 def parse_zone(text: str) -> Zone:
-    """Read `zone`, `zone=filter`, `zone*weight` or `zone=filter*weight`, as in postscreen_dnsbl_sites.
+    """Read `zone`, `zone=filter`, `zone*weight` or `zone=filter*weight`, as in postscreen_dnsbl_sites; or the
+    same with `file:PATH` in the place of the zone, for a list that is a file.
 
     A filter without a weight counts 1. A weight without a filter counts any reply that the zone's codes call
     a listing, once. A weight may have decimals here, which Postfix does not take. White space around the
@@ -340,6 +403,8 @@ def parse_zone(text: str) -> Zone:
     if not isinstance(text, str) or len(text) > MAX_TEXT:
         raise ZoneError(f"a zone is text of at most {MAX_TEXT} characters", mask_keys(str(text))[:80])
     text = text.strip()
+    if text.startswith(FILE_PREFIX):
+        return _parse_file_zone(text)
     head, star, weight = text.partition("*")
     name, equals, reply = head.partition("=")
     name = check_name(name)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import logs
 import pytest
-from servers import needs
+from support.servers import needs
 
 from dnsbl.audit.report import masked
 from dnsbl.audit.verdicts import Found

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dnsbl.cli import main
-from dnsbl.config.file import CODE_KEYS, RESERVED, ZONE_KEYS, ResolverConfig, load, parse
+from dnsbl.config.file import CODE_KEYS, ZONE_KEYS, ResolverConfig, load, parse
 from dnsbl.config.keys import KEYS, Key, keys_of
 from dnsbl.config.reference import format_example, format_reference
 from dnsbl.config.settings import checked_settings
@@ -27,7 +27,7 @@ IDS = [f"{key.table}{key.name}" for key in KEYS]
     ("table", "known"),
     [
         ("[resolver]", [f.name for f in fields(ResolverConfig)]),
-        ("[[zone]]", [key for key in ZONE_KEYS if key not in RESERVED]),
+        ("[[zone]]", ZONE_KEYS),
         ("codes", CODE_KEYS),
         ("[policy]", (*POLICY_KEYS, *SERVER_KEYS)),
         ("[[policy.rule]]", RULE_KEYS),

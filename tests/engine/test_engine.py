@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 
 import pytest
-from asking import ADDRESS, KEY, NAME, answer_from, look_up, plan_for
-from servers import HAS_IP6, Rbldnsd, report_missing
+from support.asking import ADDRESS, KEY, NAME, answer_from, look_up, plan_for
+from support.servers import HAS_IP6, Rbldnsd, report_missing
 
 from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_TXT, Engine, Fan, Plan, Waiter, now
 from dnsbl.errors import ClosedError, NameserverError

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from policydaemon import Client, Policyd, config, request, start_lists
+from support.policydaemon import Client, Policyd, config, request, start_lists
 
 from dnsbl.testing import DnsblServer, silence, wildcard
 

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
-from mailserver import Postfix
-from policydaemon import Policyd
-from servers import Rbldnsd, find_program, free_port
+from support.mailserver import Postfix
+from support.policydaemon import Policyd
+from support.servers import Rbldnsd, find_program, free_port
 
 SESSIONS = 500
 PER_CONNECTION = 10
