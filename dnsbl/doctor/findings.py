@@ -272,8 +272,10 @@ def _unreachable(patients: Sequence[Patient], policy: Policy) -> Iterator[Findin
         bounds.append((sum(low for low, _ in of_kind), sum(high for _, high in of_kind)))
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
     for rule in policy.rules:
+        if any(condition.key == "certain" for condition in rule.of_verdict):
+            continue  # about answers that are missing, not about a score that can be reached
         for condition in rule.of_verdict:
-            reached = (condition.test(Findings(score=score)) for score in (low, high))
+            reached = (condition.test(Findings(score=score, least=score)) for score in (low, high))
             if condition.key == "score" and not any(reached):
                 problem = f"score {condition.text} can never be: all zones together give {low:g} to {high:g}"
                 yield Finding(

@@ -15,7 +15,6 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from dnsbl.lists.builder import Group
@@ -134,6 +133,7 @@ def _parse_range(text: str) -> Network | str:
 def _take_expiry(reading: Reading, comment: str, number: int) -> None:
     found = _EXPIRES.match(comment) if comment else None
     if found:
+        from email.utils import parsedate_to_datetime  # takes long, and few lists have a date
         try:
             when = parsedate_to_datetime(found[1])
         except ValueError:

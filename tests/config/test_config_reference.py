@@ -19,7 +19,7 @@ from dnsbl.errors import ConfigError
 from dnsbl.policy.rules import POLICY_KEYS, RULE_KEYS
 from dnsbl.policyd.settings import SERVER_KEYS, Options, load_settings
 
-PAGE = Path(__file__).parents[1] / "docs/configuration.md"
+PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 IDS = [f"{key.table}{key.name}" for key in KEYS]
 
 
@@ -49,7 +49,8 @@ def text_with(key: Key, value: str) -> str:
     if key.table == "[resolver]":
         return f"[resolver]\n{line}"
     if key.table == "[[zone]]":
-        return f"[[zone]]\n{line}" + ("" if key.name == "name" else 'name = "bl.example.com"\n')
+        file = 'file = "drop.txt"\n' if key.name in ("format", "url", "interval_s") else ""
+        return f"[[zone]]\n{line}{file}" + ("" if key.name == "name" else 'name = "bl.example.com"\n')
     if key.table == "codes":
         match = "" if key.name in ("match", "mask") else 'match = "127.0.0.2", '
         return f'[[zone]]\nname = "bl.example.com"\ncodes = [{{ {match}{line.strip()} }}]\n'
@@ -57,7 +58,8 @@ def text_with(key: Key, value: str) -> str:
     if key.table == "[policy]":
         return f"{zone}[policy]\n{line}"
     action = "" if key.name == "action" else 'action = "DUNNO"\n'
-    return f"{zone}[policy]\n[[policy.rule]]\n{line}{action}"
+    score = 'score = ">=1"\n' if key.name == "certain" else ""
+    return f"{zone}[policy]\n[[policy.rule]]\n{line}{action}{score}"
 
 
 def read(path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_file_answers_as_a_zone_does(drop: Path) -> None:
         clean = resolver.check("198.51.100.1")
         assert (clean.listed, clean.complete, clean.answers[0].outcome) == (False, True, Outcome.NOT_LISTED)
         assert resolver.check("example.com").answers[0].outcome is Outcome.NOT_LISTED
-        assert resolver._core.engine is None
+        assert resolver._core.upstream.engine is None
 
 
 def test_a_private_address_may_be_in_a_file(tmp_path: Path) -> None:
@@ -152,4 +152,4 @@ def test_health_leaves_list_files_out(drop: Path) -> None:
     """They have no test entries, and nothing may be asked for them."""
     with Resolver([Zone.from_file(drop)]) as resolver:
         (health,) = resolver.health()
-        assert (health.state.value, resolver._core.engine) == ("untested", None)
+        assert (health.state.value, resolver._core.upstream.engine) == ("untested", None)
