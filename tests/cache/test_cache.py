@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from dnsbl.cache.answers import _ANSWERED as ANSWERED
 from dnsbl.cache.answers import FULL_BYTES, SWEEP_ENTRIES, AnswerCache, CacheInfo, Key, TtlRules
 from dnsbl.cache.entry import (
     HEADER,
@@ -335,8 +336,16 @@ class CacheMachine(RuleBasedStateMachine):
         answers = {zone: Held(wire, self.clock.now + ttl_s) for zone, (wire, ttl_s) in wires.items()}
         held_texts = {zone: HeldTexts(text, self.clock.now + ttl_s) for zone, (text, ttl_s) in texts.items()}
         self.cache.put(key, answers, held_texts)
-        self.answers |= {(key, zone): of for zone, of in answers.items()}
-        self.texts |= {(key, zone): of for zone, of in held_texts.items()}
+        now = self.clock.now
+        for zone, of in answers.items():
+            old = self.answers.get((key, zone))
+            kept = old is not None and old.wire.status in ANSWERED and old.expires > now
+            if of.wire.status in ANSWERED or not kept:
+                self.answers[key, zone] = of
+        for zone, of in held_texts.items():
+            old = self.texts.get((key, zone))
+            if of.texts or old is None or not old.texts or old.expires <= now:
+                self.texts[key, zone] = of
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 5.0]))
     def wait(self, seconds: float) -> None:

@@ -50,6 +50,7 @@ def text_with(key: Key, value: str) -> str:
         return f"[resolver]\n{line}"
     if key.table == "[[zone]]":
         file = 'file = "drop.txt"\n' if key.name in ("format", "url", "interval_s") else ""
+        file += 'url = "https://www.example.com/drop.txt"\n' if key.name == "interval_s" else ""
         return f"[[zone]]\n{line}{file}" + ("" if key.name == "name" else 'name = "bl.example.com"\n')
     if key.table == "codes":
         match = "" if key.name in ("match", "mask") else 'match = "127.0.0.2", '

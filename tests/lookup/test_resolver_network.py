@@ -45,7 +45,7 @@ for nameservers in (servers[:1], servers[1:2], servers):
 
 
 def test_source_ports_change_towards_a_nameserver_beyond_loopback(alone: tuple[str, ...]) -> None:
-    """RFC 5452 section 9.2; towards loopback, where nobody can send a forged answer, one is kept."""
+    """RFC 5452 section 9.2; towards loopback, where nobody can send a forged answer, every 500 queries only."""
     out = run_python(
         """
 import socket, subprocess, threading
@@ -74,4 +74,4 @@ for host in ("192.0.2.53", "127.0.0.1"):
     )
     remote, loopback = map(int, out.split())
     assert remote >= 4
-    assert loopback == 1
+    assert loopback <= 3, "500 queries a socket, so that their answers fit its buffer"

@@ -287,7 +287,7 @@ def test_a_cached_score_decides_without_waiting_at_all(dnsbl_server: DnsblServer
 def test_reasons_are_not_waited_for_under_decide_but_arrive(dnsbl_server: DnsblServer, ask: Ask) -> None:
     zone = dnsbl_server.zone("bl.example")
     zone.list("192.0.2.99", txt="why")
-    zone.fault(delay(0.25), types="TXT")
+    zone.fault(delay(0.2), types="TXT")
     with resolver_for(dnsbl_server, "bl.example") as resolver:
         verdict = ask(resolver, "192.0.2.99", decide={"reject": 1})
         assert verdict.elapsed_s < 0.15
