@@ -117,7 +117,7 @@ class LookupMachine(RuleBasedStateMachine):
         self.newest = {0: 0.0, 1: 0.0}
         """By zone, when the newest answer came that some verdict has told of."""
         self.flushed = 0.0
-        self.under_way: list[tuple[Lookup, float, float, float]] = []
+        self.under_way: list[tuple[Lookup, float, float, dict[int, float], float]] = []
         real = self.core.breaker.record
 
         def record(zone: int, servers: Any, started: float, now: float, status: int, kind: int = 0) -> None:
@@ -145,12 +145,12 @@ class LookupMachine(RuleBasedStateMachine):
 
     @rule(deadline_s=st.sampled_from([0.5, 2.0, FULL_S, 5.0]))
     def begin(self, deadline_s: float) -> None:
-        flushed = self.flushed
+        flushed, told = self.flushed, dict(self.newest)
         lookup = Lookup(self.core, SUBJECT, self.waiter, self.now, deadline_s, None)
         if lookup.start():
-            self.judge(lookup.verdict, self.now, flushed)
+            self.judge(lookup.verdict, self.now, flushed, told)
         else:
-            self.under_way.append((lookup, self.now, flushed, self.now + deadline_s))
+            self.under_way.append((lookup, self.now, flushed, told, self.now + deadline_s))
 
     @precondition(lambda self: self.open_slots())
     @rule(data=st.data(), every=st.booleans())
@@ -178,10 +178,10 @@ class LookupMachine(RuleBasedStateMachine):
     def wake(self) -> None:
         """Each lookup looks at its tickets; at its deadline it has ended."""
         for entry in list(self.under_way):
-            lookup, started, flushed, deadline = entry
+            lookup, started, flushed, told, deadline = entry
             if lookup.advance():
                 self.under_way.remove(entry)
-                self.judge(lookup.verdict, started, flushed)
+                self.judge(lookup.verdict, started, flushed, told)
             else:
                 assert self.now < deadline
 
@@ -209,7 +209,8 @@ class LookupMachine(RuleBasedStateMachine):
 
     # ---- what must hold ----
 
-    def judge(self, verdict: Verdict, started: float, flushed: float) -> None:
+    def judge(self, verdict: Verdict, started: float, flushed: float, told: dict[int, float]) -> None:
+        """`told`: `newest` when the lookup began; what was in the cache then may be in its verdict."""
         for zone, answer in enumerate(verdict.answers):
             if answer.outcome is not Outcome.LISTED:
                 assert not verdict.complete
@@ -219,7 +220,7 @@ class LookupMachine(RuleBasedStateMachine):
             asked, came = self.made[high << 8 | low]
             assert came > started - TTL_S, "expired when the lookup began"
             assert asked >= flushed, "asked before it was flushed"
-            assert not answer.cached or came >= self.newest[zone], "an older answer took a newer one's place"
+            assert not answer.cached or came >= told[zone], "an older answer took a newer one's place"
             assert answer.ttl_s is None or answer.ttl_s <= came + TTL_S - self.now + 0.001
             self.newest[zone] = max(came, self.newest[zone])
 
