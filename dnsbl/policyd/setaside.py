@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from dnsbl.resolver import Resolver
+    from dnsbl.cache.clock import now as clock
+from dnsbl.resolver import Resolver
 
 EVERY_S: Final = 3600.0
 """How often all lists are checked."""
@@ -26,11 +27,11 @@ def broken_zones(resolver: Resolver) -> dict[str, str]:
 
 def set_aside(resolver: Resolver, reasons: Mapping[str, str]) -> None:
     """Leave these zones out, as a health check does, until one finds them sound; other names are ignored."""
-    core = resolver._core
+    core, now = resolver._core, clock()
     for index, zone in enumerate(core.zones):
         if zone.name in reasons:
             with core.lock:
-                core.breaker.set_aside(index, reasons[zone.name])
+                core.breaker.set_aside(index, reasons[zone.name], now, now)
 
 
 def take_over(old: Resolver, new: Resolver) -> None:

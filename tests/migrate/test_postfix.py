@@ -22,6 +22,7 @@ from dnsbl.migrate.postfix import BASE_RULES, REFUSE, VERBS, import_maincf
 from dnsbl.migrate.postfix_export import Exported, export_postfix
 from dnsbl.migrate.write import format_config
 from dnsbl.model import Outcome, Status, Wire, ZoneAnswer
+from dnsbl.policy.findings import Findings, Hit
 from dnsbl.policy.rules import DEFAULT_RULES, compile_rules
 from dnsbl.zones.catalogue import load
 from dnsbl.zones.interpret import read
@@ -222,15 +223,15 @@ class TestRules:
             reading = read(zone, wire)
             answers.append(ZoneAnswer(zone.name, reading.outcome, reading.codes, score=reading.score))
 
-        class Found:
-            complete = True
-            score = sum(answer.score for answer in answers)
-            listings = tuple(answer for answer in answers if answer.outcome is Outcome.LISTED)
+        score = sum(answer.score for answer in answers)
+        listed = [answer for answer in answers if answer.outcome is Outcome.LISTED]
+        hits = tuple(Hit("client", "192.0.2.1", answer) for answer in listed)
+        found = Findings(score=score, hits=hits, least=score)
 
         policy = compile_rules(config.policy, config.source, [zone.name for zone in config.zones])
         request = {"client_address": "192.0.2.1", "server_port": "25"}
         for rule in policy.candidates(request):
-            if all(condition.test(Found()) for condition in rule.of_verdict):
+            if all(condition.test(found) for condition in rule.of_verdict):
                 return rule.action.verb
         return "DUNNO"
 
@@ -290,8 +291,9 @@ class TestRules:
 
 
 def test_the_rules_written_are_the_policys_own() -> None:
-    """A file with rules has to say what the policy does unasked where a file has none."""
-    assert (*BASE_RULES, {"score": ">=1", "action": REFUSE}) == DEFAULT_RULES
+    """A file with rules has to say what the policy does unasked where a file has none; what follows is Postfix's."""
+    assert DEFAULT_RULES[: len(BASE_RULES)] == (*BASE_RULES,)
+    assert REFUSE.replace("{client}", "{subject}") == DEFAULT_RULES[-1]["action"]
 
 
 class TestKeysAndDeadZones:
