@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from dnsbl.cache.clock import now as clock
+
 if TYPE_CHECKING:
-    from dnsbl.cache.clock import now as clock
-from dnsbl.resolver import Resolver
+    from dnsbl.resolver import Resolver
 
 EVERY_S: Final = 3600.0
 """How often all lists are checked."""
