@@ -328,9 +328,6 @@ sbl.dq.spamhaus.net
     127.0.0.2                   listed      1     SBL
     127.0.0.3                   listed      1     CSS
     127.0.0.9                   listed      1     DROP
-dwl.dnswl.org
-    127.0.5.2                   listed      -0.5  DWL
-    127.0.0.255                 blocked     0     dnswl.org
 grey.uribl.com
     127.0.0.1                   blocked     0     URIBL
     127.0.0.2                   listed      0.2   grey
