@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnsbl.cli import complain, render
+from dnsbl.cli.bulk import open_lookups
 from dnsbl.cli.interrupts import Interrupts
-from dnsbl.cli.options import lookup_options, open_resolver
+from dnsbl.cli.options import lookup_options
 from dnsbl.cli.progress import Progress
 from dnsbl.errors import SubjectError
 from dnsbl.text.printable import printable
@@ -126,15 +127,10 @@ def _look_up(
     agreements: tuple[str, ...],
 ) -> tuple[Resolver, int, Found]:
     """Every client in every zone, as far as the zones' free limits go."""
-    from dnsbl.audit.terms import Terms, agreed
     from dnsbl.audit.verdicts import Found
     from dnsbl.subject import address_key
 
-    resolver, _ = stack.enter_context(open_resolver(*source, reasons=False))
-    if agreements:
-        given = agreed(resolver.zones, agreements)
-        resolver, _ = stack.enter_context(open_resolver(given, *source[1:], reasons=False))
-    terms = Terms(resolver.zones, rate)
+    resolver, terms = open_lookups(stack, source, agreements, rate)
     found = Found([zone.name for zone in resolver.zones], well_known)
     admitted = (address for address in clients.by_address if terms.admit(address_key(address) or ""))
     stack.enter_context(Interrupts())

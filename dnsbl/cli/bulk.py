@@ -109,7 +109,7 @@ def command(
         source_file = stack.enter_context(Source(file, column, max_expand))
         total = source_file.count() if sys.stderr.isatty() else None
         items = source_file.items()
-        resolver, terms = _open_lookups(stack, source, agreements, rate)
+        resolver, terms = open_lookups(stack, source, agreements, rate)
         sink = _open_sink(output, as_json, resume, overwrite)
         run = _Run(resolver, terms, sink, ordered=ordered, by_network=by_network, progress=Progress(total))
         code = run.run(items, output if resume else None)
@@ -260,9 +260,10 @@ class _Run:
         return (item for item in items if item.number not in places)
 
 
-def _open_lookups(
+def open_lookups(
     stack: ExitStack, source: tuple[Any, Any, Any, Any], agreements: tuple[str, ...], rate: float | None
 ) -> tuple[Resolver, Terms]:
+    """The resolver these options ask for, and what its lists' free limits leave; `stack` closes it."""
     from dnsbl.audit.terms import Terms, agreed
 
     resolver, _ = stack.enter_context(open_resolver(*source, reasons=False))
