@@ -35,6 +35,7 @@ chaos: $(VENV)/.test $(VENV)/.extension
 
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	for cc in gcc clang; do for f in src_c/*.c; do \
 	  $$cc -std=c11 -Wall -Wextra -Werror -O2 -c -o /dev/null $$f || exit 1; done; done

@@ -42,7 +42,9 @@ ARROWS: dict[str, set[str]] = {
     "doctor": {"policy", "resolver", "lookup"} | LOOKUP,
     "testing": {"errors"},
     "audit": {"resolver", "config", "migrate"} | LISTS,
-    "cli": {"audit", "testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"} | LOOKUP | FETCH,
+    "cli": {"audit", "testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"}
+    | LOOKUP
+    | FETCH,
     "__main__": {"cli"},
     "__init__": {"resolver", "cache", "config", "health", "zones"} | VALUES,
 }

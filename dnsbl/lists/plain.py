@@ -134,6 +134,7 @@ def _take_expiry(reading: Reading, comment: str, number: int) -> None:
     found = _EXPIRES.match(comment) if comment else None
     if found:
         from email.utils import parsedate_to_datetime  # takes long, and few lists have a date
+
         try:
             when = parsedate_to_datetime(found[1])
         except ValueError:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Protocol
 
 
@@ -58,6 +61,20 @@ def _before() -> None:
         _held.append((core, core.lock))
 
 
+def _interrupt_after_fork() -> None:
+    """Interrupt the main thread as soon as it is no longer in `_in_parent`."""
+    main = threading.main_thread().ident
+    frame: FrameType | None
+    while True:
+        frame = sys._current_frames().get(main or 0)
+        while frame is not None and frame.f_code is not _in_parent.__code__:
+            frame = frame.f_back
+        if frame is None:
+            break
+        time.sleep(0.001)
+    _thread.interrupt_main()
+
+
 def _in_parent() -> None:
     for _, lock in _held:
         lock.release()
@@ -66,8 +83,9 @@ def _in_parent() -> None:
     raised, _raised[:] = _raised[:], []
     for error in raised:
         if isinstance(error, KeyboardInterrupt):
-            # Later, from a thread: what is raised while a hook runs is only printed.
-            threading.Timer(0.001, _thread.interrupt_main).start()
+            # From a thread, once this hook has ended: what is raised while a hook runs is only printed. No
+            # `threading.Thread`, whose start() waits and so could still be the one that is interrupted.
+            _thread.start_new_thread(_interrupt_after_fork, ())
         else:
             raise error
 

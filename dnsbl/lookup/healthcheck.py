@@ -58,7 +58,9 @@ def check_health(core: Core, indices: Sequence[int], deadline_s: float) -> tuple
     for (index, probe), answer in zip(asked, answered, strict=True):
         of_zone[index].append(read_probe(probe, answer))
     healths = {
-        index: untested(core.zones[index], untold[index]) if index in untold else judge(core.zones[index], answers)
+        index: untested(core.zones[index], untold[index])
+        if index in untold
+        else judge(core.zones[index], answers)
         for index, answers in of_zone.items()
     }
     excused = _excused(core, healths)
@@ -116,5 +118,3 @@ def _excused(core: Core, healths: dict[int, ZoneHealth]) -> set[int]:
                 where,
             )
     return excused
-
-

@@ -164,4 +164,3 @@ def _written(
         mask = test.accepted if isinstance(test.accepted, int) else None
         lines.append(CodeLine(None if mask else _shown(test.accepted), mask, meaning, weight, test.outcome))
     return None, weights.pop() if len(weights) == 1 else None, tuple(lines)
-

@@ -159,9 +159,7 @@ class _Reader:
                 self._note_parameter(parameter, message)
         self.values = {name: parameter.value for name, parameter in self.parameters.items()}
 
-    def _overrides(
-        self, found: list[Parameter], wrong: list[Item]
-    ) -> tuple[list[Parameter], list[Item]]:
+    def _overrides(self, found: list[Parameter], wrong: list[Item]) -> tuple[list[Parameter], list[Item]]:
         """main.cf's parameters, then what master.cf (or `postconf -P`) sets for port 25, which counts."""
         usual, rest = [], []
         special: list[tuple[Override, int]] = []

@@ -219,9 +219,7 @@ def load(path: Path | None = None) -> Catalogue:
         if path is not None:
             raise ConfigError(message, str(path)) from error
         return Catalogue(texts, shipped_date, warnings=(f"{message}; the rows that ship are used",))
-    newer = {
-        row.name: row for row in rows if row.name not in texts or row.date > shipped._row(row.name).date
-    }
+    newer = {row.name: row for row in rows if row.name not in texts or row.date > shipped._row(row.name).date}
     return Catalogue(texts, shipped_date, newer)
 
 

@@ -85,7 +85,9 @@ def test_an_answer_between_failures_begins_the_count_anew(dnsbl_server: DnsblSer
     with resolver_for(dnsbl_server, *names) as resolver:
         for number in range(12):
             if number % 3:
-                dnsbl_server.zone("shaky.example").fault(rcode("SERVFAIL"), times=3)  # a question is asked thrice
+                dnsbl_server.zone("shaky.example").fault(
+                    rcode("SERVFAIL"), times=3
+                )  # a question is asked thrice
             resolver.check(f"192.0.2.{number}")
         assert breaker_of(resolver, "shaky.example") == {
             "state": "closed", "failures": 2, "next_probe_s": None, "unhealthy": None,

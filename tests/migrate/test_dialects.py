@@ -66,6 +66,7 @@ def test_what_is_no_address(text: str) -> None:
 
 # Sub-tests
 
+
 def dotted(code: int) -> str:
     return str(IPv4Address(code))
 
@@ -269,6 +270,7 @@ def test_a_retired_entry_is_a_comment_whatever_its_reason_holds() -> None:
 
 
 # Keys and bounds
+
 
 @pytest.mark.parametrize(
     ("name", "bare", "variable"),

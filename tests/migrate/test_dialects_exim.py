@@ -168,8 +168,7 @@ class TestForms:
 
     def test_one_zone_in_several_places_is_one_entry(self) -> None:
         found = imported(
-            "deny dnslists = x.example=127.0.0.2\n"
-            "deny dnslists = x.example=127.0.1.9 : x.example=127.0.0.2\n"
+            "deny dnslists = x.example=127.0.0.2\ndeny dnslists = x.example=127.0.1.9 : x.example=127.0.0.2\n"
         )
         (entry,) = found.entries
         assert [code.match for code in entry.codes] == ["127.0.0.2", "127.0.1.9"]

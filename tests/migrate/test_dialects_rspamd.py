@@ -177,7 +177,7 @@ def test_a_list_that_is_switched_off_is_named_and_not_asked() -> None:
     [
         (rule("hash = md5;"), "no counterpart: it asks about hashes"),
         (rule('checks = ["emails"]; resolve_ip = true;'), "the addresses of the names it finds"),
-        (rule("selector = \"from('smtp')\"; checks = [\"from\"]"), "no counterpart: the checks selector"),
+        (rule('selector = "from(\'smtp\')"; checks = ["from"]'), "no counterpart: the checks selector"),
         (rule('checks = ["from", "images"]'), "no counterpart: the checks images"),
         (rule('checks = ["from", "emails"]'), "no counterpart: the checks emails"),
         (rule('returncodes { A = "127.0.0"; }'), "no counterpart: not a set of codes"),

@@ -117,9 +117,7 @@ def test_a_rule_in_test_counts_a_hundredth() -> None:
 
 
 def test_a_rule_that_blocks_becomes_a_refusal() -> None:
-    text = (
-        "urirhssub A x.example. A 2\nurirhssub B x.example. A 1\ndns_block_rule B x.example\n"
-    )
+    text = "urirhssub A x.example. A 2\nurirhssub B x.example. A 1\ndns_block_rule B x.example\n"
     assert reading(text, "127.0.0.1").outcome is Outcome.BLOCKED
     assert reading(text, "127.0.0.3").outcome is Outcome.BLOCKED
     assert reading(text, "127.0.0.2").outcome is Outcome.LISTED

@@ -399,9 +399,7 @@ class TestExport:
         (note,) = out.lost
         assert note.startswith("smtpd_client_restrictions: reject_rbl_client gone.example=127.0.0.2: left")
 
-    @pytest.mark.parametrize(
-        "value", ["x", [1], ["reject_x a.example"], ["reject_rbl_client a.example=1.2"]]
-    )
+    @pytest.mark.parametrize("value", ["x", [1], ["reject_x a.example"], ["reject_rbl_client a.example=1.2"]])
     def test_a_postfix_table_that_is_wrong_is_refused(self, value: object) -> None:
         with pytest.raises(ZoneError):
             export_postfix([Zone("a.example")], postfix={"smtpd_client_restrictions": value})
@@ -511,9 +509,7 @@ def test_round_trip_loses_nothing(case: tuple[str, list[str], dict[str, list[str
 
 @settings(max_examples=80, deadline=None)
 @given(sites, st.lists(st.integers(2, 0xFEFFFF), min_size=1, max_size=3))
-def test_scores_are_those_of_postscreen(
-    wanted: list[tuple[str, str | None, int]], codes: list[int]
-) -> None:
+def test_scores_are_those_of_postscreen(wanted: list[tuple[str, str | None, int]], codes: list[int]) -> None:
     """Each item adds its weight once if some reply matches it (postscreen_dnsbl.c); no code is an error's."""
     text = " ".join(f"{zone_text(n, r)}*{w}" for n, r, w in wanted if n.endswith(("example", "net")))
     config = config_of(imported(f"postscreen_dnsbl_sites = {text}"))

@@ -44,7 +44,10 @@ def test_a_broken_list_is_left_out_and_taken_back_when_told_to_check(dnsbl_serve
     zone.fault(parked())
 
     async def run() -> None:
-        zones = [Zone(NAME, subjects=frozenset({"ip4"})), Zone("sound.example.com", subjects=frozenset({"ip4"}))]
+        zones = [
+            Zone(NAME, subjects=frozenset({"ip4"})),
+            Zone("sound.example.com", subjects=frozenset({"ip4"})),
+        ]
         async with Resolver(zones, [dnsbl_server.nameserver]) as resolver:
             watch = HealthWatch(lambda: resolver, cast("Log", Lines()))
             task = asyncio.create_task(watch.run())
