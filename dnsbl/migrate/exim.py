@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from dnsbl.config.rules import BASE_RULES, REFUSE
 from dnsbl.migrate.collect import Collector, Test
 from dnsbl.migrate.imported import DOMAIN, IP, Import, Imported
 from dnsbl.migrate.octets import MAX_CODES, Octets, of_address, union, with_bits
-from dnsbl.migrate.postfix import BASE_RULES, REFUSE
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.zone import CodeOutcome, Kind
 

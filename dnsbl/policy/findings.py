@@ -7,7 +7,7 @@ rest can be forged; a rule that names such a source in its own `look_up` gets it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -32,7 +32,7 @@ class Hit(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """Of a zone that can speak for a subject: the least it can add to the score, and what it takes."""
+    """Of a zone whose silence matters: the least it can add to the score, and what it takes."""
 
     least: float
     kinds: frozenset[str]
@@ -54,19 +54,23 @@ EVERYTHING: Final = Scope()
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The joined verdicts. least: the score if each answer that is missing spoke for the client."""
+    """The joined verdicts. least: the score if each answer that is missing spoke for the client.
+
+    missing: those of the zones with a floor whose answer is missing, for whichever subject of the request.
+    """
 
     complete: bool = True
     score: float = 0.0
     hits: tuple[Hit, ...] = ()
     least: float = 0.0
+    missing: frozenset[str] = frozenset()
 
 
 CLEAN: Final = Findings()
 
 
-def floors(zones: Iterable[Zone]) -> dict[str, Floor]:
-    """The zones whose answer can lower a score."""
+def floors(zones: Iterable[Zone], watched: Collection[str] = ()) -> dict[str, Floor]:
+    """The zones whose answer can lower a score, and those `watched`."""
     found = {}
     for zone in zones:
         if zone.filters:
@@ -75,7 +79,8 @@ def floors(zones: Iterable[Zone]) -> dict[str, Floor]:
             listed = [code for code in zone.codes if code.outcome == "listed"]
             weights = [zone.weight if code.weight is None else code.weight for code in listed]
             weights = weights or [zone.weight]
-        if (least := sum(min(weight, 0.0) for weight in weights)) < 0:
+        least = sum(min(weight, 0.0) for weight in weights)
+        if least < 0 or zone.name in watched:
             found[zone.name] = Floor(least, frozenset(zone.subjects))
     return found
 
@@ -89,14 +94,38 @@ def join(
     """What a rule of this scope sees. without: zones that are left out, as if they had not been asked."""
     asked = [(source, verdicts[source]) for source in scope.look_up if source in verdicts]
     notable = [(source, verdict) for source, verdict in asked if not _is_clean(verdict, scope.exact)]
+    missing = _missing(verdicts, zone_floors) if zone_floors else frozenset()
     if not notable:
-        return CLEAN
+        return CLEAN if not missing else Findings(missing=missing)
     joined = _Joined(scope.forged, zone_floors or {}, without)
     for source, verdict in notable:
         joined.take(source, verdict)
     score = round(joined.score, DECIMALS)
     complete = all(verdict.complete for _, verdict in asked)
-    return Findings(complete, score, tuple(joined.hits), round(joined.score + joined.room, DECIMALS))
+    least = round(joined.score + joined.room, DECIMALS)
+    return Findings(complete, score, tuple(joined.hits), least, missing)
+
+
+def _missing(verdicts: Verdicts, zone_floors: Mapping[str, Floor]) -> frozenset[str]:
+    return frozenset(
+        answer.zone
+        for verdict in verdicts.values()
+        if not verdict.complete
+        for answer in verdict.answers
+        if _is_missing(verdict, answer, zone_floors)
+    )
+
+
+def _is_missing(verdict: Verdict, answer: ZoneAnswer, zone_floors: Mapping[str, Floor]) -> bool:
+    """The answer was wanted and is not there, and could have spoken for the subject."""
+    floor = zone_floors.get(answer.zone)
+    if floor is None or verdict.complete or answer.zone in verdict.pending:
+        return False
+    if answer.outcome in ERRORS:
+        return True
+    key = address_key(verdict.subject)
+    kind = "domain" if key is None else "ip4" if len(key) == 4 else "ip6"
+    return answer.outcome is Outcome.SKIPPED and kind in floor.kinds
 
 
 def _is_clean(verdict: Verdict, exact: bool) -> bool:
@@ -124,7 +153,7 @@ class _Joined:
         for answer in verdict.answers:
             if answer.zone in self._without:
                 continue
-            if self._floors and believed and self._is_missing(verdict, answer):
+            if self._floors and believed and _is_missing(verdict, answer, self._floors):
                 self.room += self._floors[answer.zone].least
             if answer.score < 0 and not believed:
                 continue
@@ -137,14 +166,3 @@ class _Joined:
             elif answer.score:
                 self._seen.add(asked)
             self.score += answer.score
-
-    def _is_missing(self, verdict: Verdict, answer: ZoneAnswer) -> bool:
-        """The answer was wanted and is not there, and could have spoken for the subject."""
-        floor = self._floors.get(answer.zone)
-        if floor is None or verdict.complete or answer.zone in verdict.pending:
-            return False
-        if answer.outcome in ERRORS:
-            return True
-        key = address_key(verdict.subject)
-        kind = "domain" if key is None else "ip4" if len(key) == 4 else "ip6"
-        return answer.outcome is Outcome.SKIPPED and kind in floor.kinds
