@@ -102,7 +102,7 @@ class Reader:
         return {subject: tuple(json.loads(via)) for subject, via in rows}
 
     def meta(self) -> dict[str, float]:
-        """Numbers of the last round: `round` (how many there were), `round_at`, `round_took_s`, `next_round_at`."""
+        """Of the last round: `round` (its number), `round_at`, `round_took_s`, and `next_round_at`."""
         return dict(self._file.execute("SELECT name, value FROM meta"))
 
     def spent(self, day: int) -> dict[str, int]:
@@ -149,18 +149,19 @@ class State(Reader):
             raise
         self._file.execute("COMMIT")
 
-    def put_subjects(self, subjects: Mapping[str, Sequence[str]], zones: Iterable[str]) -> None:
-        """What is watched from now on, and in which zones; entries of anything else go, changes stay."""
+    def put_subjects(self, subjects: Mapping[str, Sequence[str]]) -> None:
+        """What is watched from now on, each with the items through which it is."""
         self._file.execute("DELETE FROM subject")
         rows = [(subject, json.dumps(list(via))) for subject, via in subjects.items()]
         self._file.executemany("INSERT INTO subject VALUES (?, ?)", rows)
-        self._file.execute("DELETE FROM entry WHERE subject NOT IN (SELECT subject FROM subject)")
-        kept = json.dumps(list(zones))
-        self._file.execute("DELETE FROM entry WHERE zone NOT IN (SELECT value FROM json_each(?))", (kept,))
 
     def put_entries(self, entries: Iterable[Entry]) -> None:
         query = f"INSERT OR REPLACE INTO entry ({', '.join(_ENTRY)}) VALUES ({_marks(_ENTRY)})"
         self._file.executemany(query, (_to_row(_ENTRY, entry) for entry in entries))
+
+    def drop_entries(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Forget entries, by subject and zone."""
+        self._file.executemany("DELETE FROM entry WHERE subject = ? AND zone = ?", pairs)
 
     def add_change(self, change: Change) -> int:
         """Keep a change; its number."""
@@ -226,7 +227,7 @@ def _lock(path: Path) -> int:
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:
     try:
-        file = sqlite3.connect(path, BUSY_S, isolation_level=None)
+        file = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise StateError(f"{path}: cannot be opened: {error}", str(path)) from None
     try:
