@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dnsbl.errors import SubjectError
 from dnsbl.health.judge import State as Health
@@ -18,6 +18,8 @@ from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
+
+HEALTH_S: Final = 5.0
 
 Open = Callable[[Zone], "Resolver"]
 """A resolver that asks this zone alone."""
@@ -32,11 +34,14 @@ class Asked(NamedTuple):
     trouble: str
 
 
-def ask(zone: Zone, subjects: Sequence[str], left: int | None, open_resolver: Open) -> Asked:
-    """Ask `zone` about each subject. left: queries it may have today; None: no limit."""
+def ask(
+    zone: Zone, subjects: Sequence[str], left: int | None, open_resolver: Open, health_s: float = HEALTH_S
+) -> Asked:
+    """Ask `zone` about each subject. left: queries it may have today; None: no limit. health_s: seconds that
+    its test entries may take."""
     limited = zone if left is None else replace(zone, daily_limit=left)
     with open_resolver(limited) as resolver:
-        trouble = "" if zone.file else _trouble(resolver)
+        trouble = "" if zone.file else _trouble(resolver, health_s)
         seen = dict.fromkeys(subjects, Seen(UNKNOWN, detail=trouble)) if trouble else {}
         if not trouble:
             results = resolver.check_many(subjects, ordered=True)
@@ -45,8 +50,8 @@ def ask(zone: Zone, subjects: Sequence[str], left: int | None, open_resolver: Op
     return Asked(seen, queries if left is not None else 0, trouble)
 
 
-def _trouble(resolver: Resolver) -> str:
-    (health,) = resolver.health()
+def _trouble(resolver: Resolver, health_s: float) -> str:
+    (health,) = resolver.health(deadline_s=health_s)
     if health.broken or health.state is Health.NO_ANSWER:
         return f"its test entries: {health.state.replace('_', ' ')}: {health.detail}".rstrip(": ")
     return ""

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from dnsbl.monitor import pace
-from dnsbl.monitor.ask import Asked, Open, ask
+from dnsbl.monitor.ask import HEALTH_S, Asked, Open, ask
 from dnsbl.monitor.entry import LISTED, UNKNOWN, Change, Entry, Seen
 from dnsbl.monitor.hosts import look_up
 from dnsbl.monitor.judge import judge
@@ -82,15 +82,17 @@ class Rounds:
         open_resolver: Open,
         sinks: Sequence[str] = (),
         clock: Clock = time.time,
+        health_s: float = HEALTH_S,
     ) -> None:
         self._state, self._settings, self._zones = state, settings, zones
         self._nameservers, self._open, self._sinks, self._clock = nameservers, open_resolver, sinks, clock
+        self._health_s = health_s
 
     def run(self) -> Round:
         """Ask what is due now. Raises StateError, and InputError for more subjects than a monitor takes."""
         started, now = time.monotonic(), self._clock()
-        troubles, via = self._update_watched(now)
-        jobs = list(self._jobs(now))
+        troubles, via, entries = self._update_watched(now)
+        jobs = list(self._jobs(entries, now))
         with self._state.change():
             for job in jobs:
                 self._state.spend(job.zone.name, _day(now), job.reserved)
@@ -112,13 +114,13 @@ class Rounds:
 
     def next_at(self, now: float) -> float:
         """When the next entry is due: never before now, nor later than one interval from now."""
-        due = min((entry.due_at for entry in self._state.entries()), default=now + self._settings.interval_s)
-        return min(max(due, now), now + self._settings.interval_s)
+        due, latest = self._state.next_due(), now + self._settings.interval_s
+        return latest if due is None else min(max(due, now), latest)
 
     # ---- what is watched ----
 
-    def _update_watched(self, now: float) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-        """Bring the state's subjects and entries up to date; what was wrong, and the items by subject."""
+    def _update_watched(self, now: float) -> tuple[list[str], dict[str, tuple[str, ...]], list[Entry]]:
+        """Bring the state's subjects and entries up to date; what was wrong, the items by subject, the entries."""
         hosts = {watch.host: watch.text for watch in self._settings.watch if watch.host}
         earlier = {
             host: [subject for subject, via in self._state.subjects().items() if text in via and _is_address(subject)]
@@ -126,30 +128,31 @@ class Rounds:
         }  # fmt: skip
         addresses, troubles = look_up(hosts, self._nameservers, earlier)
         watched = expand(self._settings.watch, addresses, private=self._settings.private)
-        known = {(entry.subject, entry.zone) for entry in self._state.entries()}
         wanted = {
             (text, zone.name)
             for text, (subject, _) in watched.items()
             for zone in self._zones
             if subject.kind in zone.subjects
         }
+        entries = {(entry.subject, entry.zone): entry for entry in self._state.entries()}
+        new = [Entry(subject, zone, since=now) for subject, zone in sorted(wanted - entries.keys())]
         via = {text: items for text, (_, items) in watched.items()}
         with self._state.change():
             self._state.put_subjects(via)
-            self._state.drop_entries(known - wanted)
-            self._state.put_entries(Entry(subject, zone, since=now) for subject, zone in wanted - known)
-        return list(troubles), via
+            self._state.drop_entries(entries.keys() - wanted)
+            self._state.put_entries(new)
+        return list(troubles), via, [*(entries[pair] for pair in entries.keys() & wanted), *new]
 
     # ---- what is due ----
 
-    def _jobs(self, now: float) -> Iterator[_Job]:
+    def _jobs(self, all_entries: Sequence[Entry], now: float) -> Iterator[_Job]:
         by_zone: dict[str, list[Entry]] = {zone.name: [] for zone in self._zones}
-        for entry in self._state.entries():
+        for entry in all_entries:
             by_zone[entry.zone].append(entry)
         spent = self._state.spent(_day(now))
         for zone in self._zones:
             entries = by_zone[zone.name]
-            due = sorted((entry for entry in entries if _is_due(entry, now)), key=lambda entry: entry.due_at)
+            due = sorted((entry for entry in entries if _is_due(entry, now)), key=_order)
             if not due:
                 continue
             overhead = len(zone.probes) if not zone.file else 0
@@ -170,7 +173,7 @@ class Rounds:
         if not subjects:
             return Asked({}, 0, "")
         try:
-            return ask(job.zone, subjects, job.left, self._open)
+            return ask(job.zone, subjects, job.left, self._open, self._health_s)
         except Exception as error:  # one list's fault, or this program's: nothing the others should suffer
             trouble = f"{type(error).__name__}: {error}"
             return Asked(dict.fromkeys(subjects, Seen(UNKNOWN, detail=trouble)), job.reserved, trouble)
@@ -209,6 +212,10 @@ class Rounds:
             self._state.put_meta(round=count, round_at=now, round_took_s=took_s)
             self._state.put_meta(next_round_at=self.next_at(now))
         return changes
+
+
+def _order(entry: Entry) -> tuple[float, str]:
+    return entry.due_at, entry.subject
 
 
 def _day(now: float) -> int:

@@ -85,6 +85,11 @@ class Reader:
         for row in self._file.execute(query, values):
             yield Entry(**_from_row(_ENTRY, row))
 
+    def next_due(self) -> float | None:
+        """When the first entry is due; None: there is none."""
+        due: float | None = self._file.execute("SELECT min(due_at) FROM entry").fetchone()[0]
+        return due
+
     def changes(
         self, subject: str | None = None, zone: str | None = None, most: int = 100, before: int | None = None
     ) -> list[Change]:
