@@ -55,6 +55,12 @@ class _Rule:
     asked: frozenset[Kind]
     subtest: str | None
 
+    @property
+    def part(self) -> str:
+        """What of a message it asks about: the word by which it asks."""
+        found = _EVAL.fullmatch(self.text.partition(" ")[2])
+        return found[2] if found else self.text.partition(" ")[0]
+
 
 @dataclass(slots=True)
 class _Rules:
@@ -87,7 +93,7 @@ def import_spamassassin(text: str, catalogue: Catalogue) -> Imported:
     for rule in rules.asking:
         if rule.zone:
             zones.setdefault(rule.set_name, []).append(rule)
-    for rule in rules.asking:
+    for rule in _each_part_once(into, rules):
         _add(collector, rules, rule, zones)
     _note_metas(into, rules)
     collector.finish()
@@ -203,6 +209,23 @@ def _score(rules: _Rules, name: str) -> float:
         return rules.scores[name]
     usual = 0.01 if name.startswith("T_") else 1.0
     return -usual if "nice" in rules.flags.get(name, ()) else usual
+
+
+def _each_part_once(into: Import, rules: _Rules) -> Iterator[_Rule]:
+    """The rules, but one of those that ask for the same code about domains of several parts of a message.
+
+    SpamAssassin counts a link's domain, the sender's and the HELO name apart; here one listing counts once.
+    """
+    first: dict[tuple[str, str | None], _Rule] = {}
+    for rule in rules.asking:
+        known = first.setdefault((rule.zone, rule.subtest), rule) if rule.asked == DOMAIN else rule
+        if known.part == rule.part or _score(rules, rule.name) == 0:
+            yield rule
+        else:
+            message = (
+                f"left out: {known.name} asks for the same of another part of the message; it counts once"
+            )
+            into.note(rule.line, rule.text, message)
 
 
 def _add(collector: Collector, rules: _Rules, rule: _Rule, zones: dict[str, list[_Rule]]) -> None:
