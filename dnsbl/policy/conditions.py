@@ -36,11 +36,14 @@ Watch = Callable[[str, Compile], patterns.Test]
 
 @dataclass(frozen=True, slots=True)
 class Condition(Generic[T]):
-    """One key of a rule: its name, its value as text, and the test."""
+    """One key of a rule: its name, its value as text, and the test.
+
+    The test of a verdict gives None where the answers that are awaited may turn it; see `early`.
+    """
 
     key: str
     text: str
-    test: Callable[[T], bool]
+    test: Callable[[T], bool | None]
 
 
 RequestCondition = Condition[Attributes]
@@ -289,9 +292,13 @@ def _silent(rule: Table, known: Collection[str] | None) -> VerdictCondition | No
     if "silent" not in rule.values:
         return None
     zones = check_zones(rule, "silent", one_or_more(rule, "silent"), known)
-    return Condition(
-        "silent", _shown(rule.values["silent"]), lambda found: not zones.isdisjoint(found.missing)
-    )
+
+    def is_silent(found: Findings) -> bool | None:
+        if not zones.isdisjoint(found.missing):
+            return True
+        return False if zones.isdisjoint(found.awaited) else None
+
+    return Condition("silent", _shown(rule.values["silent"]), is_silent)
 
 
 def _listed_by(rule: Table, known: Collection[str] | None) -> VerdictCondition | None:
@@ -301,11 +308,15 @@ def _listed_by(rule: Table, known: Collection[str] | None) -> VerdictCondition |
     zones = check_zones(rule, "zones", one_or_more(rule, "zones"), known) if "zones" in keys else None
     is_code = _codes(rule) if "codes" in keys else None
 
-    def test(found: Findings) -> bool:
-        return any(
-            (zones is None or answer.zone in zones) and (is_code is None or any(map(is_code, answer.codes)))
-            for _, _, answer in found.hits
-        )
+    def test(found: Findings) -> bool | None:
+        for _, _, answer in found.hits:
+            if (zones is None or answer.zone in zones) and (
+                is_code is None or any(map(is_code, answer.codes))
+            ):
+                return True
+        if found.awaited and (zones is None or zones & found.awaited):
+            return None
+        return False
 
     return Condition(", ".join(keys), "; ".join(_shown(rule.values[key]) for key in keys), test)
 
