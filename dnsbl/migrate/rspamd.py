@@ -213,7 +213,8 @@ class _Reader:
                 yield self._test(label.upper(), accepted, rule, is_allow)
 
     def _test(self, symbol: str, accepted: Accepted, rule: Value, is_allow: bool) -> Test:
-        return Test(accepted, self._weight(symbol, rule, is_allow), self.meanings.get(symbol, symbol))
+        meaning = self.meanings.get(symbol, symbol)
+        return Test(accepted, self._weight(symbol, rule, is_allow), meaning, name=symbol)
 
     def _weight(self, symbol: str, rule: Value, is_allow: bool) -> float:
         """The weight of a symbol in this text, with its prefix for clients first; else 1, or -1."""

@@ -250,7 +250,9 @@ def _add(collector: Collector, rules: _Rules, rule: _Rule, zones: dict[str, list
     if len(accepted) > 1:
         into.note(rule.line, rule.text, f"counted once for each of {len(accepted)} parts", lost=False)
     outcome: CodeOutcome = "blocked" if rule.name in rules.blocking else "listed"
-    tests = [Test(each, score, rules.meanings.get(rule.name, rule.name), outcome) for each in accepted]
+    tests = [
+        Test(each, score, rules.meanings.get(rule.name, rule.name), outcome, rule.name) for each in accepted
+    ]
     for base in bases:
         is_whole = base.asked == DOMAIN and "notrim" in rules.flags.get(rule.name, ())
         collector.add(
