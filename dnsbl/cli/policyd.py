@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_FILE_BYTES = 1 << 20
 STDERR = 2
-DEFAULT_CONTROL = Path("/run/dnsbl/control")
-"""Where the unit in contrib/ has it."""
 
 
 @click.group("policyd", invoke_without_command=True)
@@ -119,7 +117,7 @@ _socket_option = click.option(
 
 def _ask(config_path: Path | None, socket_path: Path | None, line: str) -> dict[str, Any]:
     """Ask the running daemon."""
-    from dnsbl.policyd.control import ask
+    from dnsbl.policyd.control import DEFAULT_CONTROL, ask
     from dnsbl.policyd.settings import Options, load_settings
 
     if socket_path is None:

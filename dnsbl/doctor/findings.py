@@ -38,19 +38,24 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """A zone that was examined. nameservers: those it is asked through. budget: as in `Resolver.stats`."""
+    """A zone that was examined. nameservers: those it is asked through; a file has none.
+
+    budget: as in `Resolver.stats`. entries: of a list file.
+    """
 
     zone: Zone
     row: Row | None
     health: ZoneHealth
     nameservers: tuple[str, ...]
     budget: dict[str, Any]
+    entries: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         return self.health.to_dict() | {
             "nameservers": list(self.nameservers),
             "budget": self.budget,
+            "file": {"path": self.zone.file, "entries": self.entries} if self.zone.file else None,
             "terms": None if self.row is None else _terms(self.row),
         }
 
