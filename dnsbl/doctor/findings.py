@@ -14,8 +14,9 @@ from dnsbl.doctor.public_resolvers import public_operator
 from dnsbl.errors import ZoneError
 from dnsbl.health.judge import State, ZoneHealth
 from dnsbl.model import Status
-from dnsbl.policy.findings import Findings
+from dnsbl.policy.findings import Findings, Scope
 from dnsbl.policy.rules import Policy
+from dnsbl.policy.sources import CLIENT, FORGEABLE
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.interpret import score_bounds
 from dnsbl.zones.replyfilter import ReplyFilter
@@ -269,16 +270,11 @@ _REFUSING_REMEDY: Final = "let this host ask it (unbound: access-control), or ta
 
 
 def _unreachable(patients: Sequence[Patient], policy: Policy) -> Iterator[Finding]:
-    """Rules whose score no client can have: one address gets the points of the zones that take its kind."""
-    kinds: tuple[Kind, ...] = ("ip4", "ip6")
-    bounds = []
-    for kind in kinds:
-        of_kind = [score_bounds(patient.zone) for patient in patients if kind in patient.zone.subjects]
-        bounds.append((sum(low for low, _ in of_kind), sum(high for _, high in of_kind)))
-    low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+    """Rules whose score no client can have."""
     for rule in policy.rules:
         if any(condition.key == "certain" for condition in rule.of_verdict):
             continue  # about answers that are missing, not about a score that can be reached
+        low, high = _reach(patients, rule.scope)
         for condition in rule.of_verdict:
             reached = (condition.test(Findings(score=score, least=score)) for score in (low, high))
             if condition.key == "score" and not any(reached):
@@ -286,3 +282,20 @@ def _unreachable(patients: Sequence[Patient], policy: Policy) -> Iterator[Findin
                 yield Finding(
                     f"policy rule {rule.number}", problem, "change the rule's score or zones' weights"
                 )
+
+
+def _reach(patients: Sequence[Patient], scope: Scope) -> tuple[float, float]:
+    """The least and the most that a client can score: its address is of one kind, each name a domain."""
+    low = high = 0.0
+    for source in scope.look_up:
+        kinds: tuple[Kind, ...] = ("ip4", "ip6") if source == CLIENT else ("domain",)
+        of_kinds = [_sum(patients, kind) for kind in kinds]
+        high += max(most for _, most in of_kinds)
+        if scope.forged or source not in FORGEABLE:
+            low += min(least for least, _ in of_kinds)
+    return low, high
+
+
+def _sum(patients: Sequence[Patient], kind: Kind) -> tuple[float, float]:
+    bounds = [score_bounds(patient.zone) for patient in patients if kind in patient.zone.subjects]
+    return sum(least for least, _ in bounds), sum(most for _, most in bounds)

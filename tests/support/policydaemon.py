@@ -49,6 +49,11 @@ class Policyd:
         self._pass_fds = pass_fds
         self.process: subprocess.Popen[bytes] | None = None
 
+    def listen(self, *addresses: str) -> None:
+        """At its next start, there too."""
+        for address in addresses:
+            self._command += ["--listen", address]
+
     def start(self) -> Self:
         with (self.path / "log").open("ab") as log:
             self.process = subprocess.Popen(
