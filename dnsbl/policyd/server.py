@@ -123,6 +123,10 @@ class Server:
         await asyncio.to_thread(warm_up)
         # Before the first answer: else a list that lists everybody would have all mail refused until then.
         await self.health.first_pass(self._resolver)
+        if self._settings.metrics is not None:
+            self._start_metrics()
+        if self._settings.control is not None:
+            await self._start_control(self._settings.control)
         for listener in listeners:
             # asyncio tries to accept as often in one go as the backlog is long, logs each failure, and comes
             # back for each: without descriptors that is a thousand lines a second, and soon many more.
@@ -131,10 +135,6 @@ class Server:
             self._servers.append(server)
             self._listeners.append(listener)
             self.log.info(f"listening on {listener.name}")
-        if self._settings.metrics is not None:
-            self._start_metrics()
-        if self._settings.control is not None:
-            await self._start_control(self._settings.control)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -95,6 +95,13 @@ class Policyd:
             assert not ended, f"ended with {self.process.returncode if self.process else 0}:\n{log}"
             assert time.monotonic() < end, f"{text!r} is not in the log:\n{log}"
             time.sleep(0.01)
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        """Until something is so, which may take some looks at files."""
+        end = time.monotonic() + START_S
+        while not is_so():
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.05)
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process
