@@ -90,10 +90,8 @@ def command(
     """
     from dnsbl.policyd.settings import Options
 
-    if context.invoked_subcommand is not None:
-        return 0
-    if recheck:
-        return _recheck(config_path, None, as_json)
+    if recheck or context.invoked_subcommand is not None:
+        return _recheck(config_path, None, as_json) if recheck else 0
     options = Options(
         config_path, zones, nameservers, deadline_s, listen, metrics or None, dry_run, allow_remote
     )
@@ -173,8 +171,8 @@ def _check(options: Options) -> int:
     from dnsbl.policyd.advice import advise
     from dnsbl.policyd.backend import make_resolver
     from dnsbl.policyd.listeners import check_address
-    from dnsbl.policyd.server import summary
     from dnsbl.policyd.settings import cache_file_fault, load_settings
+    from dnsbl.policyd.startup import summary
 
     settings = load_settings(options)
     if fault := cache_file_fault(settings):
@@ -193,8 +191,8 @@ def _check(options: Options) -> int:
 def _serve(options: Options, as_json: bool) -> int:
     import asyncio
 
-    from dnsbl.policyd.log import FdWriter
     from dnsbl.policyd.server import serve
+    from dnsbl.policyd.writers import FdWriter
 
     log = _open_log(FdWriter(STDERR), as_json)
     try:
@@ -220,7 +218,8 @@ def _spawn(options: Options, as_json: bool) -> int:
 
 def _open_log(write: Write, as_json: bool) -> Log:
     """The daemon's log, which also takes what the library says by `logging`."""
-    from dnsbl.policyd.log import Log, LogHandler, SyslogWriter, is_journal
+    from dnsbl.policyd.log import Log, LogHandler
+    from dnsbl.policyd.writers import SyslogWriter, is_journal
 
     to_journal = is_journal(STDERR, os.environ)
     with_level = to_journal or isinstance(write, SyslogWriter)

@@ -227,14 +227,7 @@ def compile_rules(
     """
     top = Table(table, ("policy",), source or Source("dnsbl.toml"))
     classes = top.texts("restriction_classes") or ()
-    tables = top.tables("rule")
-    if "rule" in table and not tables:
-        raise top.error(
-            "rule", "is empty; write a [[policy.rule]], or leave the key out for the built-in rules"
-        )
-    if "rule" not in table:
-        defaults = {"rule": [dict(rule) for rule in DEFAULT_RULES]}
-        tables = Table(defaults, (), Source("built-in rules")).tables("rule")
+    tables = _rule_tables(top)
     scope = _scope(top, EVERYTHING)
     exact = any(key in rule.values for rule in tables for key in ("zones", "codes"))
     scope = scope._replace(exact=exact)
@@ -248,6 +241,18 @@ def compile_rules(
         dry_zones=dry_zones,
         bounds=bounds_of(built),
     )
+
+
+def _rule_tables(top: Table) -> Sequence[Table]:
+    if "rule" not in top.values:
+        defaults = {"rule": [dict(rule) for rule in DEFAULT_RULES]}
+        return Table(defaults, (), Source("built-in rules")).tables("rule")
+    tables = top.tables("rule")
+    if not tables:
+        raise top.error(
+            "rule", "is empty; write a [[policy.rule]], or leave the key out for the built-in rules"
+        )
+    return tables
 
 
 def _rule(

@@ -24,7 +24,7 @@ class Policyd:
     """`dnsbl policyd` with a configuration text; ended with the block, by SIGKILL if need be.
 
     address: where it listens, as it says itself: a port of 127.0.0.1 that the system chose, or what
-    `listen` says.
+    `listen` says. log_path: where its configuration has the log go, if not to stderr.
     """
 
     def __init__(
@@ -35,9 +35,11 @@ class Policyd:
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         command: Sequence[str] = (),
+        log_path: Path | None = None,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="dnsbl-policyd-")
         self.path = Path(self._directory.name)
+        self.log_path = log_path or self.path / "log"
         self.config = self.path / "dnsbl.toml"
         self.config.write_text(config)
         listening = [argument for address in listen for argument in ("--listen", address)]
@@ -81,8 +83,7 @@ class Policyd:
         return int(self.address.rpartition(":")[2])
 
     def log(self) -> str:
-        path = self.path / "log"
-        return path.read_text() if path.exists() else ""
+        return self.log_path.read_text() if self.log_path.exists() else ""
 
     def wait_for_log(self, text: str, after: int = 0) -> str:
         """The log, once `text` is in it more than `after` times."""
