@@ -141,22 +141,25 @@ def test_a_level_leaves_out_what_is_less_grave() -> None:
 
 def test_the_log_goes_to_a_file_and_is_opened_again_at_a_reload(tmp_path: Path) -> None:
     path = tmp_path / "policyd.log"
-    with start_lists() as lists, Policyd(config(lists, f'log = "{path}"'), log_path=path) as daemon:
-        with Client(daemon.port) as client:
-            assert client.ask() == REJECT
-            daemon.wait_for_log("decision instance=- client=192.0.2.99")
-            assert path.stat().st_mode & 0o777 == 0o640
-            path.rename(tmp_path / "policyd.log.1")
-            daemon.signal(signal.SIGHUP)
-            daemon.wait_for_log("reloaded")
-            assert client.ask("192.0.2.98") == "DUNNO"
-            daemon.wait_for_log("client=192.0.2.98")
-            daemon.config.write_text(config(lists))
-            daemon.signal(signal.SIGHUP)
-            daemon.log_path = daemon.path / "log"
-            daemon.wait_for_log("reloaded")  # on stderr again
-            assert client.ask("192.0.2.97") == "DUNNO"
-            daemon.wait_for_log("client=192.0.2.97")
+    with (
+        start_lists() as lists,
+        Policyd(config(lists, f'log = "{path}"'), log_path=path) as daemon,
+        Client(daemon.port) as client,
+    ):
+        assert client.ask() == REJECT
+        daemon.wait_for_log("decision instance=- client=192.0.2.99")
+        assert path.stat().st_mode & 0o777 == 0o640
+        path.rename(tmp_path / "policyd.log.1")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("reloaded")
+        assert client.ask("192.0.2.98") == "DUNNO"
+        daemon.wait_for_log("client=192.0.2.98")
+        daemon.config.write_text(config(lists))
+        daemon.signal(signal.SIGHUP)
+        daemon.log_path = daemon.path / "log"
+        daemon.wait_for_log("reloaded")  # on stderr again
+        assert client.ask("192.0.2.97") == "DUNNO"
+        daemon.wait_for_log("client=192.0.2.97")
     assert "client=192.0.2.99" in (tmp_path / "policyd.log.1").read_text()
 
 

@@ -97,9 +97,9 @@ class Policyd:
             assert time.monotonic() < end, f"{text!r} is not in the log:\n{log}"
             time.sleep(0.01)
 
-    def wait_for(self, is_so: Callable[[], bool]) -> None:
+    def wait_for(self, is_so: Callable[[], bool], for_s: float = 60.0) -> None:
         """Until something is so, which may take some looks at files."""
-        end = time.monotonic() + START_S
+        end = time.monotonic() + for_s
         while not is_so():
             assert time.monotonic() < end, self.log()
             time.sleep(0.05)
