@@ -250,7 +250,9 @@ def _pretended(address: str, sender: str, helo: str, client_name: str, recipient
     from dnsbl.subject import address_key
 
     if address_key(address) is None:
-        raise InputError(f"--test: {address!r} is no IP address; write 192.0.2.99 or 2001:db8::99", address)
+        raise InputError(
+            f"--test: {address!r} is not a valid IP address: use 192.0.2.99 or 2001:db8::99", address
+        )
     return {
         "request": REQUEST_TYPE, "protocol_state": "RCPT", "protocol_name": "ESMTP", "server_port": "25",
         "client_address": address, "client_name": client_name or "unknown",
@@ -304,7 +306,7 @@ def _explain_one(settings: Settings, resolver: Resolver, request: Attributes, as
         return
     _show_rules(client, policy.is_own(client), outcomes)
     if "client" not in verdicts:
-        click.echo("no lookup: client_address is no IP address")
+        click.echo("no lookup: client_address is not an IP address")
     for source, verdict in verdicts.items():
         if source != "client":
             click.echo(f"{source}:")

@@ -177,7 +177,7 @@ def _health(patients: Sequence[Patient]) -> Iterator[Finding]:
 
 
 def _is_sound(patient: Patient) -> bool:
-    """Weak evidence about a test entry that the catalogue is not sure of is no finding."""
+    """Weak evidence about a test entry that the catalogue is not sure of does not count."""
     if patient.health.state is State.UNPROVEN:
         return patient.row is not None and "tests" in patient.row.unverified
     return patient.health.state in (State.HEALTHY, State.UNTESTED)

@@ -15,7 +15,7 @@
 
 All conditions of a rule must hold; a rule without any always matches. Where no rule matches: DUNNO. Where
 the file has no rule: `DEFAULT_RULES`. A policy for one recipient domain, or for one `policy_context`, is
-the rules that have that condition. A request whose client_address is no address has no verdict, and no
+the rules that have that condition. A request whose client_address is not an address has no verdict, and no
 condition on a verdict holds for it.
 
 Dry run: what would have been done is logged and put into a header (`DRY_RUN_HEADER`), and the mail passes.
@@ -218,7 +218,7 @@ def compile_rules(
     complaint. zones: the names of the zones there are; None: any is taken. built: the zones themselves, for
     what `certain` has to know of them. watch: follows the files that `file:` entries name.
 
-    Raises ConfigError, one line with place and remedy, for a key that nobody knows and for every value
+    Raises ConfigError, one line with place and remedy, for an unknown key and for every value
     that is wrong, the offending text in `.text`.
 
     >>> policy = compile_rules({"rule": [{"score": ">=3", "action": "REJECT listed by {zones}"}]})
@@ -282,7 +282,7 @@ def _scope(table: Table, default: Scope) -> Scope:
     names = one_or_more(table, "look_up")
     for name in names:
         if name not in SOURCES:
-            raise table.error("look_up", f"{name!r} is none of {', '.join(SOURCES)}", name)
+            raise table.error("look_up", f"{name!r} is not a valid source: use {', '.join(SOURCES)}", name)
     return default._replace(look_up=tuple(dict.fromkeys(names)), forged=len(table.path) > 1)
 
 

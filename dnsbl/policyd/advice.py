@@ -1,4 +1,4 @@
-"""What is no fault of a configuration and still not what its author wants: "problem; remedy", one line each.
+"""What is allowed in a configuration and still not what its author wants: "problem; remedy", one line each.
 
 For `--check-config`, the log at the start and `dnsbl doctor`. Asks nothing and opens no socket for longer
 than it takes to see whether it can be had.
@@ -38,7 +38,7 @@ def advise(
     """All of it. nameservers: those of the command line. is_root: the daemon runs as root; None: as this.
 
     metrics: look whether they can be served too; not where they are served already. has_rules: the daemon is
-    meant to be used; else what its rules leave out is no fault.
+    meant to be used; else what its rules leave out is not a fault.
     """
     root = os.geteuid() == 0 if is_root is None else is_root
     return [

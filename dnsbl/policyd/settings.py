@@ -195,9 +195,11 @@ def _mode(table: Table) -> int:
     except ValueError:
         mode = -1
     if not 0 <= mode <= 0o777:
-        raise table.error("socket_mode", f'{text!r} is no mode; write it in octal, as in "0660"', text)
+        raise table.error(
+            "socket_mode", f'{text!r} is not a valid mode: use octal digits, as in "0660"', text
+        )
     if mode & 0o002:
         raise table.error(
-            "socket_mode", f'{text!r} lets everybody write; write "0660" and a socket_group', text
+            "socket_mode", f'{text!r} lets everybody write; use "0660" and a socket_group', text
         )
     return mode
