@@ -355,9 +355,10 @@ class Resolver:
     def stats(self) -> dict[str, Any]:
         """Counters since the start, ready for JSON.
 
-        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries,
-            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy; of the kind
-            of subject that fares worst) and `budget` (queries_today, daily_limit, state).
+        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries
+            (of a list file, of every look-up), `latency_ms` (p50, p90, p99), `breaker` (state, failures,
+            next_probe_s, unhealthy; of the kind of subject that fares worst) and `budget` (queries_today,
+            daily_limit, state).
         cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
         """
         core = self._core
@@ -468,6 +469,8 @@ class Resolver:
                 return None
             core.cache.hits += 1
             core.stats.clean_hit(wanted)
+            if local.mask:
+                core.stats.clean_files(local.mask_of_kind(key))
         if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dnsbl.cli import render
 from dnsbl.cli.options import source_options
-from dnsbl.errors import ConfigError
+from dnsbl.errors import ConfigError, DnsblError
 from dnsbl.text.printable import printable
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ def command(
     """Examine nameservers, zones and configuration.
 
     Asks the zones in use for their test entries (RFC 5782 section 5), each once, and where there are several
-    nameservers each of them for those of one zone; nothing else. The budget shown is that of this
+    nameservers each of them for those of one zone; nothing else. Reads list files, and asks a policy daemon that
+    runs here whether a bridge hides its clients. The budget shown is that of this
     run; a running policy daemon counts its own.
 
     Exit code: 0 healthy; 1 something was found; 2 bad usage.
@@ -66,6 +69,7 @@ def _examine(
     zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float, config_path: Path | None
 ) -> Report:
     from dnsbl.config import file as config
+    from dnsbl.doctor.files import examine_files
     from dnsbl.doctor.findings import (
         Finding,
         Report,
@@ -89,11 +93,12 @@ def _examine(
         alive, warnings = settings.catalogue.build(alive, allow=settings.resolver.allow)
     policy = None
     if not zones and not findings:
-        policy, mistakes = _policy(config_path)
+        policy, mistakes = _daemon(config_path, nameservers)
         findings += mistakes
     findings += tuple(split_remedy(warning, "configuration") for warning in warnings)
-    patients = _ask(replace(settings, zones=alive), nameservers, deadline_s) if alive else ()
-    findings += findings_of_servers(_ask_alone(settings, patients, deadline_s))
+    alive, entries, broken = examine_files(alive, time())
+    patients = _ask(replace(settings, zones=alive), nameservers, deadline_s, entries) if alive else ()
+    findings += (*broken, *findings_of_servers(_ask_alone(settings, patients, deadline_s)))
     return Report(patients, (*findings, *findings_of(patients, settings.catalogue, policy)))
 
 
@@ -104,9 +109,10 @@ def _ask_alone(settings: Config, patients: tuple[Patient, ...], deadline_s: floa
     """
     from dnsbl.resolver import Resolver
 
-    if not patients:
+    asked = [each for each in patients if not each.zone.file]
+    if not asked:
         return {}
-    patient = next((each for each in patients if not each.zone.nameservers), patients[0])
+    patient = next((each for each in asked if not each.zone.nameservers), asked[0])
     found = {}
     for server in patient.nameservers if len(patient.nameservers) > 1 else ():
         alone = replace(settings, zones=(replace(patient.zone, nameservers=(server,)),))
@@ -115,18 +121,42 @@ def _ask_alone(settings: Config, patients: tuple[Patient, ...], deadline_s: floa
     return found
 
 
-def _policy(config_path: Path | None) -> tuple[Policy | None, tuple[Finding, ...]]:
-    """The daemon's rules, or what is wrong with its part of the configuration."""
-    from dnsbl.doctor.findings import Finding
+def _daemon(
+    config_path: Path | None, nameservers: tuple[str, ...]
+) -> tuple[Policy | None, tuple[Finding, ...]]:
+    """The policy daemon's rules, and what is wrong with its part of the configuration or where it runs."""
+    from dnsbl.doctor.findings import Finding, split_remedy
+    from dnsbl.policyd.advice import advise
     from dnsbl.policyd.settings import Options, load_settings
 
     try:
-        return load_settings(Options(config_path)).policy, ()
+        settings = load_settings(Options(config_path))
     except ConfigError as error:
         return None, (Finding("configuration", str(error), "correct it: the policy daemon does not start"),)
+    running = _running(settings.control)
+    said = advise(
+        settings,
+        nameservers=nameservers,
+        metrics=running is None,
+        has_rules=running is not None or bool(settings.config.policy),
+    )
+    warnings = [*said, *(running["warnings"] if running else ())]
+    return settings.policy, tuple(split_remedy(warning, "policy daemon") for warning in warnings)
 
 
-def _ask(settings: Config, nameservers: tuple[str, ...], deadline_s: float) -> tuple[Patient, ...]:
+def _running(control: Path | None) -> dict[str, Any] | None:
+    """What the daemon that runs here says of itself (`dnsbl policyd stats`); None: none does, or not to us."""
+    from dnsbl.policyd.control import DEFAULT_CONTROL, ask
+
+    try:
+        return ask(control or DEFAULT_CONTROL, "stats")
+    except (DnsblError, OSError):
+        return None
+
+
+def _ask(
+    settings: Config, nameservers: tuple[str, ...], deadline_s: float, entries: Mapping[str, int]
+) -> tuple[Patient, ...]:
     from dnsbl.doctor.findings import Patient
     from dnsbl.resolver import Resolver
 
@@ -138,8 +168,9 @@ def _ask(settings: Config, nameservers: tuple[str, ...], deadline_s: float) -> t
                 zone=zone,
                 row=settings.catalogue.row(zone.name),
                 health=health,
-                nameservers=zone.nameservers or resolver.nameservers,
+                nameservers=() if zone.file else zone.nameservers or resolver.nameservers,
                 budget=stats[zone.name]["budget"],
+                entries=entries.get(zone.name),
             )
             for zone, health in zip(resolver.zones, healths, strict=True)
         )
@@ -164,6 +195,9 @@ def _show(report: Report) -> None:
 
 
 def _row(patient: Patient) -> list[str]:
+    if patient.zone.file:
+        shown = f"{patient.entries:,} entries"
+        return [printable(patient.zone.name), "a file", "", "", printable(f"{shown}: {patient.zone.file}")]
     latency_ms, limit = patient.health.latency_ms, patient.budget["daily_limit"]
     return [
         printable(patient.zone.name),

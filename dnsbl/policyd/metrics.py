@@ -103,7 +103,7 @@ class _HttpServer(ThreadingMixIn, WSGIServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that is slow or gone is no concern of the daemon's."""
+        """A client that is slow or gone does not concern the daemon."""
 
 
 class Collector:

@@ -204,8 +204,8 @@ def test_check_config(lists: DnsblServer, tmp_path: Path) -> None:
         ("idle_timeout = 3", "did you mean 'idle_timeout_s'?"),
         ('socket_mode = "0666"', "lets everybody write"),
         ('socket_mode = "rw"', "in octal"),
-        ('listen = ["0:1"]', "is no address to listen on"),
-        ('metrics = "9140"', "is no address to listen on"),
+        ('listen = ["0:1"]', "is not a valid address to listen on"),
+        ('metrics = "9140"', "is not a valid address to listen on"),
         ("max_connections = 0", "out of range"),
         ('[[policy.rule]]\nzones = "other.example"\naction = "OK"', "no zone of this configuration"),
     ],
@@ -250,7 +250,9 @@ def test_explain(lists: DnsblServer, tmp_path: Path) -> None:
     text = done.stdout.decode()
     assert done.returncode == 0
     assert "built-in rule 1: DUNNO\n    does not match: authenticated = true\n" in text
-    assert "built-in rule 5: REJECT {subject} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
+    assert (
+        "built-in rule 5: REJECT {subject} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
+    )
     assert "99.2.0.192.bl.example" in text
     assert "127.0.0.2" in text
     assert text.rstrip().endswith(f"action={REJECT}")
