@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -290,9 +291,11 @@ def _marks(names: Sequence[str]) -> str:
 
 
 def _to_row(names: Sequence[str], value: Entry | Change) -> list[Any]:
-    return [
-        json.dumps(list(getattr(value, name))) if name in _LISTS else getattr(value, name) for name in names
-    ]
+    row = list(attrgetter(*names)(value))
+    for at, name in enumerate(names):
+        if name in _LISTS:
+            row[at] = json.dumps(row[at])
+    return row
 
 
 def _from_row(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
