@@ -69,8 +69,8 @@ class _Job(NamedTuple):
 class Rounds:
     """Runs rounds over one state.
 
-    zones: those asked, each once. nameservers: for host names. open_resolver: for one zone. sinks: names of
-    those who are told.
+    zones: those asked, each once. nameservers: gives those to ask for host names. open_resolver: for one zone.
+    sinks: names of those who are told.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Rounds:
         state: State,
         settings: Settings,
         zones: Sequence[Zone],
-        nameservers: Sequence[str],
+        nameservers: Callable[[], Sequence[str]],
         open_resolver: Open,
         sinks: Sequence[str] = (),
         clock: Clock = time.time,
@@ -126,7 +126,7 @@ class Rounds:
             host: [subject for subject, via in self._state.subjects().items() if text in via and _is_address(subject)]
             for host, text in hosts.items()
         }  # fmt: skip
-        addresses, troubles = look_up(hosts, self._nameservers, earlier)
+        addresses, troubles = look_up(hosts, self._nameservers() if hosts else (), earlier)
         watched = expand(self._settings.watch, addresses, private=self._settings.private)
         wanted = {
             (text, zone.name)

@@ -150,10 +150,11 @@ class State(Reader):
         self._file.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._file.execute("COMMIT")
         except BaseException:
-            self._file.execute("ROLLBACK")
+            if self._file.in_transaction:  # a full disk may have ended it already
+                self._file.execute("ROLLBACK")
             raise
-        self._file.execute("COMMIT")
 
     def put_subjects(self, subjects: Mapping[str, Sequence[str]]) -> None:
         """What is watched from now on, each with the items through which it is."""
