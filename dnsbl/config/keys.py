@@ -189,6 +189,8 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("[[policy.rule]]", "score", "text", ">=, >, <=, < or == and a number", "any", '">=3"', "the score"),
     Key("[[policy.rule]]", "incomplete", "true or false", "", "either", "true",
         "whether an answer is missing"),
+    Key("[[policy.rule]]", "silent", "text, or array", "names of zones asked", "any", _ZONES,
+        "one of these gave no answer, so that what it would have said is not known"),
     Key("[[policy.rule]]", "action", "text",
         "an action as in access(5), with {client} {zones} {score} {reason} {codes} {delist_url}",
         "none: it is needed", '"REJECT {client} is listed by {zones}: {reason}"', "what Postfix is told"),
