@@ -95,7 +95,10 @@ def command(
     from dnsbl.monitor.setup import set_up
 
     def load() -> Setup:
-        return set_up(config.load(config_path), watch, zones, nameservers, deadline_s)
+        loaded = config.load(config_path)
+        for text in loaded.warnings:
+            complain(text)
+        return set_up(loaded, watch, zones, nameservers, deadline_s)
 
     if once:
         try:
@@ -197,12 +200,11 @@ def _status(
 ) -> int:
     from dnsbl.config import file as config
     from dnsbl.monitor.daemon import write_grid
-    from dnsbl.monitor.settings import load_settings
+    from dnsbl.monitor.settings import state_path as configured
     from dnsbl.monitor.state import Reader
 
     if state_path is None:
-        settings = load_settings(config.load(config_path, keys=False), None)
-        state_path = settings.state
+        state_path = configured(config.load(config_path, keys=False))
     if state_path is None:
         raise ConfigError("no state file: give --state FILE, or `state` under [monitor]", "")
     with Reader(state_path) as state:
@@ -301,10 +303,10 @@ def _serve(load: Any, state_path: Path | None, grid: Path | None, as_json: bool)
         raise ConfigError("no state file: give --state FILE, or `state` under [monitor]", "")
     to_journal = is_journal(STDERR, os.environ)
     log = Log(FdWriter(STDERR), as_json=as_json, with_time=not to_journal, with_level=to_journal)
-    # What a list's failure is, the monitor says itself, once, and not in every round.
-    logging.getLogger("dnsbl").addHandler(logging.NullHandler())
-    logging.getLogger("dnsbl").propagate = False
     with State(path) as state:
+        # What a list's failure is, the monitor says itself, once, and not in every round.
+        logging.getLogger("dnsbl").addHandler(logging.NullHandler())
+        logging.getLogger("dnsbl").propagate = False
         daemon = Daemon(setup, load_all, state, log)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, partial(_end, daemon))

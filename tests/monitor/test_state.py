@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,25 @@ def test_spent_is_counted_by_the_day(tmp_path: Path) -> None:
         assert (state.spent(10), state.spent(11)) == ({}, {"bl.example": 5})
         state.spend("bl.example", 11, -50)
         assert state.spent(11) == {"bl.example": 0}
+
+
+def test_another_user_may_read_it_with_and_without_a_writer() -> None:
+    """Who may not write beside the file; as root this is user 65534, else it is only another process."""
+    code = (
+        "import os, sys; from dnsbl.monitor.state import Reader\n"
+        "if os.geteuid() == 0: os.setgroups([]); os.setuid(65534)\n"
+        "print([entry.subject for entry in Reader(sys.argv[1]).entries()])"
+    )
+
+    def read(path: Path) -> str:
+        command = [sys.executable, "-c", code, str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    with tempfile.TemporaryDirectory(prefix="dnsbl-monitor-") as folder:
+        path = Path(folder) / "m.db"
+        path.parent.chmod(0o755)
+        with State(path) as state:
+            with state.change():
+                state.put_entries([ENTRY])
+            assert read(path) == "['192.0.2.99']\n"
+        assert read(path) == "['192.0.2.99']\n"
