@@ -43,7 +43,19 @@ ARROWS: dict[str, set[str]] = {
     "testing": {"errors"},
     "audit": {"resolver", "config", "migrate"} | LISTS,
     "monitor": {"policyd", "resolver", "lookup"} | LOOKUP,
-    "cli": {"audit", "monitor", "testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"}
+    "web": {"doctor", "monitor", "policyd", "resolver", "lookup"} | LOOKUP,
+    "cli": {
+        "audit",
+        "web",
+        "monitor",
+        "testing",
+        "doctor",
+        "migrate",
+        "policyd",
+        "policy",
+        "resolver",
+        "lookup",
+    }
     | LOOKUP
     | FETCH,
     "__main__": {"cli"},
@@ -71,8 +83,11 @@ HOMES = {
     "idna": "subject",
     "publicsuffixlist": "subject",
     "lxml": "mail",
+    "starlette": "web",
+    "uvicorn": "web",
+    "bcrypt": "web",
 }
-SHARED = {("prometheus_client", "monitor"), ("urllib3", "monitor")}
+SHARED = {("prometheus_client", "monitor"), ("prometheus_client", "web"), ("urllib3", "monitor")}
 """Rooms that use a package beside its home."""
 
 
