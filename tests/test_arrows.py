@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "migrate": LISTS,
     "policy": {"config"} | LISTS,
     "policyd": {"policy", "resolver", "lookup"} | LOOKUP,
-    "doctor": {"policy", "resolver", "lookup"} | LOOKUP,
+    "doctor": {"policyd", "policy", "resolver", "lookup"} | LOOKUP,
     "testing": {"errors"},
     "audit": {"resolver", "config", "migrate"} | LISTS,
     "monitor": {"policyd", "resolver", "lookup"} | LOOKUP,

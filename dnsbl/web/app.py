@@ -50,7 +50,7 @@ def make_app(settings: Settings, resolver: Resolver) -> tuple[ASGIApp, Services]
         return handle
 
     routes = [
-        Route("/check/{subject:path}", of(lookups.check)),
+        Route("/check/{subject:path}", lookups.Check(resolver), methods=["GET"]),
         Route("/check", of(lookups.check_many), methods=["POST"]),
         Route("/answers/{subject:path}", of(lookups.answers)),
         Route("/authz", of(authz.authz)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from functools import lru_cache
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ PUBLIC: Final = frozenset({"/healthz"})
 """Asked by whoever watches the service; it tells nothing else."""
 UNMETERED: Final = ("/healthz", "/authz", "/metrics", "/static/")
 """Not counted against the rate: it is the proxy or the page itself that asks."""
+_NO_HOST: Final = "{!r} is no name of this server: add it to hosts under [serve], or use a token"
 FAILED_LOGIN: Final = 20
 """What a wrong token or password costs, in subjects."""
 
@@ -34,14 +36,17 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-HEADERS: Final = [
+HEADERS: Final = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+"""Of every reply."""
+PAGE_HEADERS: Final = [
+    *HEADERS,
     (b"content-security-policy", _POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
 ]
+"""Of all but the replies that programs ask for most, which no browser shows as a page."""
+LEAN: Final = frozenset({"check", "authz"})
 
 
 class Refusal(DnsblError):
@@ -66,6 +71,8 @@ class Guard:
         self._access = Access(settings.token, settings.passwords)
         self.rates = Rates(settings.rate_per_s, settings.burst)
         self.counts: Counter[tuple[str, int]] = Counter()
+        self._client_of = lru_cache(4_096)(self._find_client)
+        self._is_known_host = lru_cache(1_024)(self._find_host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -74,14 +81,14 @@ class Guard:
         part = path[1:].partition("/")[0]
         if part not in self._parts:
             part = "other"
-        started = False
+        started, headers = False, HEADERS if part in LEAN else PAGE_HEADERS
 
         async def reply(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 self.counts[part, message["status"]] += 1
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
         scope["app"] = self  # has Starlette raise what it refuses itself, to be told as all else is
@@ -107,10 +114,9 @@ class Guard:
             elif name == b"sec-fetch-site":
                 site = value
         peer = scope["client"][0] if scope["client"] else ""
-        address = visitor(peer, forwarded, self._settings.trusted) or parse_address(peer)
         state: dict[str, Any] = scope["state"]
         state["peer"], state["forwarded"] = peer, forwarded
-        key = state["client"] = client_key(address)
+        key = state["client"] = self._client_of(peer, tuple(forwarded))
         if path in PUBLIC:
             return
         if not path.startswith(UNMETERED):
@@ -118,7 +124,8 @@ class Guard:
         if path == "/authz" and self._is_proxy(peer):
             return
         if self._access.is_open:
-            self._check_host(host.decode("latin-1"), path)
+            if path != "/authz" and not self._is_known_host(host):
+                raise Refusal(421, _NO_HOST.format(host[:80].decode("latin-1")))
         elif not await self._access.allows(authorization):
             self.rates.charge(key, FAILED_LOGIN, monotonic())
             raise Refusal(
@@ -141,13 +148,14 @@ class Guard:
         address: Address | None = parse_address(peer)
         return address is None or is_trusted(address, self._settings.trusted)
 
-    def _check_host(self, host: str, path: str) -> None:
+    def _find_client(self, peer: str, forwarded: tuple[str, ...]) -> str:
+        return client_key(visitor(peer, forwarded, self._settings.trusted) or parse_address(peer))
+
+    def _find_host(self, header: bytes) -> bool:
         """Without a token, whatever a browser was led here by (DNS rebinding) has another name in Host."""
-        name = host.lower().rpartition(":")[0] if ":" in host.rpartition("]")[2] else host.lower()
-        if path != "/authz" and not is_loopback_name(name) and name not in self._settings.hosts:
-            raise Refusal(
-                421, f"{name[:80]!r} is no name of this server: add it to hosts under [serve], or use a token"
-            )
+        host = header.decode("latin-1").lower()
+        name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
+        return is_loopback_name(name) or name in self._settings.hosts
 
 
 def _refusal(error: Exception) -> Refusal:

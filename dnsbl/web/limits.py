@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Final
 
 MAX_CLIENTS: Final = 10_000
@@ -11,6 +12,7 @@ IPV6_PREFIX: Final = 64
 """What one IPv6 client has: it may take any address in it."""
 
 
+@lru_cache(4_096)
 def client_key(address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> str:
     """What a client is counted under: its address, or the /64 of it; of a UNIX socket's, one for all."""
     if address is None:

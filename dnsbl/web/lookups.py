@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -13,12 +14,16 @@ from starlette.responses import Response, StreamingResponse
 
 from dnsbl.errors import SubjectError
 from dnsbl.lookup.each import joined
+from dnsbl.lookup.rendered import RenderedVerdicts
 from dnsbl.model import Verdict
 from dnsbl.subject.misread import looks_like_file
 from dnsbl.web.cards import card_of, headline
 from dnsbl.web.guard import Refusal
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from dnsbl.resolver import Resolver
     from dnsbl.web.app import Services
 
 LINES: Final = "application/x-ndjson"
@@ -52,15 +57,33 @@ def flag(request: Request, name: str, default: bool) -> bool:
     return values[0] == "true"
 
 
-async def check(request: Request, services: Services) -> Response:
-    """GET /check/SUBJECT"""
-    text: str = request.path_params["subject"]
-    explain = flag(request, "explain", False) if request.scope["query_string"] else False
-    try:
-        verdict = await services.resolver.check_async(checked_subject(text))
-    except SubjectError as error:
-        return Response(dumped({"subject": error.text, "error": str(error)}), 400, media_type=JSON)
-    return Response(dumped(verdict.to_dict(explain=explain)), media_type=JSON)
+class Check:
+    """GET /check/SUBJECT, as an ASGI application: the one path that is asked thousands of times a second."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._rendered = RenderedVerdicts(resolver)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        text: str = scope["path_params"]["subject"]
+        body, status = None, 200
+        if not scope["query_string"]:
+            body = self._rendered.get(text)
+        if body is None:
+            body, status = await self._look_up(text, Request(scope))
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % (len(body) + 1))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body + b"\n"})
+
+    async def _look_up(self, text: str, request: Request) -> tuple[bytes, int]:
+        explain = flag(request, "explain", False)
+        try:
+            verdict = await self._resolver.check_async(checked_subject(text))
+        except SubjectError as error:
+            return json.dumps({"subject": error.text, "error": str(error)}).encode(), 400
+        if explain:
+            return json.dumps(verdict.to_dict(explain=True)).encode(), 200
+        return self._rendered.render(text, verdict), 200
 
 
 async def check_many(request: Request, services: Services) -> Response:
@@ -77,7 +100,7 @@ async def check_many(request: Request, services: Services) -> Response:
     if len(subjects) > limit:
         raise Refusal(413, f"{len(subjects):,} subjects: give at most {limit:,}, the rest in another request")
     if services.guard is not None:
-        services.guard.rates.charge(request.scope["state"]["client"], len(subjects) - 1, _now())
+        services.guard.rates.charge(request.scope["state"]["client"], len(subjects) - 1, monotonic())
     return stream(services, _verdicts(services, subjects, ordered, explain))
 
 
@@ -169,9 +192,3 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     except (TimeoutError, ClientDisconnect):
         raise Refusal(408, "the body did not come in time", {"Connection": "close"}) from None
     return bytes(body)
-
-
-def _now() -> float:
-    from time import monotonic
-
-    return monotonic()

@@ -27,6 +27,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
         self._in_head = True
+        self._head_since: float | None = None
+        """When the head began that is not whole yet; None while there is none."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -36,7 +38,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if limit is not None and len(self.connections) > limit + SPARE:
             transport.abort()
             return
-        self._head_timer = self.loop.call_later(HEAD_S, self._close_slow)
+        self._head_since = self.loop.time()
+        self._head_timer = self.loop.call_later(HEAD_S, self._look_at_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers()
@@ -53,18 +56,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self._close_slow)
+        if self._head_since is None:
+            self._head_since = self.loop.time()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > MAX_HEAD_BYTES:
-            self.transport.abort()
-            return
+        self._in_head, self._head_since = False, None
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
@@ -78,9 +74,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
-    def _close_slow(self) -> None:
-        self._head_timer = None
-        self.transport.abort()
+    def _look_at_head(self) -> None:
+        """One timer a connection, not one a request, which would cost each of them some microseconds."""
+        since, now = self._head_since, self.loop.time()
+        if since is not None and now >= since + HEAD_S:
+            self._head_timer = None
+            self.transport.abort()
+            return
+        self._head_timer = self.loop.call_later(
+            HEAD_S if since is None else since + HEAD_S - now, self._look_at_head
+        )
 
     def _stop_timers(self) -> None:
         for timer in (self._head_timer, self._write_timer):

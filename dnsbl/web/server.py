@@ -36,6 +36,10 @@ def run(settings: Settings, notifier: Notifier, say: Callable[[str], None]) -> N
         listeners = [open_listener(address, allow_remote=True) for address in settings.listen]
         for listener in listeners:
             stack.callback(listener.close)
+            if listener.sock.family != socket.AF_UNIX:
+                # What is accepted inherits it; else the head and the body of a reply, written one after the
+                # other, are 40 ms apart, the time of a delayed acknowledgement.
+                listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         resolver = stack.enter_context(
             Resolver(
                 options.zones or None, options.nameservers or None, options.deadline_s, config=settings.config

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -31,6 +32,7 @@ def parse_network(text: str) -> Network:
         ) from None
 
 
+@lru_cache(4_096)
 def parse_address(text: str) -> Address | None:
     """An address as proxies write it, with a port or in brackets too; an IPv4-mapped one is IPv4.
 
@@ -49,17 +51,19 @@ def parse_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
+@lru_cache(4_096)
+def is_trusted(address: Address, trusted: tuple[Network, ...]) -> bool:
+    """Whether one of the networks has the address."""
     return any(address in network for network in trusted)
 
 
-def visitor(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> Address | None:
+def visitor(peer: str, forwarded: Sequence[str], trusted: tuple[Network, ...]) -> Address | None:
     """The visitor's address; None where the trusted proxy that asks does not name one.
 
     peer: the address of the other end of the connection; empty for a UNIX socket, which is trusted.
     forwarded: the values of the X-Forwarded-For headers, in order.
 
-    >>> visitor("127.0.0.1", ["198.51.100.7, 192.0.2.1"], [parse_network("127.0.0.1")])
+    >>> visitor("127.0.0.1", ["198.51.100.7, 192.0.2.1"], (parse_network("127.0.0.1"),))
     IPv4Address('192.0.2.1')
     """
     address = parse_address(peer) if peer else None
