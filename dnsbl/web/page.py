@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dnsbl.monitor.entry import Change
     from dnsbl.web.app import Services
 
-STATIC: Final = {"page.css": "text/css", "page.js": "text/javascript"}
+STATIC: Final = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 MAX_ROWS: Final = 300
 """Watched subjects shown; the clean ones come last."""
 
@@ -41,6 +41,7 @@ HEAD: Final = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
+<link rel="icon" href="static/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="static/page.css">
 <script src="static/page.js" defer></script>
 </head>

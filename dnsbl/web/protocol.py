@@ -12,7 +12,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES: Final = 32_768
-HEAD_S: Final = 10.0
+HEAD_S: Final = 5.0
 """From a connection's or request's first byte to the end of its head."""
 WRITE_S: Final = 30.0
 """How long a client may leave what was sent to it lying."""
