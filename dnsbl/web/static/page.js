@@ -68,6 +68,7 @@
   }
 
   async function lookUp(subject, signal) {
+    status.className = "";
     status.textContent = `Looking up ${subject}.`;
     const response = await fetch(`answers/${encodeURIComponent(subject)}`, { signal });
     if (!response.ok) {
@@ -90,6 +91,7 @@
       } else {
         whole = true;
         parts.title.textContent = line.headline;
+        status.className = "said"; // the title says it to who sees; this, to who listens
         status.textContent = line.headline;
         document.title = line.headline;
       }
@@ -102,6 +104,7 @@
     if (error.name === "AbortError") return;
     const text = `Not looked up: ${error.message}`;
     result.replaceChildren(make("p", "problem", text));
+    status.className = "said";
     status.textContent = text;
     document.title = "Not looked up";
   }
