@@ -242,6 +242,34 @@ class Resolver:
             async for result in found:
                 yield result
 
+    async def check_each_async(
+        self, subject: object, *, deadline_s: float | None = None
+    ) -> AsyncIterator[Verdict]:
+        """As `check_async`, but a verdict of each zone by itself, with its one answer, as soon as it is there.
+
+        For who shows answers as they come; `check_async` is less work where all are waited for.
+        `dnsbl.lookup.each.joined` makes one verdict of them.
+        """
+        from contextlib import aclosing
+
+        from dnsbl.lookup.aio import results_async
+        from dnsbl.lookup.each import ZoneLookup
+
+        core, started = self._core, clock()
+        wanted, waiter = asked_subject(core, subject), self._loop_waiter().waiter
+        if deadline_s is None:
+            deadline_s = core.settings.deadline_s
+        wait_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
+
+        def begin(zone: Any) -> Lookup | Verdict:
+            lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
+            return lookup.verdict if lookup.start() else lookup
+
+        async with aclosing(results_async(begin, range(len(core.zones)), False, len(core.zones))) as found:
+            async for result in found:
+                assert isinstance(result, Verdict)
+                yield result
+
     # ---- messages ----
 
     def check_message(

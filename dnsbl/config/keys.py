@@ -31,6 +31,7 @@ TABLES: Final = {
     "[policy]": "The Postfix policy daemon, `dnsbl policyd`.",
     "[[policy.rule]]": "All conditions of a rule must hold; the first that matches decides; none: DUNNO.",
     "[monitor]": "Own addresses and names watched, `dnsbl monitor`; see docs/monitor.md.",
+    "[serve]": "Lookups over HTTP and the page, `dnsbl serve`.",
 }
 """The tables, in the order in which they are shown."""
 
@@ -248,6 +249,33 @@ KEYS: Final[tuple[Key, ...]] = (
         "where Prometheus reads"),
     Key("[monitor]", "grid", "text", "a path, from the configuration's folder", "none", '"grid.svg"',
         "a picture of what is watched, written after each round"),
+    Key("[serve]", "listen", "array of text", "ADDRESS:PORT, or unix:PATH; beyond loopback only with "
+        "token_file or password_file", '["127.0.0.1:10080"]', '["unix:/run/dnsbl/serve.sock"]',
+        "where HTTP is served"),
+    Key("[serve]", "token_file", "text", "a path, from the configuration's folder", "none", '"serve.token"',
+        "file with the token that requests bring, 20 characters or more"),
+    Key("[serve]", "password_file", "text", "a path, from the configuration's folder", "none",
+        '"serve.htpasswd"', "file with users and bcrypt hashes, as `htpasswd -B` writes it"),
+    Key("[serve]", "hosts", "array of text", "host names", "those of loopback", '["lookup.example.com"]',
+        "without token and passwords: names by which browsers may reach the server"),
+    Key("[serve]", "trusted_proxies", "array of text", "addresses and networks", '["127.0.0.1", "::1"]',
+        '["127.0.0.1", "192.0.2.0/24"]', "proxies whose X-Forwarded-For is believed"),
+    Key("[serve]", "rate_per_s", "number", "0 to 1,000,000 subjects; 0: no limit", "50.0", "10.0",
+        "subjects a second that one client may look up, over time"),
+    Key("[serve]", "burst", "whole number", "1 to 1,000,000", "500", "100",
+        "subjects that a client may look up at once"),
+    Key("[serve]", "max_connections", "whole number", "1 to 100,000", "500", "100", "connections at once"),
+    Key("[serve]", "max_subjects", "whole number", "1 to 1,000,000", "10000", "1000",
+        "subjects in one request"),
+    Key("[serve]", "authz_zones", "array of text", "names of zones asked, none of them for mail only",
+        "all zones asked but allowlists and those for mail only", _ZONES,
+        "lists that web visitors are looked up in"),
+    Key("[serve]", "authz_score", "number", "0.001 to 1,000,000", "1.0", "2.0",
+        "a web visitor with such a score is refused"),
+    Key("[serve]", "authz_deadline_s", "number", "0.01 to 60 seconds", "1.0", "0.5",
+        "how long a web visitor may have to wait; then it is let in"),
+    Key("[serve]", "state", "text", "a path, from the configuration's folder", "none", '"monitor.sqlite"',
+        "the state file of `dnsbl monitor`, to be shown"),
 )  # fmt: skip
 
 
