@@ -83,7 +83,7 @@ def command(
     try:
         harmless = read_harmless(harmless_path)
         with open_resolver(zones, nameservers, deadline_s, config_path) as (resolver, _):
-            verdict = resolver.check_message(data, trusted=trusted, harmless=harmless)
+            verdict = resolver.check_message(data, trusted=trusted or None, harmless=harmless)
     except DnsblError as error:
         complain(str(error))
         return EX_CONFIG

@@ -51,7 +51,8 @@ def effective(config: Config, nameservers: tuple[str, ...]) -> Iterator[Value]:
             yield from _of_zone(config, number, zone, entry, at)
             number += 1
     yield from _of_policy(config)
-    yield from _of_monitor(config)
+    yield from _of_table(config, "message", config.message.given())
+    yield from _of_table(config, "monitor", config.monitor)
 
 
 def _of_zone(
@@ -108,13 +109,12 @@ def _of_policy(config: Config) -> Iterator[Value]:
                 yield Value("[[policy.rule]]", number, name, value, source)
 
 
-def _of_monitor(config: Config) -> Iterator[Value]:
-    for key in keys_of("[monitor]"):
-        if key.name in config.monitor:
-            value = config.monitor[key.name]
-            yield Value("[monitor]", 0, key.name, value, config.where(("monitor", key.name)))
+def _of_table(config: Config, name: str, given: Mapping[str, Any]) -> Iterator[Value]:
+    for key in keys_of(f"[{name}]"):
+        if key.name in given:
+            yield Value(f"[{name}]", 0, key.name, given[key.name], config.where((name, key.name)))
         else:
-            yield _default("[monitor]", 0, key)
+            yield _default(f"[{name}]", 0, key)
 
 
 def _default(table: str, number: int, key: Key) -> Value:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from dnsbl.config.message import MessageConfig, message_config
 from dnsbl.config.toml_lines import Path as KeyPath
 from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
 from dnsbl.errors import ConfigError, InputError
@@ -39,7 +40,7 @@ MAX_KEY_BYTES: Final = 4096
 
 MAX_TTL_S: Final = 7 * 86_400
 
-TABLES: Final = ("resolver", "zone", "policy", "monitor", "postfix")
+TABLES: Final = ("resolver", "zone", "policy", "monitor", "message", "postfix")
 ZONE_KEYS: Final = (
     "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
     "key_env", "key_file", "daily_limit", "file", "format", "url", "interval_s", "hash", "normal_form",
@@ -113,6 +114,7 @@ class Config:
     monitor: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
     postfix: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    message: MessageConfig = field(default_factory=MessageConfig)
     sources: tuple[ListSource, ...] = field(default=(), repr=False)
     source: Source = field(default_factory=lambda: Source("dnsbl.toml"), repr=False)
 
@@ -199,6 +201,7 @@ def parse(
         monitor=monitor.values if monitor else {},
         tables=tables,
         postfix=postfix.values if postfix else {},
+        message=message_config(top.table("message")),
         sources=tuple(_sources(tables, folder)),
         source=source,
     )

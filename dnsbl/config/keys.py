@@ -30,6 +30,7 @@ TABLES: Final = {
     "codes": "A line of a zone's `codes`: what a return code means. Give `match` or `mask`, not both.",
     "[policy]": "The Postfix policy daemon, `dnsbl policyd`.",
     "[[policy.rule]]": "All conditions of a rule must hold; the first that matches decides; none: DUNNO.",
+    "[message]": "Whole messages: `dnsbl message`, `dnsbl filter` and `check_message`.",
     "[monitor]": "Own addresses and names watched, `dnsbl monitor`; see docs/monitor.md.",
 }
 """The tables, in the order in which they are shown."""
@@ -194,6 +195,24 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("[[policy.rule]]", "action", "text",
         "an action as in access(5), with {client} {zones} {score} {reason} {codes} {delist_url}",
         "none: it is needed", '"REJECT {client} is listed by {zones}: {reason}"', "what Postfix is told"),
+
+    Key("[message]", "trusted", "array of text", "addresses and networks", "none", '["198.51.100.0/24"]',
+        "own relays, and the provider that mail is fetched from: their Received headers are believed"),
+    Key("[message]", "harmless", "array of text", "domains", "a built-in list of 15 domains",
+        '["w3.org", "example.com"]', "domains that are not asked, with all below them; [] skips none"),
+    Key("[message]", "message_bytes", "whole number", "1,024 to 268,435,456 bytes", "8388608", "1048576",
+        "so much of a message is looked at; what any limit leaves out is reported"),
+    Key("[message]", "header_bytes", "whole number", "1,024 to 4,194,304 bytes", "262144", "65536",
+        "of each block of headers"),
+    Key("[message]", "parts", "whole number", "1 to 10,000", "100", "50", "MIME parts of any kind"),
+    Key("[message]", "depth", "whole number", "1 to 100", "12", "8", "multiparts in multiparts"),
+    Key("[message]", "text_bytes", "whole number", "1,024 to 67,108,864 bytes", "1048576", "524288",
+        "of all text parts together"),
+    Key("[message]", "links", "whole number", "1 to 100,000", "5000", "1000", "links in all parts"),
+    Key("[message]", "domains", "whole number", "1 to 1,000", "100", "50", "different domains that are asked"),
+    Key("[message]", "emails", "whole number", "0 to 1,000", "30", "10",
+        "different e-mail addresses that are asked"),
+    Key("[message]", "urls", "whole number", "0 to 1,000", "100", "50", "different URLs that are asked"),
 
     Key("[monitor]", "watch", "array of text", "addresses, ranges, names, host:NAME, domain:NAME; 4,096 in all",
         "none: given as arguments", '["192.0.2.0/28", "mail.example.com"]',

@@ -189,7 +189,13 @@ def test_an_ipv4_mapped_network_is_measured_as_it_is_written() -> None:
 
 def test_addresses_in_one_slash64_and_at_both_ends() -> None:
     """The second half of an address decides where its first half is that of an entry."""
-    listed = ["::1", "2001:db8::5", "2001:db8::7", "2001:db8:0:1::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]
+    listed = [
+        "::1",
+        "2001:db8::5",
+        "2001:db8::7",
+        "2001:db8:0:1::",
+        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    ]
     found = parse("\n".join(listed).encode(), "plain")
     for text in listed:
         number = int(IPv6Address(text))
