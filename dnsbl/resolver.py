@@ -96,6 +96,7 @@ class Resolver:
             checked_nameservers(values.get("nameservers")),
             checked_settings(values),
         )
+        self._message = config.message if config is not None else None
         self._wanted = {4: self._core.takes["ip4"], 16: self._core.takes["ip6"]}
 
     # ---- lookups ----
@@ -276,21 +277,22 @@ class Resolver:
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
         """Look up what stands in a message: its first untrusted hop, links, senders, signers; one verdict.
 
         message: RFC 5322 bytes, as they came. trusted: networks of own relays and of the provider that mail
-            is fetched from, `198.51.100.0/24`. harmless: domains not to be asked, instead of
-            `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the resolver's.
+            is fetched from, `198.51.100.0/24`; None: as configured. harmless: domains not to be asked; None:
+            as configured, else `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the
+            resolver's. How much of a message is looked at is configured: [message].
 
         A message raises nothing, however malformed it is. Raises ConfigError for what is no network.
         """
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = prepared(self._core, message, trusted, harmless, deadline_s)
+        found, asked = prepared(self._core, self._message, message, trusted, harmless, deadline_s)
         subjects = [item.subject for _, item in asked]
         return message_verdict(
             found, asked, self.check_many(subjects, ordered=True, window=1024, deadline_s=deadline_s)
@@ -300,7 +302,7 @@ class Resolver:
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
@@ -309,7 +311,9 @@ class Resolver:
 
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = await asyncio.to_thread(prepared, self._core, message, trusted, harmless, deadline_s)
+        found, asked = await asyncio.to_thread(
+            prepared, self._core, self._message, message, trusted, harmless, deadline_s
+        )
         subjects = [item.subject for _, item in asked]
         results = self.check_many_async(subjects, ordered=True, window=1024, deadline_s=deadline_s)
         return message_verdict(found, asked, [result async for result in results])

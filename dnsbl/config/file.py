@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from dnsbl.config.message import MessageConfig, message_config
 from dnsbl.config.toml_lines import Path as KeyPath
 from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
 from dnsbl.errors import ConfigError, InputError
@@ -40,7 +41,7 @@ MAX_KEY_BYTES: Final = 4096
 
 MAX_TTL_S: Final = 7 * 86_400
 
-TABLES: Final = ("resolver", "zone", "policy", "monitor", "serve", "postfix")
+TABLES: Final = ("resolver", "zone", "policy", "message", "monitor", "serve", "postfix")
 ZONE_KEYS: Final = (
     "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
     "key_env", "key_file", "daily_limit", "file", "format", "url", "interval_s", "hash", "normal_form",
@@ -115,6 +116,7 @@ class Config:
     tables: tuple[Table, ...] = field(default=(), repr=False)
     postfix: Mapping[str, Any] = field(default_factory=dict, repr=False)
     serve: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    message: MessageConfig = field(default_factory=MessageConfig)
     sources: tuple[ListSource, ...] = field(default=(), repr=False)
     source: Source = field(default_factory=lambda: Source("dnsbl.toml"), repr=False)
 
@@ -203,6 +205,7 @@ def parse(
         tables=tables,
         postfix=postfix.values if postfix else {},
         serve=serve.values if serve else {},
+        message=message_config(top.table("message")),
         sources=tuple(_sources(tables, folder)),
         source=source,
     )

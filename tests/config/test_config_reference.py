@@ -13,9 +13,11 @@ import pytest
 from dnsbl.cli import main
 from dnsbl.config.file import CODE_KEYS, ZONE_KEYS, ResolverConfig, load, parse
 from dnsbl.config.keys import KEYS, Key, keys_of
+from dnsbl.config.message import LIMITS
 from dnsbl.config.reference import format_example, format_reference
 from dnsbl.config.settings import checked_settings
 from dnsbl.errors import ConfigError
+from dnsbl.mail.mime import Limits
 from dnsbl.monitor.settings import KEYS as MONITOR_KEYS
 from dnsbl.monitor.settings import load_settings as load_monitor
 from dnsbl.policy.rules import POLICY_KEYS, RULE_KEYS
@@ -38,6 +40,7 @@ IDS = [f"{key.table}{key.name}" for key in KEYS]
         ("[[policy.rule]]", RULE_KEYS),
         ("[monitor]", MONITOR_KEYS),
         ("[serve]", SERVE_KEYS),
+        ("[message]", ("trusted", "harmless", *LIMITS)),
     ],
 )
 def test_every_key_that_is_read_is_described(table: str, known: list[str]) -> None:
@@ -65,10 +68,8 @@ def text_with(key: Key, value: str) -> str:
     zone = '[[zone]]\nname = "zen.spamhaus.org"\n'
     if key.table == "[policy]":
         return f"{zone}[policy]\n{line}"
-    if key.table == "[monitor]":
-        return f"{zone}[monitor]\n{line}"
-    if key.table == "[serve]":
-        return f"{zone}[serve]\n{line}"
+    if key.table in ("[monitor]", "[message]", "[serve]"):
+        return f"{zone}{key.table}\n{line}"
     action = "" if key.name == "action" else 'action = "DUNNO"\n'
     score = 'score = ">=1"\n' if key.name == "certain" else ""
     return f"{zone}[policy]\n[[policy.rule]]\n{line}{action}{score}"
@@ -133,6 +134,11 @@ def test_the_defaults_of_the_resolver_are_its_own() -> None:
         assert tomllib.loads(f"x = {shown[name]}")["x"] == getattr(settings, name)
     assert float(shown["ttl_min_s"]) == settings.ttl_rules.min_s
     assert float(shown["ttl_max_s"]) == settings.ttl_rules.max_s
+
+
+def test_the_limits_of_messages_are_those_of_the_reader() -> None:
+    shown = {key.name: key.default for key in keys_of("[message]")}
+    assert {name: int(shown[name]) for name in LIMITS} == Limits()._asdict()
 
 
 def test_the_defaults_of_the_daemon_are_its_own(tmp_path: Path) -> None:
