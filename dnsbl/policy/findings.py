@@ -7,7 +7,7 @@ rest can be forged; a rule that names such a source in its own `look_up` gets it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -33,12 +33,16 @@ class Hit(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """What one zone's answer can add to a score, and what its failing does. kinds: of subjects that it takes."""
+    """What one zone's answer can add to a score, and what its failing does. kinds: of subjects that it takes.
+
+    watched: some rule asks whether it is silent.
+    """
 
     least: float
     most: float
     failed: float
     kinds: frozenset[str]
+    watched: bool = False
 
 
 ZoneBounds = Mapping[str, Bounds]
@@ -63,6 +67,7 @@ class Findings:
     """The joined verdicts. least: the score if each answer that is missing spoke for the client.
 
     awaited: zones whose answers are still to come; empty where the verdicts are taken as they are.
+    missing: zones that could speak for the client, or are watched, whose answer is missing for some subject.
     """
 
     complete: bool = True
@@ -70,18 +75,20 @@ class Findings:
     hits: tuple[Hit, ...] = ()
     least: float = 0.0
     awaited: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
 
 
 CLEAN: Final = Findings()
 _UNKNOWN: Final = Bounds(float("-inf"), float("inf"), 0.0, frozenset())
 
 
-def bounds_of(zones: Iterable[Zone]) -> dict[str, Bounds]:
-    """Of each zone, by name."""
+def bounds_of(zones: Iterable[Zone], watched: Collection[str] = ()) -> dict[str, Bounds]:
+    """Of each zone, by name. watched: the zones some rule asks about whether they are silent."""
     found = {}
     for zone in zones:
         least, most = score_bounds(zone)
-        found[zone.name] = Bounds(least, most, failure_weight(zone), frozenset(zone.subjects))
+        kinds = frozenset(zone.subjects)
+        found[zone.name] = Bounds(least, most, failure_weight(zone), kinds, zone.name in watched)
     return found
 
 
@@ -94,14 +101,40 @@ def join(
     """What a rule of this scope sees. without: zones that are left out, as if they had not been asked."""
     asked = [(source, verdicts[source]) for source in scope.look_up if source in verdicts]
     notable = [(source, verdict) for source, verdict in asked if not _is_clean(verdict, scope.exact)]
+    missing = _missing(verdicts, zones) if zones else frozenset()
     if not notable:
-        return CLEAN
+        return CLEAN if not missing else Findings(missing=missing)
     joined = _Joined(scope.forged, zones or {}, without)
     for source, verdict in notable:
         joined.take(source, verdict)
     score = round(joined.score, DECIMALS)
     complete = all(verdict.complete for _, verdict in asked)
-    return Findings(complete, score, tuple(joined.hits), round(joined.score + joined.room, DECIMALS))
+    least = round(joined.score + joined.room, DECIMALS)
+    return Findings(complete, score, tuple(joined.hits), least, missing)
+
+
+def _missing(verdicts: Verdicts, zones: ZoneBounds) -> frozenset[str]:
+    return frozenset(
+        answer.zone
+        for verdict in verdicts.values()
+        if not verdict.complete
+        for answer in verdict.answers
+        if _is_missing(verdict, answer, zones)
+    )
+
+
+def _is_missing(verdict: Verdict, answer: ZoneAnswer, zones: ZoneBounds) -> bool:
+    """The answer was wanted and is not there, and could have spoken for the subject."""
+    bounds = zones.get(answer.zone)
+    if bounds is None or (bounds.least >= 0 and not bounds.watched):
+        return False
+    if verdict.complete or answer.zone in verdict.pending:
+        return False
+    if answer.outcome in ERRORS:
+        return True
+    key = address_key(verdict.subject)
+    kind = "domain" if key is None else "ip4" if len(key) == 4 else "ip6"
+    return answer.outcome is Outcome.SKIPPED and kind in bounds.kinds
 
 
 def corners(
@@ -125,7 +158,7 @@ def corners(
     scores = {known.score + pending.least, known.score + pending.most}
     leasts = {known.least + pending.least_of_least, known.least + pending.most}
     return [
-        Findings(complete, round(score, DECIMALS), known.hits, round(least, DECIMALS), awaited)
+        Findings(complete, round(score, DECIMALS), known.hits, round(least, DECIMALS), awaited, known.missing)
         for complete in {False, not pending.failed}
         for score in scores
         for least in leasts
@@ -157,8 +190,8 @@ class _Joined:
         for answer in verdict.answers:
             if answer.zone in self._without:
                 continue
-            if self._zones and believed and self._is_missing(verdict, answer):
-                self.room += self._zones[answer.zone].least
+            if believed and _is_missing(verdict, answer, self._zones):
+                self.room += min(self._zones[answer.zone].least, 0.0)
             if answer.score < 0 and not believed:
                 continue
             asked = (answer.zone, answer.query_name or verdict.subject)
@@ -170,17 +203,6 @@ class _Joined:
             elif answer.score:
                 self._seen.add(asked)
             self.score += answer.score
-
-    def _is_missing(self, verdict: Verdict, answer: ZoneAnswer) -> bool:
-        """The answer was wanted and is not there, and could have spoken for the subject."""
-        bounds = self._zones.get(answer.zone)
-        if bounds is None or bounds.least >= 0 or verdict.complete or answer.zone in verdict.pending:
-            return False
-        if answer.outcome in ERRORS:
-            return True
-        key = address_key(verdict.subject)
-        kind = "domain" if key is None else "ip4" if len(key) == 4 else "ip6"
-        return answer.outcome is Outcome.SKIPPED and kind in bounds.kinds
 
 
 class _Pending:

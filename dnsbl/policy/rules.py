@@ -29,6 +29,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from dnsbl.config.rules import DEFAULT_RULES
 from dnsbl.config.toml_table import Source, Table
 from dnsbl.model import ZoneAnswer
 from dnsbl.policy.actions import FIELDS, Action, ActionError, parse_action
@@ -53,21 +54,6 @@ from dnsbl.policy.sources import SOURCES
 from dnsbl.zones.zone import Zone
 
 DRY_RUN_HEADER: Final = "X-DNSBL-Dry-Run"
-
-DEFAULT_RULES: Final[tuple[dict[str, Any], ...]] = (
-    {"authenticated": True, "action": "DUNNO"},
-    # Submission is a port, not encryption: servers too speak TLS among themselves on port 25.
-    {"server_port": [465, 587], "action": "DUNNO"},
-    {"client": ["private"], "action": "DUNNO"},
-    # While an allowlist whose word could turn a rejection does not answer, the client is to come again.
-    {
-        "score": ">=1",
-        "certain": False,
-        "action": "DEFER_IF_PERMIT {subject} is listed by {zones}; an allowlist is silent, try again later",
-    },
-    # The score, not `listed`: an allowlist's hit must count.
-    {"score": ">=1", "action": "REJECT {subject} is listed by {zones}: {reason} {delist_url}"},
-)
 
 RULE_KEYS: Final = (*REQUEST_KEYS, *VERDICT_KEYS, "look_up", "action")
 POLICY_KEYS: Final = ("rule", "own_networks", "on_error", "dry_run", "restriction_classes", "look_up")
@@ -229,7 +215,7 @@ def compile_rules(
     classes = top.texts("restriction_classes") or ()
     tables = _rule_tables(top)
     scope = _scope(top, EVERYTHING)
-    exact = any(key in rule.values for rule in tables for key in ("zones", "codes"))
+    exact = any(key in rule.values for rule in tables for key in ("zones", "codes", "silent"))
     scope = scope._replace(exact=exact)
     rules = tuple(_rule(rule, number, classes, zones, scope, watch) for number, rule in enumerate(tables, 1))
     dry_run, dry_zones = _dry_run(top, zones)
@@ -239,7 +225,16 @@ def compile_rules(
         is_own=compile_pattern(top, "own_networks", networks, watch) if "own_networks" in table else _nobody,
         dry_run=dry_run,
         dry_zones=dry_zones,
-        bounds=bounds_of(built),
+        bounds=bounds_of(built, _silent_zones(tables)),
+    )
+
+
+def _silent_zones(tables: Sequence[Table]) -> frozenset[str]:
+    return frozenset(
+        name.lower().strip(".")
+        for table in tables
+        if "silent" in table.values
+        for name in one_or_more(table, "silent")
     )
 
 

@@ -186,14 +186,13 @@ class Server:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _start_metrics(self) -> None:
-        from dnsbl.policyd.metrics import MetricsServer
+        from dnsbl.policyd.metrics import Collector, MetricsServer
 
         assert self._settings.metrics is not None
         try:
             self._metrics = MetricsServer(
                 self._settings.metrics,
-                self.stats,
-                lambda: self._resolver.stats(),
+                Collector(self.stats, lambda: self._resolver.stats()),
                 allow_remote=self._options.allow_remote,
             )
         except (DnsblError, OSError) as error:
