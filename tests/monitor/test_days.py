@@ -102,9 +102,9 @@ def test_every_true_change_is_told_once_and_no_false_one(tmp_path: Path) -> None
         assert sum(map(len, true.values())) > 120
         ids = [notice["id"] for notice in monitor.told]
         assert len(ids) == len(set(ids))
-        for change in monitor.state.changes(most=10_000):
-            at = (change.since - START) / INTERVAL_S
-            near = min(abs(at - number) for number, _ in truth.changes[change.subject, change.zone])
+        for kept in monitor.state.changes(most=10_000):
+            at = (kept.since - START) / INTERVAL_S
+            near = min(abs(at - number) for number, _ in truth.changes[kept.subject, kept.zone])
             assert near < DWELL, "it says when it was first seen"
         for entry in monitor.state.entries():
             is_listed = truth.listed.get((entry.subject, entry.zone), False)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 import urllib3
-from support.monitoring import config_text
+from support.monitoring import config_text, http_server
 
 from dnsbl.cli import main
 from dnsbl.monitor.state import Reader, StateError
@@ -186,6 +186,22 @@ def test_sighup_reads_the_configuration_again_and_keeps_the_old_where_it_is_wron
         service.process.send_signal(signal.SIGHUP)
         service.wait_for_log("configuration read again")
         eventually(lambda: len(subjects(tmp_path / "m.db")) == 2)
+
+
+def test_a_ping_follows_a_round_in_which_a_list_answered(tmp_path: Path, lists: DnsblServer) -> None:
+    with http_server(200) as (url, got):
+        more = f'state = "m.db"\nping = "{url}/ping/secret"'
+        for zone in ("a.example", "b.example"):
+            lists.zone(zone).fault(rcode("REFUSED"))
+        write_config(tmp_path, lists, CLEAN, more=more)
+        with Service(tmp_path) as service:
+            service.wait_for_log("info: round: 2 asked, 0 answered")
+            lists.zone("a.example").heal()
+            write_config(tmp_path, lists, CLEAN, LISTED, more=more)
+            service.process.send_signal(signal.SIGHUP)
+            assert "secret" not in service.wait_for_log("1 answered")
+            eventually(lambda: got)
+    assert [(each.path, each.body) for each in got] == [("/ping/secret", b"")]
 
 
 def subjects(path: Path) -> dict[str, tuple[str, ...]]:
