@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.decisions import decided
-from support.mailserver import needs
+from support.servers import needs
 
 from dnsbl.config.file import parse
 from dnsbl.migrate.detect import detect
