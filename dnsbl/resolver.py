@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dnsbl.health.judge import ZoneHealth
     from dnsbl.lookup.aio import LoopWaiter
     from dnsbl.lookup.message import MessageVerdict
+    from dnsbl.lookup.rendered import RenderedVerdicts
 
 
 class Resolver:
@@ -173,6 +174,16 @@ class Resolver:
             return found
         lookup = self._lookup(subject, None, started, 0.0, None)
         return lookup.verdict if lookup.start() else None
+
+    def rendered(self) -> RenderedVerdicts:
+        """What writes the JSON of cached verdicts without making them: for a server that is asked for thousands.
+
+        >>> texts = resolver.rendered()                                             # doctest: +SKIP
+        >>> text = texts.get(subject) or texts.render(subject, resolver.check(subject))  # doctest: +SKIP
+        """
+        from dnsbl.lookup.rendered import RenderedVerdicts
+
+        return RenderedVerdicts(self._core, self.check_cached)
 
     def check_many(
         self,
