@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dnsbl.engine._engine import Waiter
     from dnsbl.health.judge import ZoneHealth
     from dnsbl.lookup.aio import LoopWaiter
+    from dnsbl.lookup.begun import Begun
     from dnsbl.lookup.message import MessageVerdict
     from dnsbl.lookup.rendered import RenderedVerdicts
 
@@ -96,6 +97,7 @@ class Resolver:
             checked_nameservers(values.get("nameservers")),
             checked_settings(values),
         )
+        self._message = config.message if config is not None else None
         self._wanted = {4: self._core.takes["ip4"], 16: self._core.takes["ip6"]}
 
     # ---- lookups ----
@@ -162,6 +164,25 @@ class Resolver:
         if not lookup.start():
             await finish(lookup, waiter)
         return lookup.verdict
+
+    def begin(self, subject: object, *, deadline_s: float | None = None) -> Begun:
+        """Begin a lookup in the running event loop, for who looks at it before all zones have answered.
+
+        The verdict is there at once (`Begun.done`) where the cache holds all of it. The rest is asked now, and
+        each question once, however the lookup is followed.
+
+        Raises as `check`; RuntimeError where no event loop runs.
+        """
+        from dnsbl.lookup.begun import Begun, FollowedLookup
+
+        started = clock()
+        found = self._clean(subject, started)
+        if found is not None:
+            return Begun(None, None, found)
+        waiter = self._loop_waiter()
+        lookup = self._lookup(subject, waiter.waiter, started, deadline_s, None, FollowedLookup)
+        assert isinstance(lookup, FollowedLookup)
+        return Begun(None, None, lookup.verdict) if lookup.start() else Begun(lookup, waiter, None)
 
     def check_cached(self, subject: object) -> Verdict | None:
         """The verdict if the cache holds all of it, reasons too, else None. Never asks and never waits.
@@ -267,21 +288,22 @@ class Resolver:
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
         """Look up what stands in a message: its first untrusted hop, links, senders, signers; one verdict.
 
         message: RFC 5322 bytes, as they came. trusted: networks of own relays and of the provider that mail
-            is fetched from, `198.51.100.0/24`. harmless: domains not to be asked, instead of
-            `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the resolver's.
+            is fetched from, `198.51.100.0/24`; None: as configured. harmless: domains not to be asked; None:
+            as configured, else `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the
+            resolver's. How much of a message is looked at is configured: [message].
 
         A message raises nothing, however malformed it is. Raises ConfigError for what is no network.
         """
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = prepared(self._core, message, trusted, harmless, deadline_s)
+        found, asked = prepared(self._core, self._message, message, trusted, harmless, deadline_s)
         subjects = [item.subject for _, item in asked]
         return message_verdict(
             found, asked, self.check_many(subjects, ordered=True, window=1024, deadline_s=deadline_s)
@@ -291,7 +313,7 @@ class Resolver:
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
@@ -300,7 +322,9 @@ class Resolver:
 
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = await asyncio.to_thread(prepared, self._core, message, trusted, harmless, deadline_s)
+        found, asked = await asyncio.to_thread(
+            prepared, self._core, self._message, message, trusted, harmless, deadline_s
+        )
         subjects = [item.subject for _, item in asked]
         results = self.check_many_async(subjects, ordered=True, window=1024, deadline_s=deadline_s)
         return message_verdict(found, asked, [result async for result in results])
@@ -374,9 +398,10 @@ class Resolver:
     def stats(self) -> dict[str, Any]:
         """Counters since the start, ready for JSON.
 
-        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries,
-            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy; of the kind
-            of subject that fares worst) and `budget` (queries_today, daily_limit, state).
+        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries
+            (of a list file, of every look-up), `latency_ms` (p50, p90, p99), `breaker` (state, failures,
+            next_probe_s, unhealthy; of the kind of subject that fares worst) and `budget` (queries_today,
+            daily_limit, state).
         cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
         """
         core = self._core
@@ -412,6 +437,17 @@ class Resolver:
         import asyncio
 
         return await asyncio.to_thread(self.health, zones, deadline_s=deadline_s)
+
+    def set_aside(self, zone: str, why: str) -> None:
+        """Leave a zone out, as `health` does with a broken one, until a health check finds it sound.
+
+        why: one line, for `ZoneAnswer.detail` and `stats`. Raises ZoneError for a zone not asked here.
+        """
+        core, index, now = self._core, self._zone_index(zone), clock()
+        core.enter()
+        with core.lock:
+            core.breaker.set_aside(index, why, now, now)
+        core.unlocked()
 
     def close(self) -> None:
         """Stop the engine. Lookups under way end with what they have; later ones raise ClosedError."""
@@ -476,6 +512,8 @@ class Resolver:
                 return None
             core.cache.hits += 1
             core.stats.clean_hit(wanted)
+            if local.mask:
+                core.stats.clean_files(local.mask_of_kind(key))
         if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)
@@ -489,12 +527,13 @@ class Resolver:
         started: float,
         deadline_s: float | None,
         decide: Decide | None,
+        kind: type[Lookup] = Lookup,
     ) -> Lookup:
         if deadline_s is None:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
             deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
-        return Lookup(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
+        return kind(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
 
     def _begin(
         self, subject: object, waiter: Waiter, deadline_s: float | None

@@ -43,7 +43,8 @@ def command(
     """Examine nameservers, zones and configuration.
 
     Asks the zones in use for their test entries (RFC 5782 section 5), each once, and where there are several
-    nameservers each of them for those of one zone; nothing else. The budget shown is that of this
+    nameservers each of them for those of one zone; nothing else. Reads list files, and asks a policy daemon that
+    runs here whether a bridge hides its clients. The budget shown is that of this
     run; a running policy daemon counts its own.
 
     Exit code: 0 healthy; 1 something was found; 2 bad usage.
@@ -78,6 +79,9 @@ def _show(report: Report) -> None:
 
 
 def _row(patient: Patient) -> list[str]:
+    if patient.zone.file:
+        shown = f"{patient.entries:,} entries"
+        return [printable(patient.zone.name), "a file", "", "", printable(f"{shown}: {patient.zone.file}")]
     latency_ms, limit = patient.health.latency_ms, patient.budget["daily_limit"]
     return [
         printable(patient.zone.name),

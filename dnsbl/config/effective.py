@@ -51,6 +51,8 @@ def effective(config: Config, nameservers: tuple[str, ...]) -> Iterator[Value]:
             yield from _of_zone(config, number, zone, entry, at)
             number += 1
     yield from _of_policy(config)
+    yield from _of_table(config, "message", config.message.given())
+    yield from _of_table(config, "monitor", config.monitor)
     yield from _of_table(config, "serve", config.serve)
 
 

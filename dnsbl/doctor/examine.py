@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import time
+from typing import Any
 
 from dnsbl.config import file as config
 from dnsbl.config.file import Config
+from dnsbl.doctor.files import examine_files
 from dnsbl.doctor.findings import (
     Finding,
     Patient,
@@ -16,9 +20,11 @@ from dnsbl.doctor.findings import (
     split_remedy,
     split_retired,
 )
-from dnsbl.errors import ConfigError
+from dnsbl.errors import ConfigError, DnsblError
 from dnsbl.health.judge import ZoneHealth
 from dnsbl.policy.rules import Policy
+from dnsbl.policyd.advice import advise
+from dnsbl.policyd.control import DEFAULT_CONTROL, ask
 from dnsbl.policyd.settings import Options, load_settings
 from dnsbl.resolver import Resolver
 from dnsbl.zones.zone import parse_zone
@@ -44,11 +50,12 @@ def examine(
         alive, warnings = settings.catalogue.build(alive, allow=settings.resolver.allow)
     policy = None
     if not zones and not findings:
-        policy, mistakes = _policy(config_path)
+        policy, mistakes = _daemon(config_path, nameservers)
         findings += mistakes
     findings += tuple(split_remedy(warning, "configuration") for warning in warnings)
-    patients = _ask(replace(settings, zones=alive), nameservers, deadline_s) if alive else ()
-    findings += findings_of_servers(_ask_alone(settings, patients, deadline_s))
+    alive, entries, broken = examine_files(alive, time())
+    patients = _ask(replace(settings, zones=alive), nameservers, deadline_s, entries) if alive else ()
+    findings += (*broken, *findings_of_servers(_ask_alone(settings, patients, deadline_s)))
     return Report(patients, (*findings, *findings_of(patients, settings.catalogue, policy)))
 
 
@@ -57,9 +64,11 @@ def _ask_alone(settings: Config, patients: tuple[Patient, ...], deadline_s: floa
 
     Else the others hide what one of them lacks: a lookup goes on to the next.
     """
-    if not patients:
+
+    asked = [each for each in patients if not each.zone.file]
+    if not asked:
         return {}
-    patient = next((each for each in patients if not each.zone.nameservers), patients[0])
+    patient = next((each for each in asked if not each.zone.nameservers), asked[0])
     found = {}
     for server in patient.nameservers if len(patient.nameservers) > 1 else ():
         alone = replace(settings, zones=(replace(patient.zone, nameservers=(server,)),))
@@ -68,15 +77,39 @@ def _ask_alone(settings: Config, patients: tuple[Patient, ...], deadline_s: floa
     return found
 
 
-def _policy(config_path: Path | None) -> tuple[Policy | None, tuple[Finding, ...]]:
-    """The daemon's rules, or what is wrong with its part of the configuration."""
+def _daemon(
+    config_path: Path | None, nameservers: tuple[str, ...]
+) -> tuple[Policy | None, tuple[Finding, ...]]:
+    """The policy daemon's rules, and what is wrong with its part of the configuration or where it runs."""
+
     try:
-        return load_settings(Options(config_path)).policy, ()
+        settings = load_settings(Options(config_path))
     except ConfigError as error:
         return None, (Finding("configuration", str(error), "correct it: the policy daemon does not start"),)
+    running = _running(settings.control)
+    said = advise(
+        settings,
+        nameservers=nameservers,
+        metrics=running is None,
+        has_rules=running is not None or bool(settings.config.policy),
+    )
+    warnings = [*said, *(running["warnings"] if running else ())]
+    return settings.policy, tuple(split_remedy(warning, "policy daemon") for warning in warnings)
 
 
-def _ask(settings: Config, nameservers: tuple[str, ...], deadline_s: float) -> tuple[Patient, ...]:
+def _running(control: Path | None) -> dict[str, Any] | None:
+    """What the daemon that runs here says of itself (`dnsbl policyd stats`); None: none does, or not to us."""
+
+    try:
+        return ask(control or DEFAULT_CONTROL, "stats")
+    except (DnsblError, OSError):
+        return None
+
+
+def _ask(
+    settings: Config, nameservers: tuple[str, ...], deadline_s: float, entries: Mapping[str, int]
+) -> tuple[Patient, ...]:
+
     with Resolver(nameservers=nameservers or None, config=settings) as resolver:
         healths = resolver.health(deadline_s=deadline_s)
         stats = resolver.stats()["zones"]
@@ -85,8 +118,9 @@ def _ask(settings: Config, nameservers: tuple[str, ...], deadline_s: float) -> t
                 zone=zone,
                 row=settings.catalogue.row(zone.name),
                 health=health,
-                nameservers=zone.nameservers or resolver.nameservers,
+                nameservers=() if zone.file else zone.nameservers or resolver.nameservers,
                 budget=stats[zone.name]["budget"],
+                entries=entries.get(zone.name),
             )
             for zone, health in zip(resolver.zones, healths, strict=True)
         )

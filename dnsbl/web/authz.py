@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dnsbl.errors import ConfigError
-from dnsbl.lookup.lookup import score_bounds
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
 from dnsbl.resolver import Resolver
 from dnsbl.web.cards import shown
 from dnsbl.web.settings import Settings
 from dnsbl.web.visitors import visitor
 from dnsbl.zones.catalogue import Catalogue
+from dnsbl.zones.interpret import score_bounds
 from dnsbl.zones.zone import IP_KINDS, Zone
 
 if TYPE_CHECKING:
