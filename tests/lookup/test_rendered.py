@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from dnsbl import Resolver
+from dnsbl.cache.clock import now
 from dnsbl.lookup import rendered
 from dnsbl.lookup.rendered import RenderedVerdicts
 from dnsbl.testing import DnsblServer
@@ -71,7 +72,7 @@ def test_a_newer_answer_ends_it(dnsbl_server: DnsblServer, resolver: Resolver) -
 def test_its_time_ends_it(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = resolver.rendered()
     assert kept(resolver, texts, "192.0.2.99")
-    late = rendered.clock() + 400.0  # TTL 300
+    late = now() + 400.0  # TTL 300
     monkeypatch.setattr(rendered, "clock", lambda: late)
     assert texts.get("192.0.2.99") is None
 

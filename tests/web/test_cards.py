@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from support.servers import needs
 from support.webserver import Serve
 
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
@@ -85,6 +87,10 @@ def test_the_sample_alerts_name_what_is_told(web: Serve) -> None:
     named = {name for rule in rules for name in re.findall(r"dnsbl_\w+", rule["expr"])} - {"dnsbl_"}
     assert named == {"dnsbl_probe_zone_listed", "dnsbl_probe_zone_answered"}
     assert all(f"\n{name}{{" in told for name in named)
+    needs("promtool")
+    command = ["promtool", "check", "rules", str(CONTRIB / "prometheus/dnsbl-alerts.yml")]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     (probe, _) = yaml.safe_load((CONTRIB / "prometheus/dnsbl-probe.yml").read_text())
     assert probe["metrics_path"] == "/probe"
     yaml.safe_load((CONTRIB / "traefik/dnsbl.yml").read_text())

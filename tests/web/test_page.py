@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, sync_playwright
 from support.servers import find_program, needs
 from support.webserver import Serve
 
@@ -42,10 +42,20 @@ class Watch:
         self.web = web
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        context.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        context.on("request", self._note_request)
+        self.page.on("console", lambda message: self._complain(message.text))
+        self.page.on("pageerror", lambda error: self._complain(str(error)))
+        self.page.on("dialog", self._dismiss)
+
+    def _note_request(self, request: Request) -> None:
+        self.requests.append(request.url)
+
+    def _complain(self, text: str) -> None:
+        self.complaints.append(text)
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.complaints.append(dialog.message)
+        dialog.dismiss()
 
     def open(self, path: str = "/") -> Page:
         self.page.goto(self.web.url + path)
