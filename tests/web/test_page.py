@@ -157,19 +157,17 @@ def test_back_shows_what_was_looked_up_before(watch: Watch) -> None:
     assert page.input_value("#q") == "192.0.2.1"
 
 
-@pytest.mark.parametrize(
-    "subject", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a\u202eb", "x" * 8_000]
-)
-def test_a_hostile_subject_is_text(watch: Watch, plain: Watch, subject: str) -> None:
-    page = watch.open()
-    page.fill("#q", subject)
-    page.press("#q", "Enter")
-    page.wait_for_selector("#result .problem")
-    other = plain.open(f"/?q={quote(subject)}")
-    for each in (page, other):
-        assert each.locator("main script, main img").count() == 0
-        assert len(each.inner_text("#result .problem")) < 1_000
-        assert "\u202e" not in each.inner_text("#result .problem")
+def test_a_hostile_subject_is_text(watch: Watch, plain: Watch) -> None:
+    for subject in ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a\u202eb", "x" * 8_000):
+        page = watch.open()
+        page.fill("#q", subject)
+        page.press("#q", "Enter")
+        page.wait_for_selector("#result .problem")
+        other = plain.open(f"/?q={quote(subject)}")
+        for each in (page, other):
+            assert each.locator("main script, main img").count() == 0
+            assert len(each.inner_text("#result .problem")) < 1_000
+            assert "\u202e" not in each.inner_text("#result .problem")
 
 
 def test_a_hostile_reason_is_text(watch: Watch, plain: Watch) -> None:
