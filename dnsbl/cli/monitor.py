@@ -286,7 +286,8 @@ def _serve(load: Any, state_path: Path | None, grid: Path | None, as_json: bool)
 
     from dnsbl.monitor.daemon import Daemon
     from dnsbl.monitor.state import State
-    from dnsbl.policyd.log import FdWriter, Log, is_journal
+    from dnsbl.policyd.log import Log
+    from dnsbl.policyd.writers import FdWriter, is_journal
 
     def load_all() -> Setup:
         setup: Setup = load()
