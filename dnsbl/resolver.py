@@ -96,6 +96,7 @@ class Resolver:
             checked_nameservers(values.get("nameservers")),
             checked_settings(values),
         )
+        self._message = config.message if config is not None else None
         self._wanted = {4: self._core.takes["ip4"], 16: self._core.takes["ip6"]}
 
     # ---- lookups ----
@@ -242,27 +243,56 @@ class Resolver:
             async for result in found:
                 yield result
 
+    async def check_each_async(
+        self, subject: object, *, deadline_s: float | None = None
+    ) -> AsyncIterator[Verdict]:
+        """As `check_async`, but a verdict of each zone by itself, with its one answer, as soon as it is there.
+
+        For who shows answers as they come; `check_async` is less work where all are waited for.
+        `dnsbl.lookup.each.joined` makes one verdict of them.
+        """
+        from contextlib import aclosing
+
+        from dnsbl.lookup.aio import results_async
+        from dnsbl.lookup.each import ZoneLookup
+
+        core, started = self._core, clock()
+        wanted, waiter = asked_subject(core, subject), self._loop_waiter().waiter
+        if deadline_s is None:
+            deadline_s = core.settings.deadline_s
+        wait_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
+
+        def begin(zone: Any) -> Lookup | Verdict:
+            lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
+            return lookup.verdict if lookup.start() else lookup
+
+        async with aclosing(results_async(begin, range(len(core.zones)), False, len(core.zones))) as found:
+            async for result in found:
+                assert isinstance(result, Verdict)
+                yield result
+
     # ---- messages ----
 
     def check_message(
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
         """Look up what stands in a message: its first untrusted hop, links, senders, signers; one verdict.
 
         message: RFC 5322 bytes, as they came. trusted: networks of own relays and of the provider that mail
-            is fetched from, `198.51.100.0/24`. harmless: domains not to be asked, instead of
-            `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the resolver's.
+            is fetched from, `198.51.100.0/24`; None: as configured. harmless: domains not to be asked; None:
+            as configured, else `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the
+            resolver's. How much of a message is looked at is configured: [message].
 
         A message raises nothing, however malformed it is. Raises ConfigError for what is no network.
         """
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = prepared(self._core, message, trusted, harmless, deadline_s)
+        found, asked = prepared(self._core, self._message, message, trusted, harmless, deadline_s)
         subjects = [item.subject for _, item in asked]
         return message_verdict(
             found, asked, self.check_many(subjects, ordered=True, window=1024, deadline_s=deadline_s)
@@ -272,7 +302,7 @@ class Resolver:
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
@@ -281,7 +311,9 @@ class Resolver:
 
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = await asyncio.to_thread(prepared, self._core, message, trusted, harmless, deadline_s)
+        found, asked = await asyncio.to_thread(
+            prepared, self._core, self._message, message, trusted, harmless, deadline_s
+        )
         subjects = [item.subject for _, item in asked]
         results = self.check_many_async(subjects, ordered=True, window=1024, deadline_s=deadline_s)
         return message_verdict(found, asked, [result async for result in results])

@@ -115,7 +115,7 @@ class Collector:
 
     def collect(self) -> Iterator[Metric]:
         yield from _daemon(self._stats)
-        yield from _zones(self._zone_stats())
+        yield from zone_metrics(self._zone_stats())
 
 
 def _daemon(stats: Stats) -> Iterator[Metric]:
@@ -159,7 +159,8 @@ def _daemon(stats: Stats) -> Iterator[Metric]:
     )
 
 
-def _zones(stats: dict[str, Any]) -> Iterator[Metric]:
+def zone_metrics(stats: dict[str, Any]) -> Iterator[Metric]:
+    """The series of each zone. stats: of `Resolver.stats`."""
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
     aside = GaugeMetricFamily(
