@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dnsbl.cache.answers import HEADER, CacheInfo, Key
 from dnsbl.cache.clock import now as clock
-from dnsbl.config.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
+from dnsbl.config.settings import (
+    checked_deadline,
+    checked_nameservers,
+    checked_number,
+    checked_settings,
+    chosen_zones,
+)
 from dnsbl.errors import ConfigError, SubjectError, ZoneError
 from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.lookup.core import Core
@@ -25,8 +31,9 @@ from dnsbl.lookup.values import bits
 from dnsbl.model import Verdict
 from dnsbl.names._qname import format_address
 from dnsbl.subject import address_key
+from dnsbl.zones.name import known_name
 from dnsbl.zones.secret import mask_keys
-from dnsbl.zones.zone import Zone, known_name
+from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
@@ -428,7 +435,7 @@ class Resolver:
         from dnsbl.lookup.healthcheck import check_health
 
         indices = range(len(self.zones)) if zones is None else [self._zone_index(name) for name in zones]
-        return check_health(self._core, indices, checked_number("deadline_s", deadline_s, 0.001, 300.0))
+        return check_health(self._core, indices, checked_deadline(deadline_s))
 
     async def health_async(
         self, zones: Iterable[str] | None = None, *, deadline_s: float = 5.0
@@ -532,7 +539,7 @@ class Resolver:
         if deadline_s is None:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
-            deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
+            deadline_s = checked_deadline(deadline_s)
         return kind(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
 
     def _begin(

@@ -276,9 +276,9 @@ def test_lines_that_ifdef_leaves_out_are_left_out_here() -> None:
     ],
 )
 def test_hostile_texts_are_bounded(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     imported(text)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_text_too_long_is_refused() -> None:
