@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dnsbl.lookup.aio import LoopWaiter
     from dnsbl.lookup.begun import Begun
     from dnsbl.lookup.message import MessageVerdict
+    from dnsbl.lookup.rendered import RenderedVerdicts
 
 
 class Resolver:
@@ -194,6 +195,16 @@ class Resolver:
             return found
         lookup = self._lookup(subject, None, started, 0.0, None)
         return lookup.verdict if lookup.start() else None
+
+    def rendered(self) -> RenderedVerdicts:
+        """What writes the JSON of cached verdicts without making them: for a server that is asked for thousands.
+
+        >>> texts = resolver.rendered()                                             # doctest: +SKIP
+        >>> text = texts.get(subject) or texts.render(subject, resolver.check(subject))  # doctest: +SKIP
+        """
+        from dnsbl.lookup.rendered import RenderedVerdicts
+
+        return RenderedVerdicts(self._core, self.check_cached)
 
     def check_many(
         self,

@@ -25,7 +25,9 @@ def decided(
     attributes = {"protocol_state": "RCPT", **request}
     candidates = policy.candidates(attributes)
     asked = subjects(attributes, policy.look_up(candidates))
-    verdicts = {source: _verdict(config.zones, subject, answers, silent) for source, subject in asked.items()}
+    verdicts = {
+        source: _verdict(config.zones, str(subject), answers, silent) for source, subject in asked.items()
+    }
     return policy.decision(attributes, candidates, verdicts).action.split()[0]
 
 

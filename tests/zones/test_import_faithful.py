@@ -7,6 +7,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.decisions import decided
 
 from dnsbl.config.file import parse
 from dnsbl.migrate.detect import detect
@@ -18,7 +19,6 @@ from dnsbl.migrate.rspamd import import_rspamd
 from dnsbl.migrate.spamassassin import import_spamassassin
 from dnsbl.migrate.write import format_config
 from dnsbl.zones.catalogue import load
-from tests.support.decisions import decided
 
 CATALOGUE = load()
 
