@@ -64,6 +64,7 @@ static void process(dnsbl_loop *loop, channel *ch, int fd, short ready)
     bool readable = ready & (POLLIN | POLLERR | POLLHUP | POLLNVAL);
     bool writable = ready & POLLOUT;
     loop->current = ch;
+    loop->to_read = READ_AT_ONCE;
     if (loop->cares.process_fds != NULL) {
         dnsbl_cares_event event = {fd, (readable ? EVENT_READ : 0u) | (writable ? EVENT_WRITE : 0u)};
         loop->cares.process_fds(ch->ares, &event, 1, SKIP_NON_FD);

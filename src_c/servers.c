@@ -63,7 +63,6 @@ int dnsbl_fanout_add_set(dnsbl_loop *loop, const char *const *servers, const boo
 void dnsbl_servers_free(dnsbl_loop *loop)
 {
     for (int i = 0; i < loop->server_count; i++) {
-        dnsbl_pace_free(loop->servers[i]);
         free(loop->servers[i]->csv);
         free(loop->servers[i]);
     }

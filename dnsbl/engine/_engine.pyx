@@ -8,7 +8,7 @@ Nothing here knows what an answer means for a list.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
-from libc.stdint cimport uint64_t, uintptr_t
+from libc.stdint cimport SIZE_MAX, uint64_t, uintptr_t
 from posix.types cimport pid_t
 from posix.unistd cimport getpid
 
@@ -176,11 +176,11 @@ cdef class Waiter:
     def fileno(self):
         return dnsbl_waiter_fd(self._c)
 
-    def drain(self):
+    def drain(self, size_t most=SIZE_MAX):
         cdef dnsbl_ticket *c
         cdef list ready = []
         while True:
-            c = dnsbl_waiter_pop(self._c)
+            c = dnsbl_waiter_pop(self._c) if <size_t>len(ready) < most else NULL
             if c == NULL:
                 return ready
             done = dnsbl_ticket_done(c)
@@ -202,6 +202,11 @@ cdef class Waiter:
             with nogil:
                 dnsbl_waiter_wait(self._c, piece)
             PyErr_CheckSignals()
+
+    def give_way(self):
+        if dnsbl_waiter_is_wanted(self._c):
+            with nogil:
+                dnsbl_waiter_give_way(self._c)
 
     def forget(self, Ticket ticket):
         dnsbl_ticket_abandon(ticket._c)
@@ -373,6 +378,10 @@ cdef class Engine:
     @property
     def in_flight(self):
         return len(self._in_flight)
+
+    @property
+    def crowded(self):
+        return self._c != NULL and dnsbl_fanout_crowded(self._c)
 
 
 cdef void *pointer(number) except? NULL:

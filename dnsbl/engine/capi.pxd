@@ -102,6 +102,9 @@ cdef extern from "fanout.h" nogil:
     void dnsbl_waiter_close(dnsbl_waiter *)
     int dnsbl_waiter_fd(const dnsbl_waiter *)
     void dnsbl_waiter_wait(dnsbl_waiter *, uint64_t)
+    c_bool dnsbl_waiter_is_wanted(dnsbl_waiter *)
+    void dnsbl_waiter_give_way(dnsbl_waiter *)
+    c_bool dnsbl_fanout_crowded(const dnsbl_loop *)
     dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *)
 
     bint dnsbl_fanout_retired(dnsbl_loop *, uint64_t *)

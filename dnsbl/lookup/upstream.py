@@ -48,6 +48,11 @@ class Upstream:
         """Fans the engine still listens to."""
         return 0 if self.engine is None else self.engine.in_flight
 
+    @property
+    def crowded(self) -> bool:
+        """Who has much to ask had better wait: see `Engine.crowded`."""
+        return self.engine is not None and self.engine.crowded
+
     def running(self) -> Engine:
         """The engine, started by the first question. Raises ClosedError after `close`."""
         if self.closed:
