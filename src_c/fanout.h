@@ -147,13 +147,17 @@ void dnsbl_fanout_free(dnsbl_loop *loop);
 void dnsbl_fanout_abandon(dnsbl_loop *loop);
 
 /* Make channels ahead, where there are too few. Any thread that the environment cannot change under (Python's
- * lock held), before the first submit and again now and then; the loop makes its own where it finds none. */
+ * lock held), after nameservers were added and before each submit. The loop makes none itself: it goes on with
+ * an old one, or waits. */
 void dnsbl_fanout_stock(dnsbl_loop *loop);
 
 /* Register a set of 1..8 nameservers, texts as ares_set_servers_csv takes them, in order of preference.
  * Equal sets share a number, and equal nameservers their health. Returns the set's number, -1 if the
  * tables are full or memory is short. Any thread. */
 int dnsbl_fanout_add_set(dnsbl_loop *loop, const char *const *servers, const bool *loopback, int count);
+
+/* No fan that is not finished asks this set, and none will: its number may be given to another. Any thread. */
+void dnsbl_fanout_remove_set(dnsbl_loop *loop, int number);
 
 /* A fan of `count` questions (1..64), to be filled with dnsbl_fan_question and started with
  * dnsbl_fanout_submit. NULL: out of memory, or bad count. Any thread. */

@@ -88,6 +88,7 @@ typedef struct flow {
 typedef struct server {
     char *csv;
     bool loopback;
+    int uses;           /* sets it is in; under the loop's lock */
     int failures;       /* tries in a row without an answer, since the last answer to anybody */
     uint64_t answered;  /* when the last answer to anybody came; 0: never */
     uint64_t probe_at;  /* when down: the next time it is asked again */
@@ -203,10 +204,11 @@ struct dnsbl_loop {
     int set_count;
     dnsbl_fan *retired[RETIRED_MAX];
     unsigned retired_head, retired_count;
-    void *spares[2][SPARES]; /* channels made ahead, for other hosts and for loopback */
+    void *spares[2][SERVERS_MAX + SPARES]; /* channels made ahead, for other hosts and for loopback */
     int spare_count[2];
     bool retired_overflow; /* ... to here */
     atomic_bool has_retired;
+    atomic_bool stock_wanted; /* nameservers were added or channels taken */
 
     query *sending;   /* being given to c-ares; NULL when it has ended inside that call */
     int to_read;      /* datagrams, until others have their turn */
@@ -233,13 +235,14 @@ void dnsbl_stock_free(dnsbl_loop *loop);                 /* after the loop threa
 
 /* servers.c */
 int dnsbl_servers_count(dnsbl_loop *loop); /* any thread */
+void dnsbl_servers_remove(dnsbl_loop *loop); /* those in no set any more; loop thread */
 void dnsbl_servers_free(dnsbl_loop *loop); /* after the loop thread's end */
 
 /* channel.c */
 channel *dnsbl_channel_of(dnsbl_loop *loop, server *srv, uint64_t now); /* NULL: no memory or descriptor */
 void dnsbl_channel_ready(dnsbl_loop *loop); /* handle what poll found */
 void dnsbl_channel_sweep(dnsbl_loop *loop, uint64_t now);
-void dnsbl_channel_close_all(dnsbl_loop *loop);
+void dnsbl_channel_close_those_of(dnsbl_loop *loop, server *srv);
 
 /* front.c: what stands between the sockets and c-ares. */
 void dnsbl_front_install(dnsbl_loop *loop, channel *ch);
@@ -269,6 +272,7 @@ query *dnsbl_queue_pop_any(dnsbl_loop *loop, server *srv); /* NULL: none waits *
 bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
 uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now); /* when to call again; UINT64_MAX: no need */
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now);
+void dnsbl_transport_drop_waiting(dnsbl_loop *loop, server *srv);
 void dnsbl_transport_close(dnsbl_loop *loop);
 
 /* answer.c: read a c-ares record into the answer of a slot. */

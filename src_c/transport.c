@@ -71,7 +71,7 @@ static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
 {
     channel *ch = dnsbl_channel_of(loop, srv, now);
     if (ch == NULL) {
-        drop(q); /* no memory or descriptor: as if it were lost */
+        drop(q); /* none to be had now: as if it were lost */
         return;
     }
     slot *s = &q->fan->slots[q->slot];
@@ -123,7 +123,7 @@ static void give_back(dnsbl_loop *loop, server *srv, uint64_t now)
     query *kept = NULL;
     for (query *q; (q = dnsbl_queue_pop_any(loop, srv)) != NULL;) {
         slot *s = &q->fan->slots[q->slot];
-        if (!is_down_but_not_all(&loop->sets[s->set], srv)) {
+        if (s->answered || !is_down_but_not_all(&loop->sets[s->set], srv)) {
             q->next_sent = kept;
             kept = q;
             continue;
@@ -178,12 +178,18 @@ uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now)
     return again;
 }
 
+void dnsbl_transport_drop_waiting(dnsbl_loop *loop, server *srv)
+{
+    for (query *q; (q = dnsbl_queue_pop_any(loop, srv)) != NULL;)
+        drop(q);
+}
+
 void dnsbl_transport_close(dnsbl_loop *loop)
 {
-    for (int i = dnsbl_servers_count(loop); i-- > 0;)
-        for (query *q; (q = dnsbl_queue_pop_any(loop, loop->servers[i])) != NULL;)
-            drop(q);
-    dnsbl_channel_close_all(loop);
+    for (int i = dnsbl_servers_count(loop); i-- > 0;) {
+        dnsbl_transport_drop_waiting(loop, loop->servers[i]);
+        dnsbl_channel_close_those_of(loop, loop->servers[i]);
+    }
 }
 
 static bool send_query(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint64_t now)

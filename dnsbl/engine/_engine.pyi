@@ -22,7 +22,14 @@ class Plan:
     zones: tuple[bytes, ...]
     sets: tuple[int, ...]
     timeouts_s: tuple[float, ...]
-    def __new__(cls, zones: Iterable[str], sets: Iterable[int], timeouts_s: Iterable[float]) -> Plan: ...
+    def __new__(
+        cls,
+        zones: Iterable[str],
+        sets: Iterable[int],
+        timeouts_s: Iterable[float],
+        engine: Engine | None = None,
+    ) -> Plan:
+        """`engine`: gives the sets back to it when neither the plan nor a fan made with it is left."""
 
 class Fan:
     key: bytes | str

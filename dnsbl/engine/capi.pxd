@@ -80,6 +80,7 @@ cdef extern from "fanout.h" nogil:
     dnsbl_loop *dnsbl_fanout_new()
     int dnsbl_fanout_start(dnsbl_loop *, const dnsbl_cares *)
     void dnsbl_fanout_stock(dnsbl_loop *)
+    void dnsbl_fanout_remove_set(dnsbl_loop *, int)
     void dnsbl_fanout_stop(dnsbl_loop *)
     void dnsbl_fanout_free(dnsbl_loop *)
     void dnsbl_fanout_abandon(dnsbl_loop *)

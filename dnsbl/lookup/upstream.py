@@ -92,6 +92,7 @@ class Upstream:
             [zone.wire_name for zone in self._zones],
             sets,
             [zone.timeout_s or self._settings.timeout_s for zone in self._zones],
+            engine,
         )
 
     def fan(self, key: Key, zones: list[int], now: float, texts: bool, tag: Any) -> Fan:
