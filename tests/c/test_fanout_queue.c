@@ -53,7 +53,7 @@ static int overtaken(scene *s, int asked)
     return place_of_marked(s) - asked;
 }
 
-enum { A_FEW = 20 }; /* of 300 and more that wait: those sent before the loop sees it, and some turns */
+enum { A_FEW = 60 }; /* of 300 and more that wait: those sent before the loop sees it, and some turns */
 
 /* Somebody has hundreds of questions waiting; another asks one: it is among the next. */
 static void test_who_asks_little_is_not_behind_who_asks_much(void)
