@@ -26,7 +26,7 @@ from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.local import clean_verdict
 from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
-from dnsbl.lookup.stream import GRACE_S, results
+from dnsbl.lookup.stream import GRACE_S, results, room_in
 from dnsbl.lookup.values import bits
 from dnsbl.model import Verdict
 from dnsbl.names._qname import format_address
@@ -235,7 +235,7 @@ class Resolver:
             subjects,
             waiter,
             ordered,
-            window,
+            room_in(window, core.upstream),
             lambda: core.check_epoch(epoch),
         )
 
@@ -252,14 +252,23 @@ class Resolver:
 
         from dnsbl.lookup.aio import results_async
 
-        subjects = _many(subjects)
-        waiter, window = self._loop_waiter().waiter, checked_number("window", window, 1, 65_536)
+        subjects, stream, core = _many(subjects), object(), self._core
+        window = checked_number("window", window, 1, 65_536)
+        # A list of its own, so that single lookups in the same loop are not behind what the stream has ready.
+        waiter = self._loop_waiter(stream)
         found = results_async(
-            lambda subject: self._begin(subject, waiter, deadline_s), subjects, ordered, window
+            lambda subject: self._begin(subject, waiter.waiter, deadline_s),
+            subjects,
+            ordered,
+            room_in(window, core.upstream),
         )
-        async with aclosing(found):
-            async for result in found:
-                yield result
+        try:
+            async with aclosing(found):
+                async for result in found:
+                    yield result
+        finally:
+            waiter.let_go()
+            core.of_loop.pop((waiter.loop, stream), None)
 
     async def check_each_async(
         self, subject: object, *, deadline_s: float | None = None
@@ -555,7 +564,7 @@ class Resolver:
         except SubjectError as error:
             return error
 
-    def _loop_waiter(self) -> LoopWaiter:
+    def _loop_waiter(self, stream: object = None) -> LoopWaiter:
         import asyncio
 
         from dnsbl.lookup.aio import LoopWaiter
@@ -564,11 +573,11 @@ class Resolver:
         core.enter()
         with core.lock:
             core.raise_if_closed()
-            found = core.of_loop.get(loop)
+            found = core.of_loop.get((loop, stream))
             if found is None:
-                for other in [other for other in core.of_loop if other.is_closed()]:
+                for other in [other for other in core.of_loop if other[0].is_closed()]:
                     del core.of_loop[other]
-                found = core.of_loop[loop] = LoopWaiter(loop)
+                found = core.of_loop[loop, stream] = LoopWaiter(loop)
             return found
 
 
