@@ -4,10 +4,21 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "fanout.h"
 #include "qname.h"
 
 enum { SOCKETS = 64, WINDOW = 100 /* queries: as many as the engine lets be on their way */ };
+
+/* The functions it calls and the options of the engine's own channels, in an order of its own. */
+typedef struct {
+    int (*init_options)(void **channel, void *options, int optmask);
+    int (*set_servers_csv)(void *channel, const char *servers);
+    void (*destroy)(void *channel);
+    int (*query_dnsrec)(void *channel, const char *name, int dnsclass, int type,
+                        void (*callback)(void *, int, size_t, const void *), void *arg, unsigned short *qid);
+    void (*process_fd)(void *channel, int read_fd, int write_fd);
+    void *options;
+    int optmask;
+} bare_cares;
 
 static struct pollfd sockets[SOCKETS];
 static nfds_t socket_count;
@@ -36,14 +47,14 @@ static void on_answer(void *arg, int status, size_t timeouts, const void *record
 }
 
 /* Looks `lookups` addresses up, from 11.0.0.0 plus `offset` on, in each zone. Returns queries answered. */
-long bare_run(const dnsbl_cares *cares, const char *server, const char *const *zones, int zone_count,
+long bare_run(const bare_cares *cares, const char *server, const char *const *zones, int zone_count,
               uint32_t offset, long lookups)
 {
     void *channel;
     char name[DNSBL_QNAME_SIZE];
     long asked = 0, total = lookups * zone_count;
     answered = 0;
-    if (cares->init_options(&channel, cares->options_loopback, cares->optmask_loopback) != 0 ||
+    if (cares->init_options(&channel, cares->options, cares->optmask) != 0 ||
         cares->set_servers_csv(channel, server) != 0)
         return -1;
     while (answered < total) {
@@ -54,7 +65,7 @@ long bare_run(const dnsbl_cares *cares, const char *server, const char *const *z
             const char *zone = zones[asked % zone_count];
             if (dnsbl_qname_reverse(address, 4, zone, strlen(zone), name, sizeof name) < 0)
                 return -1;
-            cares->query_dnsrec(channel, name, 1, DNSBL_TYPE_A, on_answer, NULL, NULL);
+            cares->query_dnsrec(channel, name, 1, 1, on_answer, NULL, NULL);
             asked++;
         }
         struct pollfd ready[SOCKETS];

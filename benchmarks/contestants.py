@@ -233,16 +233,13 @@ def bare(port: int) -> tuple[Callable[[int, int], object], ...]:
     cares.check()
     options = cares.Options(ctypes.cast(library.bare_socket, ctypes.c_void_p).value or 0, 0)
     found = cares.addresses()
-    table = (ctypes.c_void_p * 17)(
-        found["ares_init_options"], found["ares_set_servers_csv"], found["ares_destroy"],
-        found["ares_query_dnsrec"], None, found["ares_process_fd"], None, *([None] * 8),
-        options.loopback, options.remote,
-    )  # fmt: skip
+    names = ("init_options", "set_servers_csv", "destroy", "query_dnsrec", "process_fd")
 
     class Table(ctypes.Structure):
-        _fields_ = (("pointers", ctypes.c_void_p * 17), ("masks", ctypes.c_int * 2))
+        _fields_ = (("pointers", ctypes.c_void_p * 6), ("optmask", ctypes.c_int))
 
-    given = Table(table, (ctypes.c_int * 2)(options.optmask_loopback, options.optmask_remote))
+    pointers = (ctypes.c_void_p * 6)(*(found[f"ares_{name}"] for name in names), options.loopback)
+    given = Table(pointers, options.optmask_loopback)
     zones = (ctypes.c_char_p * len(ZONES))(*(zone.encode() for zone in ZONES))
     library.bare_run.restype = ctypes.c_long
 
