@@ -49,6 +49,28 @@ class Status(IntEnum):
     """Nobody was asked: its time ended before there was room to send it. Says nothing about the list."""
 
 
+_RCODES = {
+    0: "NOERROR",
+    1: "FORMERR",
+    2: "SERVFAIL",
+    3: "NXDOMAIN",
+    4: "NOTIMP",
+    5: "REFUSED",
+    6: "YXDOMAIN",
+    7: "YXRRSET",
+    8: "NXRRSET",
+    9: "NOTAUTH",
+    10: "NOTZONE",
+    16: "BADVERS",
+    23: "BADCOOKIE",
+}
+
+
+def rcode_name(number: int) -> str:
+    """The name of an rcode (RFC 6895 section 2.3): 9 is NOTAUTH; `rcode 12` where it has none."""
+    return _RCODES.get(number, f"rcode {number}")
+
+
 class Wire(NamedTuple):
     """One answer as it came off the wire, before any list's rules are applied."""
 

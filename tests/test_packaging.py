@@ -75,7 +75,15 @@ def test_the_wheel_runs_in_a_venv_of_its_own(built: Path) -> None:
     site = Path(run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], built).strip())
     # After the venv's own folder; files that extend the path are not read there, such as an editable dnsbl's.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install"]
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "--disable-pip-version-check",
+        "install",
+    ]
     run([*pip, "--quiet", "--no-deps", "--no-index", "--no-compile", wheel], built)
     assert (
         Path(run([python, "-c", "import dnsbl; print(dnsbl.__file__)"], built).strip()).parent

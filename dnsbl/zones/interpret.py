@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from dnsbl.model import ERRORS, Outcome, Status, Wire
+from dnsbl.model import ERRORS, Outcome, Status, Wire, rcode_name
 from dnsbl.zones.zone import Code, Filter, Zone
 
 LOCALHOST: Final = 0x7F000001
@@ -44,20 +44,6 @@ _ERROR_MEANINGS: Final = {
 }
 """What Spamhaus means by its error codes (docs.spamhaus.com, zones; for .250 and .251
 spamhaus/rspamd-dqs; read 2026-11-25); other lists copied them."""
-
-_RCODES: Final = {
-    1: "FORMERR",
-    2: "SERVFAIL",
-    4: "NOTIMP",
-    6: "YXDOMAIN",
-    7: "YXRRSET",
-    8: "NXRRSET",
-    9: "NOTAUTH",
-    10: "NOTZONE",
-    16: "BADVERS",
-    23: "BADCOOKIE",
-}
-"""RFC 6895 section 2.3."""
 
 
 class Reading(NamedTuple):
@@ -123,8 +109,9 @@ def _failure(wire: Wire) -> Reading:
         detail = f"REFUSED: the nameserver or the list refuses to answer; {_OWN_RESOLVER}"
         return Reading(Outcome.BLOCKED, detail=detail)
     if wire.status == Status.RCODE:
-        name = _RCODES.get(wire.rcode, f"rcode {wire.rcode}")
-        return Reading(Outcome.SERVFAIL, detail=f"{name}: the list or the nameserver failed")
+        return Reading(
+            Outcome.SERVFAIL, detail=f"{rcode_name(wire.rcode)}: the list or the nameserver failed"
+        )
     if wire.status == Status.TIMEOUT:
         return Reading(Outcome.TIMEOUT, detail="no usable answer in time")
     if wire.status == Status.UNSENT:

@@ -14,9 +14,9 @@ from dnsbl.subject import parse_subject
 from dnsbl.testing import DnsblServer
 from dnsbl.zones.interpret import read
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import Code, Filter
+from dnsbl.zones.zone import Code, Filter, Kind
 
-ALL = frozenset({"ip4", "ip6", "domain"})
+ALL: frozenset[Kind] = frozenset({"ip4", "ip6", "domain"})
 
 
 def a(*addresses: str) -> Wire:

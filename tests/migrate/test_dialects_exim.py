@@ -96,7 +96,7 @@ codes = st.lists(st.tuples(st.sampled_from([0, 1]), last), min_size=1, max_size=
     lambda pairs: [0x7F000000 | b << 8 | c for b, c in pairs]
 )
 masks = st.lists(st.integers(1, 0x1FF), min_size=1, max_size=2)
-items = st.one_of(
+items: st.SearchStrategy[Item] = st.one_of(
     st.just(("", [])),
     st.tuples(st.sampled_from(["=", "!="]), codes),
     st.tuples(st.sampled_from(["&", "!&"]), masks),

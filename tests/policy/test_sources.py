@@ -203,7 +203,7 @@ def test_an_allowlist_that_could_not_turn_it_does_not_defer() -> None:
 
 
 def test_an_allowlist_that_takes_no_such_subject_is_not_missing() -> None:
-    domains = (Zone("bl.example", weight=2), Zone("wl.example", weight=-3, subjects=("domain",)))
+    domains = (Zone("bl.example", weight=2), Zone("wl.example", weight=-3, subjects=frozenset({"domain"})))
     policy = compile_rules({}, None, ["bl.example", "wl.example"], domains)
     assert decide(policy, {"client": silent(Outcome.SKIPPED)}).startswith("REJECT ")
     assert list(floors(domains)) == ["wl.example"]

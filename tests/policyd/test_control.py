@@ -15,7 +15,7 @@ from support.policydaemon import REJECT, Client, Policyd, config, run, start_lis
 from dnsbl.policyd.bridge import WINDOW, BridgeWatch
 from dnsbl.policyd.health import LOOK_S
 from dnsbl.policyd.log import LEVELS, Log, is_journal
-from dnsbl.policyd.surge import MIN_HISTORY, RECENT, Surge, SurgeWatch
+from dnsbl.policyd.surge import MIN_HISTORY, RECENT, SurgeWatch
 from dnsbl.testing import wildcard
 
 
@@ -113,7 +113,8 @@ def test_the_statistic() -> None:
         assert watch.look(counts(total, total // 10)) == []
     assert watch.look(counts(total + RECENT - 1, total // 10 + RECENT - 1)) == []  # too few as yet
     [found] = watch.look(counts(total + RECENT, total // 10 + RECENT))
-    assert found == Surge("bl.example", 1.0, pytest.approx(0.1), nearly_all=True)
+    assert (found.zone, found.recent, found.nearly_all) == ("bl.example", 1.0, True)
+    assert found.before == pytest.approx(0.1)
     assert watch.look(counts(0, 0)) == []  # another resolver's
 
 

@@ -71,7 +71,12 @@ def test_decisions_wait_for_each_other_and_other_lines_do_not() -> None:
 
 def test_what_the_library_logs() -> None:
     lines: list[str] = []
-    handler = LogHandler(Log(lambda data: lines.append(data.decode()) or 0, with_time=False))
+
+    def write(data: bytes) -> int:
+        lines.append(data.decode())
+        return 0
+
+    handler = LogHandler(Log(write, with_time=False))
     logger = logging.Logger("dnsbl.test", logging.INFO)
     logger.addHandler(handler)
     logger.warning("nameservers are now %s", "127.0.0.1:53\nx")

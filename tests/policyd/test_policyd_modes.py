@@ -44,8 +44,13 @@ def test_spawn_as_postfix_does_it(lists: DnsblServer, tmp_path: Path) -> None:
     """stdin, stdout and stderr are one socket: nothing but replies may be written to it."""
     ours, its = socket.socketpair()
     command = [sys.executable, "-m", "dnsbl", "policyd", *spawned(lists, tmp_path)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with ours, subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=env) as process:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with (
+        ours,
+        subprocess.Popen(
+            command, stdin=its.fileno(), stdout=its.fileno(), stderr=its.fileno(), env=env
+        ) as process,
+    ):
         its.close()
         ours.settimeout(20)
         with ours.makefile("rb") as replies:
@@ -62,8 +67,13 @@ def test_spawn_says_nothing_to_postfix_of_a_bad_configuration(tmp_path: Path) ->
     (tmp_path / "dnsbl.toml").write_text("bad")
     ours, its = socket.socketpair()
     command = [sys.executable, "-m", "dnsbl", "policyd", "--spawn", "--config", str(tmp_path / "dnsbl.toml")]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with ours, subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=env) as process:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with (
+        ours,
+        subprocess.Popen(
+            command, stdin=its.fileno(), stdout=its.fileno(), stderr=its.fileno(), env=env
+        ) as process,
+    ):
         its.close()
         ours.settimeout(20)
         assert ours.recv(1000) == b""
@@ -73,10 +83,12 @@ def test_spawn_says_nothing_to_postfix_of_a_bad_configuration(tmp_path: Path) ->
 def test_spawn_ends_when_it_is_idle(lists: DnsblServer, tmp_path: Path) -> None:
     ours, its = socket.socketpair()
     command = [sys.executable, "-m", "dnsbl", "policyd", *spawned(lists, tmp_path, "idle_timeout_s = 0.3")]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     with (
         ours,
-        subprocess.Popen(command, stdin=its, stdout=its, stderr=subprocess.DEVNULL, env=env) as process,
+        subprocess.Popen(
+            command, stdin=its.fileno(), stdout=its.fileno(), stderr=subprocess.DEVNULL, env=env
+        ) as process,
     ):
         its.close()
         assert process.wait(20) == 0
@@ -115,7 +127,7 @@ def test_a_log_that_is_not_read_stops_nothing(lists: DnsblServer, tmp_path: Path
         "--listen",
         f"127.0.0.1:{port}",
     ]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stderr=writing, env=env) as process:
         try:
             os.close(writing)

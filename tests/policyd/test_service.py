@@ -14,7 +14,8 @@ import dnsbl.policyd.service as service_module
 from dnsbl import Outcome, Resolver, Verdict, ZoneAnswer
 from dnsbl.policy.rules import DRY_RUN_HEADER, compile_rules
 from dnsbl.policyd.log import Log
-from dnsbl.policyd.service import Backend, Service
+from dnsbl.policyd.message import Backend
+from dnsbl.policyd.service import Service
 from dnsbl.policyd.stats import Stats
 from dnsbl.testing import DnsblServer, delay, silence
 

@@ -10,7 +10,8 @@ from dnsbl import Outcome, Verdict, ZoneAnswer
 from dnsbl.policy.rules import compile_rules
 from dnsbl.policyd.connection import Connection
 from dnsbl.policyd.log import Log
-from dnsbl.policyd.service import Backend, Service
+from dnsbl.policyd.message import Backend
+from dnsbl.policyd.service import Service
 from dnsbl.policyd.stats import Stats
 
 Reader = asyncio.StreamReader
