@@ -1,4 +1,5 @@
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 Answer: TypeAlias = tuple[
@@ -39,6 +40,51 @@ class Fan:
         """The answers that no call of take has returned yet, with their zones."""
     def answers(self) -> dict[int, Answer]:
         """All answers so far, by zone."""
+
+class Plain:
+    """Answers of some zones to one question, all of them a plain no (NXDOMAIN, or NOERROR without an address)."""
+
+    @property
+    def zones(self) -> int:
+        """A bit mask."""
+    @property
+    def soonest(self) -> float:
+        """When the first of them expires."""
+    @property
+    def entry(self) -> bytes:
+        """As `dnsbl.cache.entry.pack` would have packed them."""
+    @property
+    def way(self) -> bytes:
+        """Of each, in the order of the entry: latency in microseconds (4 bytes), index of the server (2)."""
+
+class Tally:
+    """Takes plain answers in: counts them, notes that their zones answer, and packs them for the cache.
+
+    counters: by zone, one array of "Q": a bucket for each bound and one more, the sum of them, how many
+        answers were plain, how many questions were sent. bounds_us: an array of "Q", ascending.
+        halve_at: a sum that is reached halves the buckets.
+    answered: by set of nameservers an array of "d": when each zone answered last. row_of: makes one that is
+        missing there. None of these arrays may change its length any more."""
+
+    def __new__(
+        cls,
+        counters: Sequence[array[int]],
+        bounds_us: array[int],
+        halve_at: int,
+        ttl_min_s: float,
+        ttl_max_s: float,
+        answered: dict[Any, array[float]],
+        row_of: Callable[[int], array[float]],
+    ) -> Tally: ...
+    def sent(self, zones: int) -> None:
+        """One question went to each of `zones` (a bit mask)."""
+    def take(
+        self, fan: Fan, wanted: int, may_be_plain: int, sets: tuple[int, ...], now: float
+    ) -> tuple[Plain | None, list[tuple[int, Answer]]]:
+        """The answers that have come of the zones `wanted`: the plain ones, taken in, and all others.
+
+        may_be_plain: of these zones only. sets: by zone. An answer for which more than one query was sent,
+        or that may not be held at `now`, counts as not plain."""
 
 class Ticket:
     fan: Fan

@@ -109,6 +109,29 @@ cdef extern from "fanout.h" nogil:
     bint dnsbl_fanout_retired_overflow(dnsbl_loop *)
 
 
+cdef extern from "plain.h" nogil:
+    ctypedef struct dnsbl_plain_rules:
+        double ttl_min_s
+        double ttl_max_s
+        const uint64_t *bound_us
+        int buckets
+        uint64_t halve_at
+
+    ctypedef struct dnsbl_plain:
+        uint64_t zones
+        double soonest
+        double latest
+        size_t size
+        size_t way_size
+        unsigned char *entry
+        unsigned char *way
+
+    void dnsbl_plain_begin(dnsbl_plain *)
+    bint dnsbl_plain_add(dnsbl_plain *, const dnsbl_plain_rules *, const dnsbl_answer *, int, uint64_t *,
+                         double *, double)
+    void dnsbl_plain_end(dnsbl_plain *)
+
+
 cdef extern from "<dlfcn.h>" nogil:
     void *dlopen(const char *, int)
     void *dlsym(void *, const char *)

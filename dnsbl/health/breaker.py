@@ -20,6 +20,7 @@ back.
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
@@ -121,10 +122,13 @@ class Breaker:
         self._findings: dict[int, _Finding] = {}
         self._judged: dict[int, float] = {}
         """By zone, when the finding that counts was asked for."""
-        self._answered: dict[Hashable, dict[int, float]] = {}
-        """Per server set and zone, when the last answer came. Sets come and go with resolv.conf: bounded."""
-        self._suspects = 0
+        self.answered: dict[Hashable, array[float]] = {}
+        """By server set, when each zone's last answer came; the engine notes plain answers here itself. Sets
+        come and go with resolv.conf: bounded."""
+        self.suspects = 0
         """Bit mask of zones with a suspect failure, so that a good answer usually needs no search."""
+        self.troubled = 0
+        """Bit mask of zones of which any kind has failures, is set aside or suspect."""
 
     @property
     def open_mask(self) -> int:
@@ -156,7 +160,7 @@ class Breaker:
             self._note_answer(server_set, zone, now)
             if state.failures or state.wait_s or state.suspect:
                 self._answer_of_troubled(zone, kind, started, now)
-            if self._suspects:
+            if self.suspects:
                 self._bear_witness(server_set, zone, now)
         elif self._is_probe(state, started):
             self._probe_failed(state, now)
@@ -166,7 +170,7 @@ class Breaker:
 
     def nameserver_at_fault(self, server_set: Hashable, started: float) -> bool:
         """No zone got an answer through `server_set` at or after `started`: a failure tells of no zone."""
-        return all(at < started for at in self._answered.get(server_set, {}).values())
+        return all(at < started for at in self.answered.get(server_set, ()))
 
     def set_aside(
         self, zone: int, reason: str, asked_at: float = 0.0, now: float = 0.0, *, doubt: bool = False
@@ -229,12 +233,15 @@ class Breaker:
         return ZoneState("probing" if probing else "open", of.failures, max(0.0, of.next_probe - now), reason)
 
     def _note_answer(self, server_set: Hashable, zone: int, now: float) -> None:
-        answered = self._answered.get(server_set)
-        if answered is None:
-            if len(self._answered) >= MAX_SERVER_SETS:
-                del self._answered[next(iter(self._answered))]
-            answered = self._answered[server_set] = {}
-        answered[zone] = max(now, answered.get(zone, now))  # answers are taken in in any order
+        answered = self.answered.get(server_set) or self.answered_row(server_set)
+        answered[zone] = max(now, answered[zone])  # answers are taken in in any order
+
+    def answered_row(self, server_set: Hashable) -> array[float]:
+        """A new row of `answered`."""
+        if len(self.answered) >= MAX_SERVER_SETS:
+            del self.answered[next(iter(self.answered))]
+        row = self.answered[server_set] = array("d", [float("-inf")] * len(self._names))
+        return row
 
     def _answer_of_troubled(self, zone: int, kind: int, started: float, now: float) -> None:
         """A zone with failures answered: they are forgotten; if it was set aside, only its probe counts."""
@@ -249,6 +256,8 @@ class Breaker:
             state.probe_started = None
         state.failures = 0
         self._clear(zone, kind)
+        if not any(of[zone].failures or of[zone].wait_s or of[zone].suspect for of in self._zones):
+            self.troubled &= ~(1 << zone)
 
     def _is_probe(self, state: _Zone, started: float) -> bool:
         return state.probe_started is not None and started >= state.probe_started
@@ -260,12 +269,13 @@ class Breaker:
 
     def _blame(self, zone: int, kind: int, server_set: Hashable, started: float, now: float) -> None:
         """A failure: counted if there is a witness, else remembered until one comes."""
-        answered = self._answered.get(server_set, {})
-        if any(at >= started for other, at in answered.items() if other != zone):
+        self.troubled |= 1 << zone
+        answered = self.answered.get(server_set, ())
+        if any(at >= started for other, at in enumerate(answered) if other != zone):
             self._count(zone, kind, started, now)
         else:
             self._zones[kind][zone].suspect = (server_set, started)
-            self._suspects |= 1 << zone
+            self.suspects |= 1 << zone
 
     def _bear_witness(self, server_set: Hashable, witness: int, now: float) -> None:
         """An answer of `witness` came: other zones' failures through the same servers are their own."""
@@ -283,7 +293,7 @@ class Breaker:
     def _clear(self, zone: int, kind: int) -> None:
         self._zones[kind][zone].suspect = None
         if all(zones[zone].suspect is None for zones in self._zones):
-            self._suspects &= ~(1 << zone)
+            self.suspects &= ~(1 << zone)
 
     def _count(self, zone: int, kind: int, started: float, now: float) -> None:
         """Count one failure, unless its query was in flight when the last one was counted."""

@@ -88,7 +88,7 @@ class _CleanAnswers:
             for index, zone in enumerate(self._readings.zones)
             if index not in found
         }
-        return Answers(self._readings.zones, self._text, found, {}, skipped, 0.0)()
+        return Answers(self._readings, self._text, found, {}, skipped, 0.0)()
 
 
 def clean_verdict(core: Core, key: bytes, started: float) -> Verdict:
