@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dnsbl.engine._engine import Waiter
     from dnsbl.health.judge import ZoneHealth
     from dnsbl.lookup.aio import LoopWaiter
+    from dnsbl.lookup.begun import Begun
     from dnsbl.lookup.message import MessageVerdict
 
 
@@ -161,6 +162,25 @@ class Resolver:
         if not lookup.start():
             await finish(lookup, waiter)
         return lookup.verdict
+
+    def begin(self, subject: object, *, deadline_s: float | None = None) -> Begun:
+        """Begin a lookup in the running event loop, for who looks at it before all zones have answered.
+
+        The verdict is there at once (`Begun.done`) where the cache holds all of it. The rest is asked now, and
+        each question once, however the lookup is followed.
+
+        Raises as `check`; RuntimeError where no event loop runs.
+        """
+        from dnsbl.lookup.begun import Begun, FollowedLookup
+
+        started = clock()
+        found = self._clean(subject, started)
+        if found is not None:
+            return Begun(None, None, found)
+        waiter = self._loop_waiter()
+        lookup = self._lookup(subject, waiter.waiter, started, deadline_s, None, FollowedLookup)
+        assert isinstance(lookup, FollowedLookup)
+        return Begun(None, None, lookup.verdict) if lookup.start() else Begun(lookup, waiter, None)
 
     def check_cached(self, subject: object) -> Verdict | None:
         """The verdict if the cache holds all of it, reasons too, else None. Never asks and never waits.
@@ -374,6 +394,17 @@ class Resolver:
 
         return await asyncio.to_thread(self.health, zones, deadline_s=deadline_s)
 
+    def set_aside(self, zone: str, why: str) -> None:
+        """Leave a zone out, as `health` does with a broken one, until a health check finds it sound.
+
+        why: one line, for `ZoneAnswer.detail` and `stats`. Raises ZoneError for a zone not asked here.
+        """
+        core, index, now = self._core, self._zone_index(zone), clock()
+        core.enter()
+        with core.lock:
+            core.breaker.set_aside(index, why, now, now)
+        core.unlocked()
+
     def close(self) -> None:
         """Stop the engine. Lookups under way end with what they have; later ones raise ClosedError."""
         self._core.close()
@@ -450,12 +481,13 @@ class Resolver:
         started: float,
         deadline_s: float | None,
         decide: Decide | None,
+        kind: type[Lookup] = Lookup,
     ) -> Lookup:
         if deadline_s is None:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
             deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
-        return Lookup(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
+        return kind(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
 
     def _begin(
         self, subject: object, waiter: Waiter, deadline_s: float | None

@@ -51,6 +51,7 @@ def effective(config: Config, nameservers: tuple[str, ...]) -> Iterator[Value]:
             yield from _of_zone(config, number, zone, entry, at)
             number += 1
     yield from _of_policy(config)
+    yield from _of_monitor(config)
 
 
 def _of_zone(
@@ -105,6 +106,15 @@ def _of_policy(config: Config) -> Iterator[Value]:
             for name, value in rule.items():
                 source = config.where(("policy", "rule", number, name))
                 yield Value("[[policy.rule]]", number, name, value, source)
+
+
+def _of_monitor(config: Config) -> Iterator[Value]:
+    for key in keys_of("[monitor]"):
+        if key.name in config.monitor:
+            value = config.monitor[key.name]
+            yield Value("[monitor]", 0, key.name, value, config.where(("monitor", key.name)))
+        else:
+            yield _default("[monitor]", 0, key)
 
 
 def _default(table: str, number: int, key: Key) -> Value:

@@ -2,7 +2,7 @@
 
 The order: the path given, else `$DNSBL_CONFIG`, else /etc/dnsbl.toml where there is one, else the curated
 default. [resolver] and [[zone]] are checked here; [policy] is handed on as it stands, for
-dnsbl/policy/rules.py, and so is [postfix], for `dnsbl zones export`.
+dnsbl/policy/rules.py, and so are [monitor], for dnsbl/monitor/settings.py, and [postfix], for `dnsbl zones export`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_KEY_BYTES: Final = 4096
 
 MAX_TTL_S: Final = 7 * 86_400
 
-TABLES: Final = ("resolver", "zone", "policy", "postfix")
+TABLES: Final = ("resolver", "zone", "policy", "monitor", "postfix")
 ZONE_KEYS: Final = (
     "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
     "key_env", "key_file", "daily_limit", "file", "format", "url", "interval_s", "hash", "normal_form",
@@ -99,9 +99,9 @@ class Config:
     """A configuration that was read and checked.
 
     path: the file, or None for the curated default. zones: ready to be asked, in the file's order, each once.
-    warnings: one line each, to be shown or logged once. policy: the raw [policy] table. tables: the [[zone]]
-    tables as they stand. sources: the list files that are fetched.
-    postfix: the [postfix] table. source: names the line of any key in an error.
+    warnings: one line each, to be shown or logged once. policy, monitor, postfix: the raw tables of
+    these names. tables: the [[zone]] tables as they stand. sources: the list files that are fetched.
+    source: names the line of any key in an error.
     """
 
     path: Path | None
@@ -110,6 +110,7 @@ class Config:
     catalogue: Catalogue = field(repr=False)
     warnings: tuple[str, ...] = ()
     policy: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    monitor: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
     postfix: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sources: tuple[ListSource, ...] = field(default=(), repr=False)
@@ -187,7 +188,7 @@ def parse(
     zones = [_zone(table, catalogue, key_reader) for table in tables]
     dead = [row.name for row in catalogue if row.status == "retired"] if retired else []
     built, warnings = _build(catalogue, zones, tables, (*resolver.allow, *dead))
-    policy, postfix = top.table("policy"), top.table("postfix")
+    policy, monitor, postfix = (top.table(name) for name in ("policy", "monitor", "postfix"))
     return Config(
         path=path,
         resolver=resolver,
@@ -195,6 +196,7 @@ def parse(
         catalogue=catalogue,
         warnings=(*catalogue.warnings, *key_reader.warnings, *warnings),
         policy=policy.values if policy else {},
+        monitor=monitor.values if monitor else {},
         tables=tables,
         postfix=postfix.values if postfix else {},
         sources=tuple(_sources(tables, folder)),

@@ -13,11 +13,11 @@ from typing import Any, Final, NamedTuple
 from dnsbl.doctor.public_resolvers import public_operator
 from dnsbl.errors import ZoneError
 from dnsbl.health.judge import State, ZoneHealth
-from dnsbl.lookup.lookup import score_bounds
 from dnsbl.model import Status
 from dnsbl.policy.findings import Findings
 from dnsbl.policy.rules import Policy
 from dnsbl.zones.catalogue import Catalogue
+from dnsbl.zones.interpret import score_bounds
 from dnsbl.zones.replyfilter import ReplyFilter
 from dnsbl.zones.row import Row
 from dnsbl.zones.zone import Code, Kind, Zone

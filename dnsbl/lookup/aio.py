@@ -83,7 +83,7 @@ async def finish(lookup: Lookup, waiter: LoopWaiter) -> None:
     lookup.on_done = done
     waiter.pending.add(lookup)
     # Its ticket tells it at its deadline; this is for an engine that ended itself.
-    late = loop.call_later(max(0.0, lookup.deadline + LATE_S - clock()), _expire, lookup)
+    late = loop.call_later(max(0.0, lookup.deadline + LATE_S - clock()), expire, lookup)
     try:
         await future
     finally:
@@ -96,7 +96,7 @@ async def finish(lookup: Lookup, waiter: LoopWaiter) -> None:
         raise lookup.failed
 
 
-def _expire(lookup: Lookup) -> None:
+def expire(lookup: Lookup) -> None:
     if lookup.on_done is not None:
         try:
             lookup.expire()

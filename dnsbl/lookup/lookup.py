@@ -51,12 +51,12 @@ from dnsbl.errors import SubjectError
 from dnsbl.lookup.answers import Answers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.recheck import recheck
-from dnsbl.lookup.values import TIMED_OUT, Found, PlainFound, Wait, bits, kind_of
+from dnsbl.lookup.values import TIMED_OUT, Found, PlainFound, Wait, bits, kind_of, plain_of
 from dnsbl.model import ERRORS, Outcome, Status, Verdict
 from dnsbl.subject import Subject, email_subject, parse_subject, url_subject
 from dnsbl.subject.hashed import hash_label
-from dnsbl.zones.interpret import failure_weight
-from dnsbl.zones.zone import HASHED_KINDS, Zone
+from dnsbl.zones.interpret import failure_weight, score_bounds
+from dnsbl.zones.zone import HASHED_KINDS
 
 if TYPE_CHECKING:
     from dnsbl.engine._engine import Waiter
@@ -327,9 +327,7 @@ class Lookup:
             asked = ticket.fan.tag
             answers, missing = asked.found, 0
             if wanted & asked.plain_zones:
-                self._plain += [
-                    PlainFound(ticket.fan.key, each, wanted & each.zones, asked.sets) for each in asked.plain
-                ]
+                self._plain += plain_of(ticket.fan, wanted)
                 wanted &= ~asked.plain_zones
             for zone in bits(wanted):
                 if zone not in answers:
@@ -431,6 +429,15 @@ class Lookup:
     # ---- the verdict ----
 
     def _conclude(self, pending: tuple[int, ...]) -> None:
+        self.verdict = self._verdict_of(self._found, self._plain, self._texts, pending)
+
+    def _verdict_of(
+        self,
+        all_found: dict[int, Found],
+        plain: list[PlainFound],
+        texts: dict[int, tuple[bytes, ...]],
+        pending: tuple[int, ...],
+    ) -> Verdict:
         core = self._core
         score, listed, complete = (
             self._score_left_out(),
@@ -438,37 +445,24 @@ class Lookup:
             not (pending or self._set_aside or self._doubted),
         )
         expires = float("inf")
-        for found in self._found.values():
+        for found in all_found.values():
             reading, until = found.reading, found.expires
             score += reading.score
             listed = listed or reading.positive
             complete = complete and reading.outcome not in ERRORS
             if until < expires:
                 expires = until
-        for part in self._plain:
+        for part in plain:
             expires = min(expires, part.soonest)
         now = clock()
-        self.verdict = Verdict(
+        return Verdict(
             self.subject.text,
             listed,
             complete,
             round(score, DECIMALS),
-            Answers(core.readings, self.subject.text, self._found, self._texts, self._skipped, now,
-                    self._set_aside, self._plain, core.upstream.set_servers),
+            Answers(core.readings, self.subject.text, all_found, texts, self._skipped, now,
+                    self._set_aside, plain, core.upstream.set_servers),
             now - self._started,
             expires - now if complete and now < expires < float("inf") else None,
             tuple(core.zones[zone].name for zone in pending),
         )  # fmt: skip
-
-
-def score_bounds(zone: Zone) -> tuple[float, float]:
-    """The least and the most that a zone's answer can add to the score: see `interpret.read`."""
-    if zone.filters:
-        weights = [entry.weight for entry in zone.filters]
-    else:
-        listed = [code for code in zone.codes if code.outcome == "listed"]
-        weights = [zone.weight if code.weight is None else code.weight for code in listed] or [zone.weight]
-    least = sum(min(weight, 0.0) for weight in weights)
-    most = sum(max(weight, 0.0) for weight in weights)
-    failed = failure_weight(zone)
-    return round(min(least, failed), DECIMALS), round(max(most, failed), DECIMALS)

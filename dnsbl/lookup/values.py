@@ -11,7 +11,7 @@ from dnsbl.model import Status, Wire
 from dnsbl.zones.interpret import Reading
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Plain, Ticket
+    from dnsbl.engine._engine import Fan, Plain, Ticket
 
 TIMED_OUT = Wire(Status.TIMEOUT, -1)
 
@@ -76,6 +76,12 @@ class PlainFound(NamedTuple):
             return self.plain.soonest
         held = unpack(self.plain.entry, float("-inf"), self.zones).answers
         return min([each.expires for each in held.values()], default=float("inf"))
+
+
+def plain_of(fan: Fan, zones: int) -> list[PlainFound]:
+    """Of `zones` (a bit mask) the answers of a fan that were a plain no."""
+    asked: Asked = fan.tag
+    return [PlainFound(fan.key, each, zones & each.zones, asked.sets) for each in asked.plain]
 
 
 class Wait(NamedTuple):

@@ -62,7 +62,8 @@ class CodeLine:
 class Entry:
     """One [[zone]] table to be written. The fields are its keys; None and empty ones are left out.
 
-    line: where it was read. key_env: the environment variable that is to hold the key of a keyed zone.
+    line: where it was read. key_env: the environment variable that is to hold the key of a keyed zone;
+    key_file: the file that holds it.
     retired: why it must not be used, for a dead list; it is then written as a comment.
     """
 
@@ -75,6 +76,7 @@ class Entry:
     codes: tuple[CodeLine, ...] = ()
     on_error: Literal["no_opinion", "listed"] | None = None
     key_env: str = ""
+    key_file: str = ""
     retired: str = ""
 
 
@@ -106,6 +108,7 @@ class Import:
         self.notes: list[Note] = []
         self._asked = 0
         self._keys: dict[str, str] = {}  # a key, or `$` and what stands in its place -> environment variable
+        self._key_files: dict[str, str] = {}  # what stands for a key in a name -> the file that holds it
         self._variables: set[str] = set()
         self._numbers: dict[str, int] = {}  # by a variable's name without one, the highest number it has
 
@@ -158,7 +161,19 @@ class Import:
             since = f" since {row.since}" if row.since else ""
             entry = replace(entry, retired=f"retired{since}: {row.why}; {instead}")
             self.note(entry.line, text, f"left out: {entry.name} is {entry.retired}")
+        if entry.key_env in self._key_files:
+            entry = replace(entry, key_env="", key_file=self._key_files[entry.key_env])
         self.entries.append(entry)
+
+    def key_file(self, path: str) -> str:
+        """What `${...}` is to name in a zone's name where the key stands in a file."""
+        for name, known in self._key_files.items():
+            if known == path:
+                return name
+        name = f"key_file_{len(self._key_files) + 1}"
+        self._key_files[name] = path
+        self._keys[f"${{{name}}}"] = name
+        return name
 
     def subjects(self, line: int, text: str, name: str, asked: frozenset[Kind]) -> frozenset[Kind] | None:
         """What a zone takes that is asked for `asked`: of those kinds what its row has, else what it has.

@@ -15,10 +15,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from dnsbl.config.rules import BASE_RULES, REFUSE
 from dnsbl.migrate.collect import Accepted, Collector, Test
 from dnsbl.migrate.imported import DOMAIN, Import, Imported
 from dnsbl.migrate.octets import ALL, MAX_CODES, Octets, of_address, union, with_bits
-from dnsbl.migrate.postfix import BASE_RULES, REFUSE
 from dnsbl.migrate.subtest import expression, in_loopback, masked
 from dnsbl.migrate.ucl import Value, parse
 from dnsbl.zones.catalogue import Catalogue

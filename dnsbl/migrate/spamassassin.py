@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from dnsbl.config.rules import BASE_RULES, REFUSE
 from dnsbl.migrate.collect import Accepted, Collector, Test
 from dnsbl.migrate.imported import DOMAIN, IP, Import, Imported
-from dnsbl.migrate.postfix import BASE_RULES, REFUSE
 from dnsbl.migrate.subtest import parse_subtest
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.zone import CodeOutcome, Kind

@@ -36,11 +36,14 @@ Watch = Callable[[str, Compile], patterns.Test]
 
 @dataclass(frozen=True, slots=True)
 class Condition(Generic[T]):
-    """One key of a rule: its name, its value as text, and the test."""
+    """One key of a rule: its name, its value as text, and the test.
+
+    The test of a verdict gives None where the answers that are awaited may turn it; see `early`.
+    """
 
     key: str
     text: str
-    test: Callable[[T], bool]
+    test: Callable[[T], bool | None]
 
 
 RequestCondition = Condition[Attributes]
@@ -67,12 +70,12 @@ def request_conditions(rule: Table, watch: Watch = no_files) -> tuple[RequestCon
 
 
 def verdict_conditions(rule: Table, zones: Collection[str] | None) -> tuple[VerdictCondition, ...]:
-    """Compile a rule's conditions on the verdict: `score`, `incomplete`, and `zones` with `codes`.
+    """Compile a rule's conditions on the verdict: `score`, `incomplete`, `silent`, and `zones` with `codes`.
 
     `zones` with `codes` is true of one listing that is of such a zone and has such a code. zones: the names
     that can be meant; None: any. Raises ConfigError.
     """
-    found = (_score(rule), _certain(rule), _incomplete(rule), _listed_by(rule, zones))
+    found = (_score(rule), _certain(rule), _incomplete(rule), _silent(rule, zones), _listed_by(rule, zones))
     return tuple(condition for condition in found if condition)
 
 
@@ -284,6 +287,20 @@ def _incomplete(rule: Table) -> VerdictCondition | None:
     return Condition("incomplete", _shown(wanted), lambda found: found.complete is not wanted)
 
 
+def _silent(rule: Table, known: Collection[str] | None) -> VerdictCondition | None:
+    """Whether one of these zones was to be asked, and gave no answer."""
+    if "silent" not in rule.values:
+        return None
+    zones = check_zones(rule, "silent", one_or_more(rule, "silent"), known)
+
+    def is_silent(found: Findings) -> bool | None:
+        if not zones.isdisjoint(found.missing):
+            return True
+        return False if zones.isdisjoint(found.awaited) else None
+
+    return Condition("silent", _shown(rule.values["silent"]), is_silent)
+
+
 def _listed_by(rule: Table, known: Collection[str] | None) -> VerdictCondition | None:
     keys = [key for key in ("zones", "codes") if key in rule.values]
     if not keys:
@@ -291,11 +308,15 @@ def _listed_by(rule: Table, known: Collection[str] | None) -> VerdictCondition |
     zones = check_zones(rule, "zones", one_or_more(rule, "zones"), known) if "zones" in keys else None
     is_code = _codes(rule) if "codes" in keys else None
 
-    def test(found: Findings) -> bool:
-        return any(
-            (zones is None or answer.zone in zones) and (is_code is None or any(map(is_code, answer.codes)))
-            for _, _, answer in found.hits
-        )
+    def test(found: Findings) -> bool | None:
+        for _, _, answer in found.hits:
+            if (zones is None or answer.zone in zones) and (
+                is_code is None or any(map(is_code, answer.codes))
+            ):
+                return True
+        if found.awaited and (zones is None or zones & found.awaited):
+            return None
+        return False
 
     return Condition(", ".join(keys), "; ".join(_shown(rule.values[key]) for key in keys), test)
 
@@ -315,4 +336,4 @@ def _codes(rule: Table) -> Callable[[str], bool]:
 
 
 REQUEST_KEYS: Final = tuple(_COMPILERS)
-VERDICT_KEYS: Final = ("zones", "codes", "score", "certain", "incomplete")
+VERDICT_KEYS: Final = ("zones", "codes", "score", "certain", "incomplete", "silent")

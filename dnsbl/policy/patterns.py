@@ -54,7 +54,7 @@ def networks(texts: Iterable[str]) -> Test:
 
     @lru_cache(_REMEMBERED)
     def find(address: str) -> bool:
-        packed = address_key(address)
+        packed = client_key(address)
         if packed is None:
             return False
         if private and (is_local(packed) or (packed[:1] == b"\x7f" and len(packed) == 4)):
@@ -64,6 +64,16 @@ def networks(texts: Iterable[str]) -> Test:
         return at >= 0 and packed <= lasts[at]
 
     return lambda address: len(address) <= MAX_ADDRESS_CHARS and find(address)
+
+
+@lru_cache(_REMEMBERED)
+def _known_key(address: str) -> bytes | None:
+    return address_key(address)
+
+
+def client_key(address: str) -> bytes | None:
+    """The bytes of an address as Postfix sends it, read once however many rules look at it; None: no address."""
+    return _known_key(address) if len(address) <= MAX_ADDRESS_CHARS else None
 
 
 def _merged(spans: list[tuple[bytes, bytes]]) -> tuple[list[bytes], list[bytes]]:

@@ -29,6 +29,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from dnsbl.config.rules import DEFAULT_RULES
 from dnsbl.config.toml_table import Source, Table
 from dnsbl.model import ZoneAnswer
 from dnsbl.policy.actions import FIELDS, Action, ActionError, parse_action
@@ -42,32 +43,17 @@ from dnsbl.policy.conditions import (
     compile_pattern,
     no_files,
     one_or_more,
-    parse_score,
     request_conditions,
     verdict_conditions,
 )
-from dnsbl.policy.findings import EVERYTHING, Findings, Floor, Scope, Verdicts, floors, join
+from dnsbl.policy.early import is_decided
+from dnsbl.policy.findings import EVERYTHING, Findings, Scope, Verdicts, ZoneBounds, bounds_of, join
 from dnsbl.policy.patterns import networks
 from dnsbl.policy.protocol import Attributes, clean_text
 from dnsbl.policy.sources import SOURCES
 from dnsbl.zones.zone import Zone
 
 DRY_RUN_HEADER: Final = "X-DNSBL-Dry-Run"
-
-DEFAULT_RULES: Final[tuple[dict[str, Any], ...]] = (
-    {"authenticated": True, "action": "DUNNO"},
-    # Submission is a port, not encryption: servers too speak TLS among themselves on port 25.
-    {"server_port": [465, 587], "action": "DUNNO"},
-    {"client": ["private"], "action": "DUNNO"},
-    # While an allowlist whose word could turn a rejection does not answer, the client is to come again.
-    {
-        "score": ">=1",
-        "certain": False,
-        "action": "DEFER_IF_PERMIT {subject} is listed by {zones}; an allowlist is silent, try again later",
-    },
-    # The score, not `listed`: an allowlist's hit must count.
-    {"score": ">=1", "action": "REJECT {subject} is listed by {zones}: {reason} {delist_url}"},
-)
 
 RULE_KEYS: Final = (*REQUEST_KEYS, *VERDICT_KEYS, "look_up", "action")
 POLICY_KEYS: Final = ("rule", "own_networks", "on_error", "dry_run", "restriction_classes", "look_up")
@@ -115,19 +101,14 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Compiled rules. Make one with `compile_rules`.
-
-    decide: thresholds by name: the verdict may come early once its score is known to be at or above, or
-    below, each. None where a rule needs every answer.
-    """
+    """Compiled rules. Make one with `compile_rules`. bounds: of the zones there are."""
 
     rules: tuple[Rule, ...]
     on_error: Action
     is_own: Callable[[str], bool]
     dry_run: bool = False
     dry_zones: frozenset[str] = frozenset()
-    decide: Mapping[str, float] | None = None
-    zone_floors: Mapping[str, Floor] = field(default_factory=dict)
+    bounds: ZoneBounds = field(default_factory=dict)
 
     def candidates(self, request: Attributes) -> Sequence[Rule]:
         """The rules whose conditions on the request hold, up to the first that needs no verdict."""
@@ -166,6 +147,14 @@ class Policy:
         if self.dry_run and not rule.action.is_dunno:
             return Decision(_dry_run_header(request, action), rule, action, zones)
         return Decision(action, rule, "", zones)
+
+    def is_decided(self, candidates: Sequence[Rule], verdicts: Verdicts) -> bool:
+        """No answer that is still to come (`Verdict.pending`) can change which rule decides."""
+        if not any(verdict.pending for verdict in verdicts.values()):
+            return True
+        return is_decided(candidates, verdicts, self.bounds) and (
+            not self.dry_zones or is_decided(candidates, verdicts, self.bounds, self.dry_zones)
+        )
 
     def findings(self, rule: Rule, verdicts: Verdicts | None) -> Findings | None:
         """What a rule sees, zones in dry run included; None where nothing could be looked up."""
@@ -219,8 +208,8 @@ def compile_rules(
     that is wrong, the offending text in `.text`.
 
     >>> policy = compile_rules({"rule": [{"score": ">=3", "action": "REJECT listed by {zones}"}]})
-    >>> policy.decide
-    {'score>=3': 3.0}
+    >>> policy.rules[0].of_verdict[0].text
+    '>=3'
     """
     top = Table(table, ("policy",), source or Source("dnsbl.toml"))
     classes = top.texts("restriction_classes") or ()
@@ -233,7 +222,7 @@ def compile_rules(
         defaults = {"rule": [dict(rule) for rule in DEFAULT_RULES]}
         tables = Table(defaults, (), Source("built-in rules")).tables("rule")
     scope = _scope(top, EVERYTHING)
-    exact = any(key in rule.values for rule in tables for key in ("zones", "codes"))
+    exact = any(key in rule.values for rule in tables for key in ("zones", "codes", "silent"))
     scope = scope._replace(exact=exact)
     rules = tuple(_rule(rule, number, classes, zones, scope, watch) for number, rule in enumerate(tables, 1))
     dry_run, dry_zones = _dry_run(top, zones)
@@ -243,8 +232,16 @@ def compile_rules(
         is_own=compile_pattern(top, "own_networks", networks, watch) if "own_networks" in table else _nobody,
         dry_run=dry_run,
         dry_zones=dry_zones,
-        decide=None if dry_zones else _thresholds(tables, rules),
-        zone_floors=floors(built),
+        bounds=bounds_of(built, _silent_zones(tables)),
+    )
+
+
+def _silent_zones(tables: Sequence[Table]) -> frozenset[str]:
+    return frozenset(
+        name.lower().strip(".")
+        for table in tables
+        if "silent" in table.values
+        for name in one_or_more(table, "silent")
     )
 
 
@@ -305,22 +302,6 @@ def _dry_run(top: Table, zones: Collection[str] | None) -> tuple[bool, frozenset
     return False, check_zones(top, "dry_run", one_or_more(top, "dry_run"), zones)
 
 
-def _thresholds(tables: Sequence[Table], rules: Sequence[Rule]) -> Mapping[str, float] | None:
-    """What the rules ask of a score, unless one asks for more than the score.
-
-    `certain` asks for no more: once the score is known to stay on its side, what is still out cannot turn it.
-    """
-    thresholds = {}
-    for table, rule in zip(tables, rules, strict=True):
-        if any(key in table.values for key in VERDICT_KEYS if key not in ("score", "certain")):
-            return None
-        if rule.needs_lookup and not rule.of_verdict:
-            return None
-        if parsed := parse_score(table):
-            thresholds["score" + table.values["score"].replace(" ", "")] = parsed[1]
-    return thresholds or None
-
-
 def _nobody(address: str) -> bool:
     return False
 
@@ -339,7 +320,7 @@ class _View:
             return None
         found = self._joined.get(rule.scope)
         if found is None:
-            found = join(self._verdicts, rule.scope, self._policy.zone_floors, self._without)
+            found = join(self._verdicts, rule.scope, self._policy.bounds, self._without)
             self._joined[rule.scope] = found
         return found
 

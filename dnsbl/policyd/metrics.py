@@ -32,11 +32,12 @@ ZoneStats = Callable[[], dict[str, Any]]
 
 
 class MetricsServer:
-    """Serves the counts over HTTP until `close`. Raises ListenError, and DnsblError without the library."""
+    """Serves what a collector gives over HTTP until `close`.
 
-    def __init__(
-        self, address: TcpAddress, stats: Stats, zone_stats: ZoneStats, *, allow_remote: bool = False
-    ) -> None:
+    Raises ListenError, and DnsblError without the library.
+    """
+
+    def __init__(self, address: TcpAddress, collector: Any, *, allow_remote: bool = False) -> None:
         try:
             from prometheus_client import CollectorRegistry, make_wsgi_app
         except ImportError:
@@ -45,7 +46,7 @@ class MetricsServer:
             ) from None
         check_loopback(address.host, f"metrics on {address}", allow_remote)
         registry = CollectorRegistry()
-        registry.register(Collector(stats, zone_stats))
+        registry.register(collector)
         try:
             self._server = _HttpServer(address, make_wsgi_app(registry))
         except OSError as error:

@@ -26,10 +26,11 @@ from dnsbl.policyd.log import Log, describe
 from dnsbl.policyd.message import Backend
 from dnsbl.policyd.notify import Notifier
 from dnsbl.policyd.report import report
-from dnsbl.policyd.service import GRACE_S, TEXT_WAIT_S, Service
+from dnsbl.policyd.service import GRACE_S, Service
 from dnsbl.policyd.setaside import take_over
 from dnsbl.policyd.settings import Options, Settings, cache_file_fault, load_settings
 from dnsbl.policyd.stats import Stats
+from dnsbl.policyd.waiting import TEXT_WAIT_S
 
 if TYPE_CHECKING:
     from dnsbl.policyd.metrics import MetricsServer
@@ -186,14 +187,13 @@ class Server:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _start_metrics(self) -> None:
-        from dnsbl.policyd.metrics import MetricsServer
+        from dnsbl.policyd.metrics import Collector, MetricsServer
 
         assert self._settings.metrics is not None
         try:
             self._metrics = MetricsServer(
                 self._settings.metrics,
-                self.stats,
-                lambda: self._resolver.stats(),
+                Collector(self.stats, lambda: self._resolver.stats()),
                 allow_remote=self._options.allow_remote,
             )
         except (DnsblError, OSError) as error:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from dnsbl.cache.clock import now as clock
-
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
 
@@ -28,11 +26,9 @@ def broken_zones(resolver: Resolver) -> dict[str, str]:
 
 def set_aside(resolver: Resolver, reasons: Mapping[str, str]) -> None:
     """Leave these zones out, as a health check does, until one finds them sound; other names are ignored."""
-    core, now = resolver._core, clock()
-    for index, zone in enumerate(core.zones):
+    for zone in resolver.zones:
         if zone.name in reasons:
-            with core.lock:
-                core.breaker.set_aside(index, reasons[zone.name], now, now)
+            resolver.set_aside(zone.name, reasons[zone.name])
 
 
 def take_over(old: Resolver, new: Resolver) -> None:

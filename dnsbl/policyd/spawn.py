@@ -14,10 +14,10 @@ import signal
 from types import FrameType
 from typing import Final
 
-from dnsbl.policy.protocol import ProtocolError, RequestReader
+from dnsbl.policy.protocol import Attributes, ProtocolError, RequestReader
 from dnsbl.policyd.backend import make_backend, make_resolver
 from dnsbl.policyd.log import FdWriter, Log, SyslogWriter, Write
-from dnsbl.policyd.service import Asked, Service
+from dnsbl.policyd.service import Pending, Service
 from dnsbl.policyd.settings import Options, load_settings
 from dnsbl.policyd.spawnhealth import SharedHealth, default_file
 from dnsbl.policyd.stats import Stats
@@ -109,10 +109,11 @@ class _Session:
     def _answer(self, runner: asyncio.Runner) -> None:
         while (request := self._reader.next()) is not None:
             self._health.refresh()
-            answer = self._service.begin(request)
-            if isinstance(answer, Asked):
-                answer = runner.run(self._service.finish(answer))
-            self._write(answer)
+            self._write(runner.run(self._reply_to(request)))
+
+    async def _reply_to(self, request: Attributes) -> bytes:
+        answer = self._service.begin(request)
+        return await self._service.finish(answer) if isinstance(answer, Pending) else answer
 
     def _write(self, data: bytes) -> None:
         while data:

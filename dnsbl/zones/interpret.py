@@ -99,6 +99,19 @@ def failure_weight(zone: Zone) -> float:
     return max((entry.weight for entry in zone.filters), default=zone.weight)
 
 
+def score_bounds(zone: Zone) -> tuple[float, float]:
+    """The least and the most that a zone's answer can add to a score; 0 is always between them."""
+    if zone.filters:
+        weights = [entry.weight for entry in zone.filters]
+    else:
+        listed = [code for code in zone.codes if code.outcome == "listed"]
+        weights = [zone.weight if code.weight is None else code.weight for code in listed] or [zone.weight]
+    least = sum(min(weight, 0.0) for weight in weights)
+    most = sum(max(weight, 0.0) for weight in weights)
+    failed = failure_weight(zone)
+    return round(min(least, failed), 6), round(max(most, failed), 6)
+
+
 def dotted(address: int) -> str:
     """A 32-bit number in host order as dotted text: 0x7F000002 is 127.0.0.2."""
     return f"{address >> 24 & 255}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"

@@ -16,6 +16,8 @@ from dnsbl.config.keys import KEYS, Key, keys_of
 from dnsbl.config.reference import format_example, format_reference
 from dnsbl.config.settings import checked_settings
 from dnsbl.errors import ConfigError
+from dnsbl.monitor.settings import KEYS as MONITOR_KEYS
+from dnsbl.monitor.settings import load_settings as load_monitor
 from dnsbl.policy.rules import POLICY_KEYS, RULE_KEYS
 from dnsbl.policyd.settings import SERVER_KEYS, Options, load_settings
 
@@ -31,6 +33,7 @@ IDS = [f"{key.table}{key.name}" for key in KEYS]
         ("codes", CODE_KEYS),
         ("[policy]", (*POLICY_KEYS, *SERVER_KEYS)),
         ("[[policy.rule]]", RULE_KEYS),
+        ("[monitor]", MONITOR_KEYS),
     ],
 )
 def test_every_key_that_is_read_is_described(table: str, known: list[str]) -> None:
@@ -58,6 +61,8 @@ def text_with(key: Key, value: str) -> str:
     zone = '[[zone]]\nname = "zen.spamhaus.org"\n'
     if key.table == "[policy]":
         return f"{zone}[policy]\n{line}"
+    if key.table == "[monitor]":
+        return f"{zone}[monitor]\n{line}"
     action = "" if key.name == "action" else 'action = "DUNNO"\n'
     score = 'score = ">=1"\n' if key.name == "certain" else ""
     return f"{zone}[policy]\n[[policy.rule]]\n{line}{action}{score}"
@@ -65,7 +70,11 @@ def text_with(key: Key, value: str) -> str:
 
 def read(path: Path) -> None:
     """As the daemon reads it; keys of zones as they are shown, unread."""
-    if "key_" in path.read_text():
+    text = path.read_text()
+    if "[monitor]" in text:
+        keys = dict.fromkeys(("DNSBL_WEBHOOK_KEY", "DNSBL_SMTP_PASSWORD"), "key")
+        load_monitor(load(path), None, env=keys)
+    elif "key_" in text:
         load(path, keys=False)
     else:
         load_settings(Options(path), env={})
@@ -76,6 +85,8 @@ def test_its_example_is_taken(key: Key, tmp_path: Path) -> None:
     path = tmp_path / "dnsbl.toml"
     path.write_text(text_with(key, key.example))
     (tmp_path / "catalogue.toml").write_text("date = 2030-01-01\n")
+    for name in ("webhook.key", "smtp.key"):
+        (tmp_path / name).write_text("key\n")
     read(path)
 
 
@@ -125,6 +136,12 @@ def test_the_defaults_of_the_daemon_are_its_own(tmp_path: Path) -> None:
         assert getattr(one, name) == getattr(other, name)
     assert one.policy.on_error == other.policy.on_error
     assert one.policy.dry_run == other.policy.dry_run
+
+
+def test_the_defaults_of_the_monitor_are_its_own() -> None:
+    defaults = [key for key in keys_of("[monitor]") if key.default[:1] in '"[0123456789']
+    spelt = "[monitor]\n" + "".join(f"{key.name} = {key.default}\n" for key in defaults)
+    assert load_monitor(parse(spelt), None, env={}) == load_monitor(parse(""), None, env={})
 
 
 # ---- dnsbl config ----

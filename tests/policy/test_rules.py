@@ -94,10 +94,6 @@ def test_built_in_passes_the_rest() -> None:
     assert decide(BUILT_IN, verdict(complete=False)).action == "DUNNO"
 
 
-def test_built_in_takes_an_early_answer() -> None:
-    assert BUILT_IN.decide == {"score>=1": 1.0}
-
-
 def test_own_networks_come_before_every_rule() -> None:  # B8
     policy = compile_rules({"own_networks": ["198.51.100.0/24", "2001:db8:5::/48"]})
     hit = verdict(listing())
@@ -220,28 +216,6 @@ def test_conditions_on_the_verdict(conditions: dict[str, Any], found: Verdict, m
 def test_an_error_of_a_list_rejects_nothing(answer: str) -> None:  # A1, A2, H2
     found = verdict(ZoneAnswer("bl.example.com", Outcome[answer], ("127.255.255.254",)), complete=False)
     assert decide(BUILT_IN, found).action == "DUNNO"
-
-
-# Early answers
-
-
-def test_thresholds_of_all_rules() -> None:
-    rules = [{"score": ">=3", "action": "REJECT"}, {"score": "> 1", "action": "WARN"}]
-    assert compile_rules({"rule": rules}).decide == {"score>=3": 3.0, "score>1": 1.0000000000000002}
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"rule": [{"score": ">=1", "action": "REJECT"}, {"zones": "a.example", "action": "WARN"}]},
-        {"rule": [{"score": ">=1", "action": "REJECT"}, {"incomplete": True, "action": "WARN"}]},
-        {"rule": [{"score": ">=1", "codes": "127.0.0.2", "action": "REJECT"}]},
-        {"rule": [{"action": "OK"}]},
-        {"dry_run": "a.example"},
-    ],
-)
-def test_no_early_answer_where_every_answer_counts(more: dict[str, Any]) -> None:
-    assert compile_rules(more).decide is None
 
 
 # Texts
