@@ -125,7 +125,7 @@ class Resolver:
         if waiter is None:
             from dnsbl.engine._engine import Waiter
 
-            waiter = Waiter()
+            waiter = Waiter(alone=True)
         try:
             return self._wait(self._lookup(subject, waiter, started, deadline_s, decide), waiter)
         finally:
@@ -143,6 +143,7 @@ class Resolver:
                 waiter.wait(left_s)
                 finished = lookup.advance()
         finally:
+            waiter.tell()  # of questions that were asked for others as well, or that nobody waited for
             if not finished:
                 lookup.abandon()
         return lookup.verdict

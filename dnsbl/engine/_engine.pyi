@@ -94,13 +94,17 @@ class Ticket:
         """Its deadline has passed, or its fan has finished."""
 
 class Waiter:
-    def __new__(cls, with_fd: bool = False) -> Waiter: ...
+    def __new__(cls, with_fd: bool = False, alone: bool = False) -> Waiter:
+        """alone: who submits with it calls `wait` (or `tell`) right after, and does the engine's work meanwhile
+        if its thread has nothing else to do; so that thread is not told of what is submitted."""
     def fileno(self) -> int:
         """The descriptor that is readable while there is something to drain; -1 without one."""
     def drain(self) -> list[Ticket]:
         """The tickets with something new, the oldest first. Never waits."""
     def wait(self, for_s: float) -> list[Ticket]:
         """As drain, but waits for at most `for_s` seconds; signals are seen within 0.1 s."""
+    def tell(self) -> None:
+        """Nobody will wait after all: the engine's thread is to do what was submitted. For an `alone` one."""
     def forget(self, ticket: Ticket) -> None:
         """Nobody waits for this ticket any more."""
 

@@ -266,10 +266,13 @@ cdef class Waiter:
 
     cdef dnsbl_waiter *_c
     cdef dict _tickets
+    cdef bint _alone
+    cdef Engine _owes  # whose thread was not told of what was submitted
     cdef pid_t _made_in
 
-    def __cinit__(self, bint with_fd=False):
+    def __cinit__(self, bint with_fd=False, bint alone=False):
         self._tickets = {}
+        self._alone = alone
         self._made_in = getpid()
         self._c = dnsbl_waiter_new(with_fd)
         if self._c == NULL:
@@ -300,15 +303,32 @@ cdef class Waiter:
     def wait(self, double for_s):
         cdef uint64_t until = dnsbl_fanout_now() + as_ns(for_s)
         cdef uint64_t now, piece
+        cdef dnsbl_loop *loop
         while True:
             ready = self.drain()
             now = dnsbl_fanout_now()
             if ready or now >= until:
                 return ready
             piece = min(until - now, as_ns(SIGNAL_CHECK_S))
+            loop = self.taken_over()
             with nogil:
-                dnsbl_waiter_wait(self._c, piece)
+                if loop != NULL:
+                    dnsbl_fanout_drive(loop, self._c, piece)
+                else:
+                    dnsbl_waiter_wait(self._c, piece)
             PyErr_CheckSignals()
+
+    cdef dnsbl_loop *taken_over(self) noexcept:
+        """The loop to be driven by this thread, if something was submitted quietly and its own has nothing to do."""
+        engine, self._owes = self._owes, None
+        if engine is None or engine._c == NULL or not dnsbl_fanout_take_over(engine._c):
+            return NULL
+        return engine._c
+
+    def tell(self):
+        if self._owes is not None and self._owes._c != NULL:
+            dnsbl_fanout_wake(self._owes._c)
+        self._owes = None
 
     def forget(self, Ticket ticket):
         dnsbl_ticket_abandon(ticket._c)
@@ -455,8 +475,13 @@ cdef class Engine:
         if first:  # one joined has its entry, or has finished and been reported
             self._in_flight[fan.token] = fan
         # Nothing between loop() and its use may run other threads, one of which might close the engine.
-        ticket._c = dnsbl_fanout_submit(self.loop(), fan._c, waiter._c, dnsbl_fanout_now() + as_ns(deadline_s),
-                                        as_ns(listen_s), each)
+        if waiter._alone:
+            ticket._c = dnsbl_fanout_submit_quietly(self.loop(), fan._c, waiter._c,
+                                                    dnsbl_fanout_now() + as_ns(deadline_s), as_ns(listen_s), each)
+            waiter._owes = self
+        else:
+            ticket._c = dnsbl_fanout_submit(self.loop(), fan._c, waiter._c,
+                                            dnsbl_fanout_now() + as_ns(deadline_s), as_ns(listen_s), each)
         if ticket._c == NULL:
             if first:
                 self._in_flight.pop(fan.token, None)

@@ -94,6 +94,10 @@ cdef extern from "fanout.h" nogil:
     bint dnsbl_fan_finished(const dnsbl_fan *)
 
     dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *, dnsbl_fan *, dnsbl_waiter *, uint64_t, uint64_t, bint)
+    dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *, dnsbl_fan *, dnsbl_waiter *, uint64_t, uint64_t, bint)
+    void dnsbl_fanout_wake(dnsbl_loop *)
+    bint dnsbl_fanout_take_over(dnsbl_loop *)
+    void dnsbl_fanout_drive(dnsbl_loop *, dnsbl_waiter *, uint64_t)
     bint dnsbl_ticket_done(const dnsbl_ticket *)
     void dnsbl_ticket_abandon(dnsbl_ticket *)
     void dnsbl_ticket_release(dnsbl_ticket *)
