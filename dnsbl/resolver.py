@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from functools import partial
 from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -16,7 +17,7 @@ from dnsbl.cache.answers import HEADER, CacheInfo, Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.config.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
 from dnsbl.errors import ConfigError, SubjectError, ZoneError
-from dnsbl.lookup.answers import CachedAnswers
+from dnsbl.lookup.answers import cached_answers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.local import clean_verdict
 from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
@@ -115,7 +116,9 @@ class Resolver:
         Raises SubjectError for what is neither an address nor a domain, ClosedError after `close`. A DNS
         failure raises nothing: it is in the verdict.
         """
-        started, decide = clock(), _decide(decide)
+        started = clock()
+        if decide is not None:
+            decide = _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -152,7 +155,9 @@ class Resolver:
         self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
     ) -> Verdict:
         """As `check`, in an asyncio event loop. Cancelling it leaves the answers to the cache."""
-        started, decide = clock(), _decide(decide)
+        started = clock()
+        if decide is not None:
+            decide = _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -447,10 +452,9 @@ class Resolver:
         key = address_key(subject)
         if key is None:
             return None
-        core = self._core
-        core.enter()
-        wanted = self._wanted[len(key)]
-        local = core.local
+        core, local, wanted = self._core, self._core.local, self._wanted[len(key)]
+        if core.inside():
+            core.enter()
         if wanted & local.mask:
             if not local.none_lists(key):
                 return None
@@ -460,7 +464,9 @@ class Resolver:
         with core.lock:
             if (core.breaker.unhealthy_mask | core.breaker.doubt_mask) & wanted or core.closed:
                 return None
-            core.questions.drain()
+            engine = core.upstream.engine
+            if engine is not None and engine.has_retired:
+                core.questions.drain()
             entry = core.cache.get(key)
             if entry is None:
                 return None
@@ -468,11 +474,11 @@ class Resolver:
             if started >= soonest or present & wanted != wanted or notable & wanted:
                 return None
             core.cache.hits += 1
-            core.stats.clean_hit(wanted)
+            core.stats.clean_hits[wanted] += 1
         if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)
-        answers = CachedAnswers(core.readings, text, key, entry, started, local.mask)
+        answers = partial(cached_answers, core.readings, text, key, entry, started, local.mask)
         return Verdict(text, False, True, 0.0, answers, clock() - started, soonest - started)
 
     def _lookup(
@@ -520,10 +526,8 @@ class Resolver:
             return found
 
 
-def _decide(given: Decide | None) -> Decide | None:
+def _decide(given: Decide) -> Decide:
     """The thresholds, read once and outside any lock: the mapping is the caller's."""
-    if given is None:
-        return None
     decide = dict(given)
     if not decide:
         raise ConfigError("decide is empty: give at least one threshold, as {'reject': 3}, or None", "{}")

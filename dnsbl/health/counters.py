@@ -13,6 +13,7 @@ Does no I/O and has no lock: the resolver calls it under its own.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 from math import ceil, log2
@@ -87,7 +88,8 @@ class Stats:
     def __init__(self, zones: Sequence[Zone]) -> None:
         self._names = [zone.name for zone in zones]
         self._zones = [_Zone() for _ in zones]
-        self._clean_hits: dict[int, int] = {}
+        self.clean_hits: Counter[int] = Counter()
+        """How often the cache had the answers of all zones in a bit mask, counted by the accept path itself."""
 
     @property
     def rows(self) -> list[array[int]]:
@@ -109,10 +111,6 @@ class Stats:
         """The cache had the zone's answer."""
         self._zones[zone].cache_hits += 1
 
-    def clean_hit(self, zones: int) -> None:
-        """The cache had the answers of all zones in the bit mask `zones`: one step for the accept path."""
-        self._clean_hits[zones] = self._clean_hits.get(zones, 0) + 1
-
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """By zone name, ready for JSON: queries, cache_hits, outcomes (by name, those of queries, not of
         cached answers), latency_ms (p50, p90, p99; None without any answer)."""
@@ -120,7 +118,7 @@ class Stats:
 
     def _of(self, zone: int) -> dict[str, Any]:
         of = self._zones[zone]
-        clean = sum(hits for zones, hits in self._clean_hits.items() if zones >> zone & 1)
+        clean = sum(hits for zones, hits in self.clean_hits.items() if zones >> zone & 1)
         outcomes = of.outcomes | {Outcome.NOT_LISTED: of.outcomes[Outcome.NOT_LISTED] + of.row[PLAIN]}
         return {
             "queries": of.row[SENT],

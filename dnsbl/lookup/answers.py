@@ -86,37 +86,28 @@ class Answers:
         )
 
 
-class CachedAnswers:
-    """As `Answers`, from one packed cache entry that answers for all zones that apply."""
+def cached_answers(
+    readings: Readings, text: str, key: bytes, entry: bytes, now: float, local: int
+) -> tuple[ZoneAnswer, ...]:
+    """As `Answers`, from one packed cache entry that answers for all zones that apply.
 
-    __slots__ = ("_entry", "_key", "_local", "_now", "_readings", "_text")
-
-    def __init__(
-        self, readings: Readings, text: str, key: bytes, entry: bytes, now: float, local: int = 0
-    ) -> None:
-        self._readings = readings
-        self._text = text
-        self._key = key
-        self._entry = entry
-        self._now = now
-        self._local = local  # zones, as a bit mask, whose files were found not to list the address
-
-    def __call__(self) -> tuple[ZoneAnswer, ...]:
-        kind = "ip4" if len(self._key) == 4 else "ip6"
-        # Others may be in it too: of a zone that took this kind when the entry was saved.
-        takes = mask_of(index for index, zone in enumerate(self._readings.zones) if kind in zone.subjects)
-        held = unpack(self._entry, self._now, takes).answers
-        found = {
-            zone: Found(wire, self._readings.of(zone, wire), expires, self._key, True)
-            for zone, (wire, expires) in held.items()
-        }
-        found |= clean_local(self._readings, self._local, self._key)
-        skipped = {
-            index: f"{zone.name} takes no {kind}"
-            for index, zone in enumerate(self._readings.zones)
-            if kind not in zone.subjects
-        }
-        return Answers(self._readings, self._text, found, {}, skipped, self._now)()
+    local: zones, as a bit mask, whose files were found not to list the address.
+    """
+    kind = "ip4" if len(key) == 4 else "ip6"
+    # Others may be in it too: of a zone that took this kind when the entry was saved.
+    takes = mask_of(index for index, zone in enumerate(readings.zones) if kind in zone.subjects)
+    held = unpack(entry, now, takes).answers
+    found = {
+        zone: Found(wire, readings.of(zone, wire), expires, key, True)
+        for zone, (wire, expires) in held.items()
+    }
+    found |= clean_local(readings, local, key)
+    skipped = {
+        index: f"{zone.name} takes no {kind}"
+        for index, zone in enumerate(readings.zones)
+        if kind not in zone.subjects
+    }
+    return Answers(readings, text, found, {}, skipped, now)()
 
 
 def unpacked(readings: Readings, of: PlainFound, servers: Mapping[int, tuple[str, ...]]) -> dict[int, Found]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from dnsbl.cache.answers import Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.errors import InputError, ZoneError
-from dnsbl.lists.loader import WatchedList
 from dnsbl.lookup.answers import Answers, clean_local
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.values import Found, bits, mask_of
@@ -24,6 +23,7 @@ from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.lists.builder import Answer
+    from dnsbl.lists.loader import WatchedList
     from dnsbl.lookup.core import Core
 
 _NOT_LISTED: Final = Wire(Status.NXDOMAIN, 3)
@@ -66,6 +66,8 @@ class LocalZones:
 
 
 def _open(zone: Zone) -> WatchedList:
+    from dnsbl.lists.loader import WatchedList  # most resolvers have no local zone
+
     try:
         return WatchedList(zone.file, zone.format)
     except InputError as error:
