@@ -266,10 +266,10 @@ def open_lookups(
     """The resolver these options ask for, and what its lists' free limits leave; `stack` closes it."""
     from dnsbl.audit.terms import Terms, agreed
 
-    resolver, _ = stack.enter_context(open_resolver(*source, reasons=False))
+    resolver, _ = stack.enter_context(open_resolver(*source, prove=not agreements, reasons=False))
     if agreements:
         given = agreed(resolver.zones, agreements)
-        resolver, _ = stack.enter_context(open_resolver(given, *source[1:], reasons=False))
+        resolver, _ = stack.enter_context(open_resolver(given, *source[1:], prove=True, reasons=False))
     return resolver, Terms(resolver.zones, rate)
 
 

@@ -81,10 +81,13 @@ def open_resolver(
     nameservers: tuple[str, ...],
     deadline_s: float | None,
     config_path: Path | None,
+    *,
+    prove: bool = False,
     **more: Any,
 ) -> Iterator[tuple[Resolver, Catalogue]]:
     """The resolver that these options ask for, and its catalogue; what is not given is as configured.
 
+    prove: look first whether the zones exist that the catalogue does not know.
     more: further arguments of the Resolver, which win over the configuration.
 
     Raises InputError for what cannot be used. What the library warns of meanwhile goes to stderr.
@@ -99,6 +102,10 @@ def open_resolver(
         for warning in settings.warnings:
             complain(warning)
         with Resolver(zones or None, nameservers or None, deadline_s, config=settings, **more) as resolver:
+            if prove:
+                from dnsbl.cli.unknown import UnknownZones
+
+                UnknownZones(resolver, settings.catalogue).prove()
             yield resolver, settings.catalogue
     finally:
         log.removeHandler(complaints)

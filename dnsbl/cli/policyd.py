@@ -321,6 +321,6 @@ def _show_rules(client: str, is_own: bool, outcomes: Any) -> None:
     click.echo(f"client {printable(client) or '-'}" + (" is in own_networks: DUNNO" if is_own else ""))
     outcome: RuleOutcome
     for outcome in outcomes:
-        click.echo(f"rule {outcome.number}: {printable(outcome.action)}")
+        click.echo(f"{outcome.name}: {printable(outcome.action)}")
         why = f": {printable('; '.join(outcome.failing))}" if outcome.failing else ""
         click.echo(f"    {outcome.outcome}{why}")

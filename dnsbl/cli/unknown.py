@@ -1,8 +1,9 @@
 """Zones that the catalogue does not know: a name that does not exist in the DNS answers "not listed" to all.
 
-So a mistyped zone would pass for a clean answer for ever. When such a zone first says "not listed", its own
-name and its test entry are asked for, once a process; where neither exists the zone is set aside, and the
-verdict is incomplete. A zone of one's own that exists is asked as ever, with test entries or without.
+So a mistyped zone would pass for a clean answer for ever. When such a zone first says "not listed" (`check`),
+or before anything is looked up (`bulk`, `audit`, `message`, `filter`), its own name and its test entry are
+asked for, once a process; where neither exists the zone is set aside, and the verdict is incomplete. A zone of
+one's own that exists is asked as ever, with test entries or without. The daemon's health check does as much.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ class UnknownZones:
                 self._judge(zone)
         # A stream asks ahead: later verdicts too may come from before the zone was set aside.
         return self._resolver.check(verdict.subject) if unlisted & self._absent else verdict
+
+    def prove(self) -> None:
+        """Look at every such zone now: for what looks up many subjects at once."""
+        for zone in self._resolver.zones:
+            if zone.name in self._unproved and not zone.file:
+                self._judge(zone)
+        self._unproved.clear()
 
     def _judge(self, zone: Zone) -> None:
         if self._is_absent(zone):

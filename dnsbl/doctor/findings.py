@@ -278,6 +278,8 @@ def _unreachable(patients: Sequence[Patient], policy: Policy) -> Iterator[Findin
             reached = (condition.test(Findings(score=score, least=score)) for score in (low, high))
             if condition.key == "score" and not any(reached):
                 problem = f"score {condition.text} can never be: all zones together give {low:g} to {high:g}"
-                yield Finding(
-                    f"policy rule {rule.number}", problem, "change the rule's score or zones' weights"
+                about = rule.name if rule.is_built_in else f"policy {rule.name}"
+                remedy = (
+                    "write rules of your own, or change" if rule.is_built_in else "change the rule's score or"
                 )
+                yield Finding(about, problem, f"{remedy} zones' weights")

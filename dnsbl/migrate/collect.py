@@ -27,12 +27,16 @@ _EVERY: Octets = (LOOPBACK, ALL, ALL, ALL)
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test: what it takes, what a hit counts, what it means, and whether that is a listing at all."""
+    """One test: what it takes, what a hit counts, what it means, and whether that is a listing at all.
+
+    name: how the text calls it, for notes.
+    """
 
     accepted: Accepted
     weight: float
     meaning: str = ""
     outcome: CodeOutcome = "listed"
+    name: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)
@@ -139,7 +143,7 @@ class Collector:
                 counted.append(test)
             else:
                 message = f"{code} is no listing but a refusal, and treated so without being asked"
-                self.into.note(gathered.line, test.meaning or gathered.text, message, lost=False)
+                self.into.note(gathered.line, test.name or gathered.text, message, lost=False)
         return counted
 
 

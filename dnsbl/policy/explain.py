@@ -16,13 +16,14 @@ from dnsbl.policy.rules import Policy, Rule
 class RuleOutcome:
     """One rule and one request. outcome: `decides`, `does not match`, or `matches, but rule N decides`.
 
-    failing: the conditions that do not hold, each as `key = value`.
+    failing: the conditions that do not hold, each as `key = value`. name: see `Rule.name`.
     """
 
     number: int
     action: str
     outcome: str
     failing: tuple[str, ...]
+    name: str = ""
 
 
 def parse_requests(data: bytes) -> Sequence[Attributes]:
@@ -59,10 +60,10 @@ def explain_rules(policy: Policy, request: Attributes, verdicts: Verdicts | None
         elif policy.is_own(request.get("client_address", "")):
             outcome = "matches, but own_networks decides"
         elif decided:
-            outcome = f"matches, but rule {decided.number} decides"
+            outcome = f"matches, but {decided.name} decides"
         else:
             outcome = "matches with a zone in dry run only"
-        outcomes.append(RuleOutcome(rule.number, str(rule.action), outcome, failing))
+        outcomes.append(RuleOutcome(rule.number, str(rule.action), outcome, failing, rule.name))
     return outcomes
 
 

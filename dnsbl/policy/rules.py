@@ -68,17 +68,28 @@ _NO_HEADER_STATES: Final = ("CONNECT", "EHLO", "HELO", "END-OF-MESSAGE", "VRFY",
 """Where Postfix cannot prepend a header (access(5), and Postfix's smtpd_check.c)."""
 
 DUNNO: Final = "DUNNO"
+BUILT_IN: Final = "built-in rules"
+"""What stands for the file where it has no rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. number: its place, from 1. scope: which subjects' findings it looks at."""
+    """One rule. number: its place, from 1. scope: which subjects' findings it looks at.
+
+    is_built_in: it is one of those that hold where the file has none.
+    """
 
     number: int
     action: Action
     of_request: tuple[RequestCondition, ...] = ()
     of_verdict: tuple[VerdictCondition, ...] = ()
     scope: Scope = EVERYTHING
+    is_built_in: bool = False
+
+    @property
+    def name(self) -> str:
+        """`rule 4`, or `built-in rule 4`, which the file does not have."""
+        return f"built-in rule {self.number}" if self.is_built_in else f"rule {self.number}"
 
     @property
     def needs_lookup(self) -> bool:
@@ -220,7 +231,7 @@ def compile_rules(
         )
     if "rule" not in table:
         defaults = {"rule": [dict(rule) for rule in DEFAULT_RULES]}
-        tables = Table(defaults, (), Source("built-in rules")).tables("rule")
+        tables = Table(defaults, (), Source(BUILT_IN)).tables("rule")
     scope = _scope(top, EVERYTHING)
     exact = any(key in rule.values for rule in tables for key in ("zones", "codes", "silent"))
     scope = scope._replace(exact=exact)
@@ -262,6 +273,7 @@ def _rule(
         request_conditions(table, watch),
         verdict_conditions(table, zones),
         _scope(table, scope),
+        table.source.name == BUILT_IN,
     )
 
 

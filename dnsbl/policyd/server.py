@@ -119,10 +119,24 @@ class Server:
             await self._end()
 
     async def _start(self, listeners: list[Listener]) -> None:
+        # From the start: a SIGHUP that nobody handles ends a process.
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         await asyncio.to_thread(load_answers, self._resolver, self._settings.cache_file, self.log)
         await asyncio.to_thread(warm_up)
         # Before the first answer: else a list that lists everybody would have all mail refused until then.
         await self.health.first_pass(self._resolver)
+        if self._settings.metrics is not None:
+            self._start_metrics()
+        if self._settings.control is not None:
+            await self._start_control(self._settings.control)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop.set)
+        self._sweep()
+        self._feed_watchdog()
+        self._reloads = self._loop.create_task(self._reload_on_demand())
+        self._health = self._loop.create_task(self.health.run())
+        self._files = self._loop.create_task(self._follow_files())
+        # Last: who reads that it listens may send a signal, or ask over the control socket.
         for listener in listeners:
             # asyncio tries to accept as often in one go as the backlog is long, logs each failure, and comes
             # back for each: without descriptors that is a thousand lines a second, and soon many more.
@@ -131,18 +145,6 @@ class Server:
             self._servers.append(server)
             self._listeners.append(listener)
             self.log.info(f"listening on {listener.name}")
-        if self._settings.metrics is not None:
-            self._start_metrics()
-        if self._settings.control is not None:
-            await self._start_control(self._settings.control)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stop.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
-        self._sweep()
-        self._feed_watchdog()
-        self._reloads = self._loop.create_task(self._reload_on_demand())
-        self._health = self._loop.create_task(self.health.run())
-        self._files = self._loop.create_task(self._follow_files())
         gc.collect()
         gc.freeze()  # what lives as long as the daemon is not looked at again at every collection
         self._notifier.ready()

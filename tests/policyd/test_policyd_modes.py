@@ -249,8 +249,8 @@ def test_explain(lists: DnsblServer, tmp_path: Path) -> None:
     done = run("--explain", "-", "--config", str(path), stdin=request(recipient="a@example.com").rstrip())
     text = done.stdout.decode()
     assert done.returncode == 0
-    assert "rule 1: DUNNO\n    does not match: authenticated = true\n" in text
-    assert "rule 5: REJECT {subject} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
+    assert "built-in rule 1: DUNNO\n    does not match: authenticated = true\n" in text
+    assert "built-in rule 5: REJECT {subject} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
     assert "99.2.0.192.bl.example" in text
     assert "127.0.0.2" in text
     assert text.rstrip().endswith(f"action={REJECT}")
