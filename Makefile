@@ -6,7 +6,9 @@
 #   make chaos CHAOS_S=3600   lookups among liars for so many seconds, against a known truth
 #   make lint            ruff, mypy --strict, and src_c by gcc and clang with every warning an error
 #   make asan            the C code and the engine under the address, undefined and thread sanitizers
-#   make bench           every benchmark (minutes)
+#   make bench           every benchmark, about fifteen minutes; writes benchmarks/RESULTS.md
+#   make bench-save      the small operations alone, kept in .benchmarks/ to be compared with
+#   make bench-compare   the same again: fails if one takes a fifth longer than in the run kept last
 #   make clean           everything these targets made, the venv included
 #
 # PYTHON=python3.12 names another interpreter, VENV=DIR another place for the venv.
@@ -19,7 +21,7 @@ py := $(VENV)/bin/python
 comma := ,
 sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd src_c/*.c src_c/*.h)
 
-.PHONY: demo test chaos lint asan bench clean needs FORCE
+.PHONY: demo test chaos lint asan bench bench-save bench-compare clean needs FORCE
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.extension
@@ -51,10 +53,19 @@ asan: $(VENV)/.test $(VENV)/.extension
 	.ci/sanitize $(py)
 
 bench: $(VENV)/.bench $(VENV)/.extension
-	for f in benchmarks/bench_*.py; do echo "== $$f"; $(py) $$f || exit 1; done
+	$(py) benchmarks/run.py
+
+micro := $(py) -m pytest -q -p no:cacheprovider benchmarks/micro.py --benchmark-only \
+  --benchmark-storage=file://.benchmarks --benchmark-columns=median,min,iqr --benchmark-sort=name
+
+bench-save: $(VENV)/.bench $(VENV)/.extension
+	$(micro) --benchmark-save=micro
+
+bench-compare: $(VENV)/.bench $(VENV)/.extension
+	$(micro) --benchmark-compare --benchmark-compare-fail=min:20%
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/c/build
+	rm -rf $(VENV) .benchmarks build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/c/build
 	rm -f dnsbl/*/*.so dnsbl/*/*.c
 	find dnsbl tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -76,10 +87,11 @@ $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.base
 	$(call install,--group $*)
 	@touch $@
 
-# pydnsbl asks for aiodns below 4, but runs on 4; with its own choice it could not share a venv with pycares 5.
+# pydnsbl and aiodnsbl ask for older aiodns and pycares, but run on these; with their own choice they could not
+# share a venv with pycares 5.
 $(VENV)/.bench: $(VENV)/.base
 	$(call install,--group bench)
-	$(call install,--no-deps pydnsbl==1.1.7)
+	$(call install,--no-deps pydnsbl==1.1.7 aiodnsbl==1.0.0)
 	@touch $@
 
 # Built in place, again when a source changed or the built file is gone.
