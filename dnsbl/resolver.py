@@ -97,6 +97,7 @@ class Resolver:
             checked_nameservers(values.get("nameservers")),
             checked_settings(values),
         )
+        self._message = config.message if config is not None else None
         self._wanted = {4: self._core.takes["ip4"], 16: self._core.takes["ip6"]}
 
     # ---- lookups ----
@@ -248,27 +249,56 @@ class Resolver:
             async for result in found:
                 yield result
 
+    async def check_each_async(
+        self, subject: object, *, deadline_s: float | None = None
+    ) -> AsyncIterator[Verdict]:
+        """As `check_async`, but a verdict of each zone by itself, with its one answer, as soon as it is there.
+
+        For who shows answers as they come; `check_async` is less work where all are waited for.
+        `dnsbl.lookup.each.joined` makes one verdict of them.
+        """
+        from contextlib import aclosing
+
+        from dnsbl.lookup.aio import results_async
+        from dnsbl.lookup.each import ZoneLookup
+
+        core, started = self._core, clock()
+        wanted, waiter = asked_subject(core, subject), self._loop_waiter().waiter
+        if deadline_s is None:
+            deadline_s = core.settings.deadline_s
+        wait_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
+
+        def begin(zone: Any) -> Lookup | Verdict:
+            lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
+            return lookup.verdict if lookup.start() else lookup
+
+        async with aclosing(results_async(begin, range(len(core.zones)), False, len(core.zones))) as found:
+            async for result in found:
+                assert isinstance(result, Verdict)
+                yield result
+
     # ---- messages ----
 
     def check_message(
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
         """Look up what stands in a message: its first untrusted hop, links, senders, signers; one verdict.
 
         message: RFC 5322 bytes, as they came. trusted: networks of own relays and of the provider that mail
-            is fetched from, `198.51.100.0/24`. harmless: domains not to be asked, instead of
-            `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the resolver's.
+            is fetched from, `198.51.100.0/24`; None: as configured. harmless: domains not to be asked; None:
+            as configured, else `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the
+            resolver's. How much of a message is looked at is configured: [message].
 
         A message raises nothing, however malformed it is. Raises ConfigError for what is no network.
         """
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = prepared(self._core, message, trusted, harmless, deadline_s)
+        found, asked = prepared(self._core, self._message, message, trusted, harmless, deadline_s)
         subjects = [item.subject for _, item in asked]
         return message_verdict(
             found, asked, self.check_many(subjects, ordered=True, window=1024, deadline_s=deadline_s)
@@ -278,7 +308,7 @@ class Resolver:
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
@@ -287,7 +317,9 @@ class Resolver:
 
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = await asyncio.to_thread(prepared, self._core, message, trusted, harmless, deadline_s)
+        found, asked = await asyncio.to_thread(
+            prepared, self._core, self._message, message, trusted, harmless, deadline_s
+        )
         subjects = [item.subject for _, item in asked]
         results = self.check_many_async(subjects, ordered=True, window=1024, deadline_s=deadline_s)
         return message_verdict(found, asked, [result async for result in results])
@@ -361,9 +393,10 @@ class Resolver:
     def stats(self) -> dict[str, Any]:
         """Counters since the start, ready for JSON.
 
-        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries,
-            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy; of the kind
-            of subject that fares worst) and `budget` (queries_today, daily_limit, state).
+        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries
+            (of a list file, of every look-up), `latency_ms` (p50, p90, p99), `breaker` (state, failures,
+            next_probe_s, unhealthy; of the kind of subject that fares worst) and `budget` (queries_today,
+            daily_limit, state).
         cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
         """
         core = self._core
@@ -475,6 +508,8 @@ class Resolver:
                 return None
             core.cache.hits += 1
             core.stats.clean_hits[wanted] += 1
+            if local.mask:
+                core.stats.clean_files(local.mask_of_kind(key))
         if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)

@@ -56,7 +56,7 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
-class _Complaints(logging.Handler):
+class Complaints(logging.Handler):
     """Shows what the library logs as the command's own complaints."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -95,7 +95,7 @@ def open_resolver(
     from dnsbl.config import file as config
     from dnsbl.resolver import Resolver
 
-    log, complaints = logging.getLogger("dnsbl"), _Complaints(logging.WARNING)
+    log, complaints = logging.getLogger("dnsbl"), Complaints(logging.WARNING)
     log.addHandler(complaints)
     try:
         settings = config.load(config_path)

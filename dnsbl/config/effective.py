@@ -51,7 +51,9 @@ def effective(config: Config, nameservers: tuple[str, ...]) -> Iterator[Value]:
             yield from _of_zone(config, number, zone, entry, at)
             number += 1
     yield from _of_policy(config)
-    yield from _of_monitor(config)
+    yield from _of_table(config, "message", config.message.given())
+    yield from _of_table(config, "monitor", config.monitor)
+    yield from _of_table(config, "serve", config.serve)
 
 
 def _of_zone(
@@ -93,14 +95,7 @@ def _names(table: Mapping[str, Any], zone: Zone) -> bool:
 
 
 def _of_policy(config: Config) -> Iterator[Value]:
-    for key in keys_of("[policy]"):
-        if key.name == "rule":
-            continue
-        if key.name in config.policy:
-            value = config.policy[key.name]
-            yield Value("[policy]", 0, key.name, value, config.where(("policy", key.name)))
-        else:
-            yield _default("[policy]", 0, key)
+    yield from _of_table(config, "policy", config.policy)
     for number, rule in enumerate(config.policy.get("rule", ())):
         if isinstance(rule, Mapping):
             for name, value in rule.items():
@@ -108,13 +103,13 @@ def _of_policy(config: Config) -> Iterator[Value]:
                 yield Value("[[policy.rule]]", number, name, value, source)
 
 
-def _of_monitor(config: Config) -> Iterator[Value]:
-    for key in keys_of("[monitor]"):
-        if key.name in config.monitor:
-            value = config.monitor[key.name]
-            yield Value("[monitor]", 0, key.name, value, config.where(("monitor", key.name)))
-        else:
-            yield _default("[monitor]", 0, key)
+def _of_table(config: Config, name: str, values: Mapping[str, Any]) -> Iterator[Value]:
+    """Every key of a plain table; [policy]'s rules are tables of their own."""
+    for key in keys_of(f"[{name}]"):
+        if key.name in values and key.name != "rule":
+            yield Value(f"[{name}]", 0, key.name, values[key.name], config.where((name, key.name)))
+        elif key.name != "rule":
+            yield _default(f"[{name}]", 0, key)
 
 
 def _default(table: str, number: int, key: Key) -> Value:

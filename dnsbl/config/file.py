@@ -2,7 +2,8 @@
 
 The order: the path given, else `$DNSBL_CONFIG`, else /etc/dnsbl.toml where there is one, else the curated
 default. [resolver] and [[zone]] are checked here; [policy] is handed on as it stands, for
-dnsbl/policy/rules.py, and so are [monitor], for dnsbl/monitor/settings.py, and [postfix], for `dnsbl zones export`.
+dnsbl/policy/rules.py, and so are [monitor], for `dnsbl monitor`, [serve], for `dnsbl serve`, and [postfix], for
+`dnsbl zones export`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from dnsbl.config.message import MessageConfig, message_config
 from dnsbl.config.toml_lines import Path as KeyPath
 from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
 from dnsbl.errors import ConfigError, InputError
@@ -39,7 +41,7 @@ MAX_KEY_BYTES: Final = 4096
 
 MAX_TTL_S: Final = 7 * 86_400
 
-TABLES: Final = ("resolver", "zone", "policy", "monitor", "postfix")
+TABLES: Final = ("resolver", "zone", "policy", "message", "monitor", "serve", "postfix")
 ZONE_KEYS: Final = (
     "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
     "key_env", "key_file", "daily_limit", "file", "format", "url", "interval_s", "hash", "normal_form",
@@ -99,7 +101,7 @@ class Config:
     """A configuration that was read and checked.
 
     path: the file, or None for the curated default. zones: ready to be asked, in the file's order, each once.
-    warnings: one line each, to be shown or logged once. policy, monitor, postfix: the raw tables of
+    warnings: one line each, to be shown or logged once. policy, monitor, serve, postfix: the raw tables of
     these names. tables: the [[zone]] tables as they stand. sources: the list files that are fetched.
     source: names the line of any key in an error.
     """
@@ -113,6 +115,8 @@ class Config:
     monitor: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
     postfix: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    serve: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    message: MessageConfig = field(default_factory=MessageConfig)
     sources: tuple[ListSource, ...] = field(default=(), repr=False)
     source: Source = field(default_factory=lambda: Source("dnsbl.toml"), repr=False)
 
@@ -189,6 +193,7 @@ def parse(
     dead = [row.name for row in catalogue if row.status == "retired"] if retired else []
     built, warnings = _build(catalogue, zones, tables, (*resolver.allow, *dead))
     policy, monitor, postfix = (top.table(name) for name in ("policy", "monitor", "postfix"))
+    policy, postfix, serve = top.table("policy"), top.table("postfix"), top.table("serve")
     return Config(
         path=path,
         resolver=resolver,
@@ -199,6 +204,8 @@ def parse(
         monitor=monitor.values if monitor else {},
         tables=tables,
         postfix=postfix.values if postfix else {},
+        serve=serve.values if serve else {},
+        message=message_config(top.table("message")),
         sources=tuple(_sources(tables, folder)),
         source=source,
     )

@@ -90,6 +90,7 @@ class Stats:
         self._zones = [_Zone() for _ in zones]
         self.clean_hits: Counter[int] = Counter()
         """How often the cache had the answers of all zones in a bit mask, counted by the accept path itself."""
+        self._clean_files: dict[int, int] = {}
 
     @property
     def rows(self) -> list[array[int]]:
@@ -111,19 +112,27 @@ class Stats:
         """The cache had the zone's answer."""
         self._zones[zone].cache_hits += 1
 
+    def clean_files(self, zones: int) -> None:
+        """None of the files in the bit mask `zones` lists the subject."""
+        self._clean_files[zones] = self._clean_files.get(zones, 0) + 1
+
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """By zone name, ready for JSON: queries, cache_hits, outcomes (by name, those of queries, not of
-        cached answers), latency_ms (p50, p90, p99; None without any answer)."""
+        cached answers; of a file, of every look-up), latency_ms (p50, p90, p99; None without any answer)."""
         return {name: self._of(zone) for zone, name in enumerate(self._names)}
 
     def _of(self, zone: int) -> dict[str, Any]:
         of = self._zones[zone]
         clean = sum(hits for zones, hits in self.clean_hits.items() if zones >> zone & 1)
-        outcomes = of.outcomes | {Outcome.NOT_LISTED: of.outcomes[Outcome.NOT_LISTED] + of.row[PLAIN]}
+        outcomes = {outcome.value: count for outcome, count in of.outcomes.items()}
+        outcomes[Outcome.NOT_LISTED.value] += of.row[PLAIN]
+        outcomes[Outcome.NOT_LISTED.value] += sum(
+            count for zones, count in self._clean_files.items() if zones >> zone & 1
+        )
         return {
             "queries": of.row[SENT],
             "cache_hits": of.cache_hits + clean,
-            "outcomes": {outcome.value: count for outcome, count in outcomes.items()},
+            "outcomes": outcomes,
             "latency_ms": {
                 f"p{percent}": _ms(of.latencies.percentile_s(percent)) for percent in (50, 90, 99)
             },

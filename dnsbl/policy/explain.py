@@ -29,7 +29,7 @@ class RuleOutcome:
 def parse_requests(data: bytes) -> Sequence[Attributes]:
     """The requests in a file: as Postfix sends them, or typed by hand (CRLF, no empty line at the end).
 
-    Raises InputError for what is no request, and for a file that holds none.
+    Raises InputError for what is not a request, and for a file that holds none.
     """
     reader = RequestReader()
     reader.feed(data.replace(b"\r\n", b"\n").strip(b"\n") + b"\n\n")
@@ -37,13 +37,19 @@ def parse_requests(data: bytes) -> Sequence[Attributes]:
     try:
         while (request := reader.next()) is not None:
             if (kind := request.get("request", REQUEST_TYPE)) != REQUEST_TYPE:
-                raise InputError(f"no policy request: request={kind}; the daemon answers DUNNO to it", kind)
+                raise InputError(
+                    f"not a policy request: request={kind}; the daemon answers DUNNO to it", kind
+                )
             if request:
                 requests.append(request)
     except ProtocolError as error:
-        raise InputError(f"no policy request: {error}; give name=value lines, as Postfix sends", "") from None
+        raise InputError(
+            f"not a policy request: {error}; give name=value lines, as Postfix sends", ""
+        ) from None
     if not requests:
-        raise InputError("no policy request: the file is empty; give name=value lines, as Postfix sends", "")
+        raise InputError(
+            "not a policy request: the file is empty; give name=value lines, as Postfix sends", ""
+        )
     return requests
 
 

@@ -117,7 +117,7 @@ class Catalogue:
             earlier = zones.get(zone.name)
             zones[zone.name] = self._merge(earlier, zone) if earlier else zone
         warnings = [warning for zone in zones.values() for warning in self._faults(zone, allowed)]
-        counted = len(zones.keys() - allowed)
+        counted = sum(name not in allowed and not zone.file for name, zone in zones.items())
         if counted > MAX_ZONES:
             warnings.append(
                 f"{counted} zones: beyond {MAX_ZONES} each costs a query and the risk of its false listings, "

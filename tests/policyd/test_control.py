@@ -15,8 +15,9 @@ from support.policydaemon import REJECT, Client, Policyd, config, run, start_lis
 
 from dnsbl.policyd.bridge import WINDOW, BridgeWatch
 from dnsbl.policyd.health import LOOK_S
-from dnsbl.policyd.log import LEVELS, Log, is_journal
+from dnsbl.policyd.log import LEVELS, Log
 from dnsbl.policyd.surge import MIN_HISTORY, RECENT, SurgeWatch
+from dnsbl.policyd.writers import is_journal
 from dnsbl.testing import wildcard
 
 

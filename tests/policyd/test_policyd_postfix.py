@@ -267,3 +267,35 @@ def test_rbldnsd_dies(port: int, postfix: Postfix) -> None:
         while send(postfix, "192.0.2.97").accepted:
             assert time.monotonic() < end, "the list is not asked again"
             time.sleep(0.5)
+
+
+def test_a_chrooted_smtpd_reaches_it_by_tcp_and_by_a_socket_below_the_queue_directory(
+    rbldnsd: Rbldnsd, port: int, tmp_path: Path
+) -> None:
+    """K10: what contrib/main.cf says of sockets. One elsewhere is not found, and mail flows on."""
+    hint = re.search(r"unix:(dnsbl/policy\.sock) is\n# /var/spool/postfix/\1", FRAGMENT)
+    assert hint
+    tmp_path.chmod(0o755)
+    elsewhere = tmp_path / "policy.sock"
+    ways = {"tcp": f"inet:127.0.0.1:{port}", "queue": f"unix:{hint[1]}", "run": f"unix:{elsewhere}"}
+    access = ", ".join(f"{{ {name}@example.com = {name} }}" for name in ways)
+    classes = [
+        f"{name} = check_policy_service {{ {way}, timeout=10s, default_action=DUNNO }}"
+        for name, way in ways.items()
+    ]
+    text = "\n".join([
+        f"smtpd_restriction_classes = {', '.join(ways)}", *classes,
+        f"smtpd_recipient_restrictions = check_recipient_access inline:{{ {access} }}",
+    ])  # fmt: skip
+    with Postfix(main_cf=text, chroot=True) as postfix:
+        below = postfix.queue / hint[1]
+        below.parent.mkdir(mode=0o755)
+        daemon = policyd(rbldnsd, port, 'socket_group = "postfix"')
+        daemon.listen(f"unix:{below}", f"unix:{elsewhere}")
+        with daemon:
+            for name in ("tcp", "queue"):
+                assert send(postfix, recipient=f"{name}@example.com").reply_to("RCPT") == refusal(
+                    recipient=f"{name}@example.com"
+                )
+            assert send(postfix, recipient="run@example.com").accepted
+            postfix.wait_for_log(rf"connect to .*{elsewhere}: No such file or directory")

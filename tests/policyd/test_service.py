@@ -382,7 +382,7 @@ class Counted:
 def test_a_request_is_one_lookup_that_goes_on(
     dnsbl_server: DnsblServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its address, which no other test has, is read once; the cache and each list are asked once."""
+    """Its address, which no other test has, is read once; cache and list are asked once."""
     bl = dnsbl_server.zone("bl.example")
     bl.list("192.0.2.117", txt="spam source")
     bl.fault(delay(0.2))  # beyond EARLY_AFTER_S
