@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from functools import partial
 from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,7 +23,7 @@ from dnsbl.config.settings import (
     chosen_zones,
 )
 from dnsbl.errors import ConfigError, SubjectError, ZoneError
-from dnsbl.lookup.answers import CachedAnswers
+from dnsbl.lookup.answers import cached_answers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.local import clean_verdict
 from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
@@ -124,7 +125,9 @@ class Resolver:
         Raises SubjectError for what is neither an address nor a domain, ClosedError after `close`. A DNS
         failure raises nothing: it is in the verdict.
         """
-        started, decide = clock(), _decide(decide)
+        started = clock()
+        if decide is not None:
+            decide = _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -134,7 +137,7 @@ class Resolver:
         if waiter is None:
             from dnsbl.engine._engine import Waiter
 
-            waiter = Waiter()
+            waiter = Waiter(alone=True)
         try:
             return self._wait(self._lookup(subject, waiter, started, deadline_s, decide), waiter)
         finally:
@@ -152,6 +155,7 @@ class Resolver:
                 waiter.wait(left_s)
                 finished = lookup.advance()
         finally:
+            waiter.tell()  # of questions that were asked for others as well, or that nobody waited for
             if not finished:
                 lookup.abandon()
         return lookup.verdict
@@ -160,7 +164,9 @@ class Resolver:
         self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
     ) -> Verdict:
         """As `check`, in an asyncio event loop. Cancelling it leaves the answers to the cache."""
-        started, decide = clock(), _decide(decide)
+        started = clock()
+        if decide is not None:
+            decide = _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -293,7 +299,9 @@ class Resolver:
             lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
             return lookup.verdict if lookup.start() else lookup
 
-        async with aclosing(results_async(begin, range(len(core.zones)), False, len(core.zones))) as found:
+        async with aclosing(
+            results_async(begin, range(len(core.zones)), False, lambda under_way: True)
+        ) as found:
             async for result in found:
                 assert isinstance(result, Verdict)
                 yield result
@@ -506,10 +514,9 @@ class Resolver:
         key = address_key(subject)
         if key is None:
             return None
-        core = self._core
-        core.enter()
-        wanted = self._wanted[len(key)]
-        local = core.local
+        core, local, wanted = self._core, self._core.local, self._wanted[len(key)]
+        if core.inside():
+            core.enter()
         if wanted & local.mask:
             if not local.none_lists(key):
                 return None
@@ -519,7 +526,9 @@ class Resolver:
         with core.lock:
             if (core.breaker.unhealthy_mask | core.breaker.doubt_mask) & wanted or core.closed:
                 return None
-            core.questions.drain()
+            engine = core.upstream.engine
+            if engine is not None and engine.has_retired:
+                core.questions.drain()
             entry = core.cache.get(key)
             if entry is None:
                 return None
@@ -527,13 +536,13 @@ class Resolver:
             if started >= soonest or present & wanted != wanted or notable & wanted:
                 return None
             core.cache.hits += 1
-            core.stats.clean_hit(wanted)
+            core.stats.clean_hits[wanted] += 1
             if local.mask:
                 core.stats.clean_files(local.mask_of_kind(key))
         if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)
-        answers = CachedAnswers(core.readings, text, key, entry, started, local.mask)
+        answers = partial(cached_answers, core.readings, text, key, entry, started, local.mask)
         return Verdict(text, False, True, 0.0, answers, clock() - started, soonest - started)
 
     def _lookup(
@@ -581,10 +590,8 @@ class Resolver:
             return found
 
 
-def _decide(given: Decide | None) -> Decide | None:
+def _decide(given: Decide) -> Decide:
     """The thresholds, read once and outside any lock: the mapping is the caller's."""
-    if given is None:
-        return None
     decide = dict(given)
     if not decide:
         raise ConfigError("decide is empty: give at least one threshold, as {'reject': 3}, or None", "{}")

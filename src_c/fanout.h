@@ -8,7 +8,8 @@
  * c-ares ends a try after five times the mean latency (at least 250 ms) and then drops its answer, so a
  * slow list behind a fast nameserver would never be heard.
  *
- * Threads: the loop thread is the only one that calls c-ares, and the only one that writes slots.
+ * Threads: the loop thread is the only one that calls c-ares, and the only one that writes slots. While it has
+ * nothing to do, one who waits may take its place (dnsbl_fanout_take_over): two thread switches less a lookup.
  * "Any thread" below means any thread, with or without Python's lock, but not from a c-ares callback.
  *
  * Ownership: fans, tickets and waiters are counted; every function that hands one out gives the caller
@@ -191,6 +192,22 @@ dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter
 /* More waits for a nameserver that answers than it will soon take: who has much to ask had better wait. Any thread. */
 bool dnsbl_fanout_crowded(const dnsbl_loop *loop);
 
+/* As dnsbl_fanout_submit, but the loop thread is not woken: dnsbl_fanout_take_over must follow, or
+ * dnsbl_fanout_wake by who will not wait after all. */
+dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter,
+                                          uint64_t deadline, uint64_t listen_ns, bool each);
+
+/* Have the loop thread look at what was submitted quietly. Any thread. */
+void dnsbl_fanout_wake(dnsbl_loop *loop);
+
+/* Take the loop thread's place if it has nothing to do: true, and dnsbl_fanout_drive must follow, until when the
+ * loop is neither stopped nor freed. Else the loop thread (or who has its place) is woken for what was submitted
+ * quietly. Any thread. */
+bool dnsbl_fanout_take_over(dnsbl_loop *loop);
+
+/* Do the loop's work until `waiter` has a ticket or `for_ns` have passed, then give it back. */
+void dnsbl_fanout_drive(dnsbl_loop *loop, dnsbl_waiter *waiter, uint64_t for_ns);
+
 /* The ticket's deadline has passed or its fan has finished. Any thread. */
 bool dnsbl_ticket_done(const dnsbl_ticket *ticket);
 dnsbl_fan *dnsbl_ticket_fan(const dnsbl_ticket *ticket); /* borrowed */
@@ -212,6 +229,7 @@ bool dnsbl_waiter_is_wanted(dnsbl_waiter *waiter);
 void dnsbl_waiter_give_way(dnsbl_waiter *waiter);
 /* In a child after fork(): the lists of the parent's other threads are read by nobody. */
 void dnsbl_waiter_forked(void);
+bool dnsbl_waiter_empty(dnsbl_waiter *waiter);
 /* The oldest ticket of the list, with a reference for the caller; NULL if empty. Any thread. */
 dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *waiter);
 

@@ -197,6 +197,10 @@ struct dnsbl_loop {
     pthread_mutex_t lock; /* guards from here ... */
     bool stopping;
     bool sleeping;
+    bool parked; /* the loop thread sleeps, and nothing is in flight: another may do its work */
+    bool driven; /* another does */
+    uint64_t parked_until; /* when the loop thread wakes by itself */
+    pthread_cond_t handed_back;
     dnsbl_ticket *inbox, **inbox_end;
     server *servers[SERVERS_MAX];
     int server_count;

@@ -233,6 +233,14 @@ void dnsbl_waiter_wait(dnsbl_waiter *waiter, uint64_t for_ns)
     pthread_mutex_unlock(&waiter->lock);
 }
 
+bool dnsbl_waiter_empty(dnsbl_waiter *waiter)
+{
+    pthread_mutex_lock(&waiter->lock);
+    bool empty = waiter->head == NULL;
+    pthread_mutex_unlock(&waiter->lock);
+    return empty;
+}
+
 dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *waiter)
 {
     pthread_mutex_lock(&waiter->lock);

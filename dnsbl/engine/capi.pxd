@@ -95,6 +95,10 @@ cdef extern from "fanout.h" nogil:
     bint dnsbl_fan_finished(const dnsbl_fan *)
 
     dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *, dnsbl_fan *, dnsbl_waiter *, uint64_t, uint64_t, bint)
+    dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *, dnsbl_fan *, dnsbl_waiter *, uint64_t, uint64_t, bint)
+    void dnsbl_fanout_wake(dnsbl_loop *)
+    bint dnsbl_fanout_take_over(dnsbl_loop *)
+    void dnsbl_fanout_drive(dnsbl_loop *, dnsbl_waiter *, uint64_t)
     bint dnsbl_ticket_done(const dnsbl_ticket *)
     void dnsbl_ticket_abandon(dnsbl_ticket *)
     void dnsbl_ticket_release(dnsbl_ticket *)
@@ -111,6 +115,29 @@ cdef extern from "fanout.h" nogil:
     bint dnsbl_fanout_retired(dnsbl_loop *, uint64_t *)
     bint dnsbl_fanout_has_retired(const dnsbl_loop *)
     bint dnsbl_fanout_retired_overflow(dnsbl_loop *)
+
+
+cdef extern from "plain.h" nogil:
+    ctypedef struct dnsbl_plain_rules:
+        double ttl_min_s
+        double ttl_max_s
+        const uint64_t *bound_us
+        int buckets
+        uint64_t halve_at
+
+    ctypedef struct dnsbl_plain:
+        uint64_t zones
+        double soonest
+        double latest
+        size_t size
+        size_t way_size
+        unsigned char *entry
+        unsigned char *way
+
+    void dnsbl_plain_begin(dnsbl_plain *)
+    bint dnsbl_plain_add(dnsbl_plain *, const dnsbl_plain_rules *, const dnsbl_answer *, int, uint64_t *,
+                         double *, double)
+    void dnsbl_plain_end(dnsbl_plain *)
 
 
 cdef extern from "<dlfcn.h>" nogil:

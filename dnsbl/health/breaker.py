@@ -22,6 +22,7 @@ back.
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
@@ -133,12 +134,15 @@ class Breaker:
         self._findings: dict[int, _Finding] = {}
         self._judged: dict[int, float] = {}
         """By zone, when the finding that counts was asked for."""
-        self._answered: dict[Hashable, dict[int, float]] = {}
-        """Per server set and zone, when the last answer came. Sets come and go with resolv.conf: bounded."""
-        self._failed: dict[Hashable, dict[int, float]] = {}
-        """As `_answered`, when the last failure came."""
-        self._suspects = 0
+        self.answered: dict[Hashable, array[float]] = {}
+        """By server set, when each zone's last answer came; the engine notes plain answers here itself. Sets
+        come and go with resolv.conf: bounded."""
+        self._failed: dict[Hashable, array[float]] = {}
+        """As `answered`, when the last failure came."""
+        self.suspects = 0
         """Bit mask of zones with a suspect failure, so that a good answer usually needs no search."""
+        self.troubled = 0
+        """Bit mask of zones of which any kind has failures, is set aside or suspect."""
 
     @property
     def open_mask(self) -> int:
@@ -167,10 +171,10 @@ class Breaker:
         """
         state = self._zones[kind][zone]
         if status in _GOOD:
-            self._note(self._answered, server_set, zone, now)
+            self._note(self.answered, server_set, zone, now)
             if state.failures or state.wait_s or state.suspect:
                 self._answer_of_troubled(zone, kind, started, now)
-            if self._suspects:
+            if self.suspects:
                 self._bear_witness(server_set, zone, now)
             return
         if status in _FAILED:
@@ -185,7 +189,7 @@ class Breaker:
 
     def nameserver_at_fault(self, server_set: Hashable, started: float) -> bool:
         """No zone got an answer through `server_set` at or after `started`: a failure tells of no zone."""
-        return all(at < started for at in self._answered.get(server_set, {}).values())
+        return all(at < started for at in self.answered.get(server_set, ()))
 
     def set_aside(
         self, zone: int, reason: str, asked_at: float = 0.0, now: float = 0.0, *, doubt: bool = False
@@ -247,22 +251,25 @@ class Breaker:
         probing = of.probe_started is not None and now < of.next_probe
         return ZoneState("probing" if probing else "open", of.failures, max(0.0, of.next_probe - now), reason)
 
-    def _note(
-        self, notes: dict[Hashable, dict[int, float]], server_set: Hashable, zone: int, now: float
-    ) -> None:
-        of_set = notes.get(server_set)
-        if of_set is None:
-            if len(notes) >= MAX_SERVER_SETS:
-                del notes[next(iter(notes))]
-            of_set = notes[server_set] = {}
-        of_set[zone] = max(now, of_set.get(zone, now))  # answers are taken in in any order
+    def _note(self, rows: dict[Hashable, array[float]], server_set: Hashable, zone: int, now: float) -> None:
+        row = rows.get(server_set) or self._row(rows, server_set)
+        row[zone] = max(now, row[zone])  # answers are taken in in any order
+
+    def answered_row(self, server_set: Hashable) -> array[float]:
+        """A new row of `answered`."""
+        return self._row(self.answered, server_set)
+
+    def _row(self, rows: dict[Hashable, array[float]], server_set: Hashable) -> array[float]:
+        if len(rows) >= MAX_SERVER_SETS:
+            del rows[next(iter(rows))]
+        row = rows[server_set] = array("d", [float("-inf")] * len(self._names))
+        return row
 
     def _is_loss(self, zone: int, server_set: Hashable, since: float) -> bool:
         """At least half of the other zones that answered since then failed as well."""
-        answered, failed = self._answered.get(server_set, {}), self._failed.get(server_set, {})
-        others = [other for other, at in answered.items() if other != zone and at >= since]
-        both = sum(failed.get(other, float("-inf")) >= since for other in others)
-        return both > 0 and 2 * both >= len(others)
+        rows = zip(self.answered.get(server_set, ()), self._failed.get(server_set, ()), strict=False)
+        others = [failed >= since for other, (at, failed) in enumerate(rows) if other != zone and at >= since]
+        return any(others) and 2 * sum(others) >= len(others)
 
     def _look_for_loss(self, failed: int, kind: int, server_set: Hashable, now: float) -> None:
         """One failed: others may have been set aside for what is no fault of theirs."""
@@ -287,6 +294,8 @@ class Breaker:
             state.probe_started = None
         state.failures = 0
         self._clear(zone, kind)
+        if not any(of[zone].failures or of[zone].wait_s or of[zone].suspect for of in self._zones):
+            self.troubled &= ~(1 << zone)
 
     def _is_probe(self, state: _Zone, started: float) -> bool:
         return state.probe_started is not None and started >= state.probe_started
@@ -298,12 +307,13 @@ class Breaker:
 
     def _blame(self, zone: int, kind: int, server_set: Hashable, started: float, now: float) -> None:
         """A failure: counted if there is a witness, else remembered until one comes."""
-        answered = self._answered.get(server_set, {})
-        if any(at >= started for other, at in answered.items() if other != zone):
+        self.troubled |= 1 << zone
+        answered = self.answered.get(server_set, ())
+        if any(at >= started for other, at in enumerate(answered) if other != zone):
             self._count(zone, kind, server_set, started, now)
         else:
             self._zones[kind][zone].suspect = (server_set, started)
-            self._suspects |= 1 << zone
+            self.suspects |= 1 << zone
 
     def _bear_witness(self, server_set: Hashable, witness: int, now: float) -> None:
         """An answer of `witness` came: other zones' failures through the same servers are their own."""
@@ -321,7 +331,7 @@ class Breaker:
     def _clear(self, zone: int, kind: int) -> None:
         self._zones[kind][zone].suspect = None
         if all(zones[zone].suspect is None for zones in self._zones):
-            self._suspects &= ~(1 << zone)
+            self.suspects &= ~(1 << zone)
 
     def _count(self, zone: int, kind: int, server_set: Hashable, started: float, now: float) -> None:
         """Count one failure, unless its query was in flight when the last one was counted."""
@@ -341,6 +351,7 @@ class Breaker:
             self._wait_longer(state)
         elif loss:
             state.failures = min(state.failures, FAILURES_TO_OPEN - 1)
+            state.first_failed = now  # what others lost before says nothing of the next failure
         elif state.failures >= FAILURES_TO_OPEN:
             self._open(state, zone, kind, now)
         else:

@@ -54,6 +54,7 @@ class Core:
         settings: Settings,
     ) -> None:
         self.zones = zones
+        self.all_zones = (1 << len(zones)) - 1
         self.settings = settings
         self._new_lock()
         self.epoch = 0

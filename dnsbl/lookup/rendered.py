@@ -61,7 +61,7 @@ class RenderedVerdicts:
                 del self._kept[subject]
                 return None
             core.cache.hits += 1
-            core.stats.clean_hit(kept.zones)
+            core.stats.clean_hits[kept.zones] += 1
         core.unlocked()
         self._kept.move_to_end(subject)
         return _filled(kept, started)
