@@ -54,7 +54,8 @@ pre { background: var(--card); padding: .75rem; border-radius: .4rem; overflow-x
   --red: #a00; --green: #060 } body { max-width: none; padding: 0; font-size: 10pt } .wide { overflow:
   visible }
   table { font-size: 8pt } th, td { padding: .15rem .3rem } td.text:first-child { white-space: normal }
-  pre { white-space: pre-wrap; border: 1px solid #bbb }
+  pre { white-space: pre-wrap; border: 1px solid
+  #bbb }
   h2, .answer, svg, tr { break-inside: avoid } h2, h2 + p { break-after: avoid }
   .heat td, .facts div { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 """
