@@ -14,19 +14,26 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dnsbl.cache.answers import HEADER, CacheInfo, Key
 from dnsbl.cache.clock import now as clock
-from dnsbl.config.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
+from dnsbl.config.settings import (
+    checked_deadline,
+    checked_nameservers,
+    checked_number,
+    checked_settings,
+    chosen_zones,
+)
 from dnsbl.errors import ConfigError, SubjectError, ZoneError
 from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.local import clean_verdict
 from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
-from dnsbl.lookup.stream import GRACE_S, results
+from dnsbl.lookup.stream import GRACE_S, results, room_in
 from dnsbl.lookup.values import bits
 from dnsbl.model import Verdict
 from dnsbl.names._qname import format_address
 from dnsbl.subject import address_key
+from dnsbl.zones.name import known_name
 from dnsbl.zones.secret import mask_keys
-from dnsbl.zones.zone import Zone, known_name
+from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
@@ -228,7 +235,7 @@ class Resolver:
             subjects,
             waiter,
             ordered,
-            window,
+            room_in(window, core.upstream),
             lambda: core.check_epoch(epoch),
         )
 
@@ -245,14 +252,23 @@ class Resolver:
 
         from dnsbl.lookup.aio import results_async
 
-        subjects = _many(subjects)
-        waiter, window = self._loop_waiter().waiter, checked_number("window", window, 1, 65_536)
+        subjects, stream, core = _many(subjects), object(), self._core
+        window = checked_number("window", window, 1, 65_536)
+        # A list of its own, so that single lookups in the same loop are not behind what the stream has ready.
+        waiter = self._loop_waiter(stream)
         found = results_async(
-            lambda subject: self._begin(subject, waiter, deadline_s), subjects, ordered, window
+            lambda subject: self._begin(subject, waiter.waiter, deadline_s),
+            subjects,
+            ordered,
+            room_in(window, core.upstream),
         )
-        async with aclosing(found):
-            async for result in found:
-                yield result
+        try:
+            async with aclosing(found):
+                async for result in found:
+                    yield result
+        finally:
+            waiter.let_go()
+            core.of_loop.pop((waiter.loop, stream), None)
 
     async def check_each_async(
         self, subject: object, *, deadline_s: float | None = None
@@ -428,7 +444,7 @@ class Resolver:
         from dnsbl.lookup.healthcheck import check_health
 
         indices = range(len(self.zones)) if zones is None else [self._zone_index(name) for name in zones]
-        return check_health(self._core, indices, checked_number("deadline_s", deadline_s, 0.001, 300.0))
+        return check_health(self._core, indices, checked_deadline(deadline_s))
 
     async def health_async(
         self, zones: Iterable[str] | None = None, *, deadline_s: float = 5.0
@@ -532,7 +548,7 @@ class Resolver:
         if deadline_s is None:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
-            deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
+            deadline_s = checked_deadline(deadline_s)
         return kind(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
 
     def _begin(
@@ -548,7 +564,7 @@ class Resolver:
         except SubjectError as error:
             return error
 
-    def _loop_waiter(self) -> LoopWaiter:
+    def _loop_waiter(self, stream: object = None) -> LoopWaiter:
         import asyncio
 
         from dnsbl.lookup.aio import LoopWaiter
@@ -557,11 +573,11 @@ class Resolver:
         core.enter()
         with core.lock:
             core.raise_if_closed()
-            found = core.of_loop.get(loop)
+            found = core.of_loop.get((loop, stream))
             if found is None:
-                for other in [other for other in core.of_loop if other.is_closed()]:
+                for other in [other for other in core.of_loop if other[0].is_closed()]:
                     del core.of_loop[other]
-                found = core.of_loop[loop] = LoopWaiter(loop)
+                found = core.of_loop[loop, stream] = LoopWaiter(loop)
             return found
 
 

@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "lists.loader": {"lists"} | VALUES | TEXT,
     "cache": {"zones"} | VALUES,
     "health": {"zones"} | VALUES,
-    "config": {"cache", "lists"} | LISTS,
+    "config": {"cache", "lists", "config.rules"} | LISTS,
     "config.rules": set(),
     "lookup": LOOKUP,
     "resolver": {"lookup"} | LOOKUP,

@@ -13,10 +13,11 @@ from typing import Final, Literal
 
 from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.zones.catalogue import Catalogue
+from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.row import Row
 from dnsbl.zones.secret import KEYED_DOMAINS, MASK, mask_keys
-from dnsbl.zones.zone import CodeOutcome, Filter, Kind, check_name
+from dnsbl.zones.zone import CodeOutcome, Filter, Kind
 
 MAX_TEXT: Final = 1 << 20
 """Longest configuration text taken, in characters."""

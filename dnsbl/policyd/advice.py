@@ -12,7 +12,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 
-from dnsbl.config.settings import DEADLINE_S
+from dnsbl.config.limits import DEADLINE_S
 from dnsbl.policy.rules import Rule
 from dnsbl.policy.sources import CLIENT
 from dnsbl.policyd.addresses import TcpAddress, UnixAddress

@@ -46,9 +46,6 @@ T = TypeVar("T")
 
 DEFAULT_LISTEN: Final = "127.0.0.1:10040"
 DEFAULT_MODE: Final = 0o660
-IDLE_TIMEOUT_S: Final = 600.0
-READ_TIMEOUT_S: Final = 30.0
-MAX_CONNECTIONS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +108,9 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
         listen=given or listen or (parse_listen(DEFAULT_LISTEN),),
         socket_mode=_mode(table),
         socket_group=table.text("socket_group") or "",
-        idle_timeout_s=_seconds(table, "idle_timeout_s", IDLE_TIMEOUT_S),
-        read_timeout_s=_seconds(table, "read_timeout_s", READ_TIMEOUT_S),
-        max_connections=table.integer("max_connections", 1, 100_000) or MAX_CONNECTIONS,
+        idle_timeout_s=table.ranged("idle_timeout_s"),
+        read_timeout_s=table.ranged("read_timeout_s"),
+        max_connections=int(table.ranged("max_connections")),
         metrics=_option("--metrics", options.metrics, parse_tcp) if options.metrics else in_file,
         cache_file=_cache_file(table, config.path, env.get("STATE_DIRECTORY", "")),
         control=_path(table, "control", config.path) or default_path(env),
@@ -122,11 +119,6 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
         log_level=_log_level(table),
         files=files,
     )
-
-
-def _seconds(table: Table, key: str, default: float) -> float:
-    value = table.number(key, 0.1, 86_400)
-    return default if value is None else value
 
 
 def _cache_file(table: Table, config_path: Path | None, state: str) -> Path | None:

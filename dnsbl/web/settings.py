@@ -20,7 +20,7 @@ from dnsbl.errors import ConfigError
 from dnsbl.policyd.addresses import TcpAddress, UnixAddress, parse_listen
 from dnsbl.policyd.control import default_path
 from dnsbl.web.visitors import Network, parse_network
-from dnsbl.zones.zone import known_name
+from dnsbl.zones.name import known_name
 
 SERVE_KEYS: Final = (
     "listen", "token_file", "password_file", "hosts", "trusted_proxies", "rate_per_s", "burst",

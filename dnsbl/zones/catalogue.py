@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from dnsbl.errors import ConfigError, ZoneError
+from dnsbl.zones.name import known_name
 from dnsbl.zones.row import Row, parse_row
-from dnsbl.zones.zone import Code, Filter, Zone, known_name, parse_zone
+from dnsbl.zones.zone import Code, Filter, Zone, parse_zone
 
 DISK_PATH: Final = Path("/var/lib/dnsbl/catalogue.toml")
 """Read where it exists and no other path is given."""

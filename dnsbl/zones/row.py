@@ -48,8 +48,9 @@ from datetime import date, datetime
 from typing import Any, Final, Literal, get_args
 
 from dnsbl.errors import ZoneError
+from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import KINDS, Code, Kind, Probe, Zone, check_name
+from dnsbl.zones.zone import KINDS, Code, Kind, Probe, Zone
 
 Status = Literal["alive", "retired", "charges", "unfit"]
 PublicResolvers = Literal["refused", "counted", "served", "unknown"]

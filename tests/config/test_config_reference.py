@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from dnsbl.cli import main
-from dnsbl.config.file import CODE_KEYS, ZONE_KEYS, ResolverConfig, load, parse
+from dnsbl.config.file import ResolverConfig, load, parse
 from dnsbl.config.keys import KEYS, Key, keys_of
 from dnsbl.config.message import LIMITS
 from dnsbl.config.reference import format_example, format_reference
 from dnsbl.config.settings import checked_settings
+from dnsbl.config.zone_table import CODE_KEYS, ZONE_KEYS
 from dnsbl.errors import ConfigError
 from dnsbl.mail.mime import Limits
 from dnsbl.monitor.settings import KEYS as MONITOR_KEYS
@@ -209,6 +210,17 @@ key_env = "DNSBL_KEY_SPAMHAUS"
 name = "bl.example.com"
 codes = [{ mask = 2, meaning = "spam" }, { match = "127.0.0.1", outcome = "blocked" }]
 
+[[zone]]
+name = "drop.example.com"
+file = "drop.txt"
+format = "plain"
+url = "https://www.example.com/drop.txt"
+
+[[zone]]
+name = "hash.example.com"
+subjects = ["email"]
+hash = "md5"
+
 [policy]
 dry_run = ["bl.example.com"]
 
@@ -234,9 +246,9 @@ def test_show_says_where_each_value_comes_from(
     assert sources["[[zone]]", 0, "subjects"] == "catalogue"
     assert sources["[[zone]]", 2, "key_env"] == f"{path}:16"
     assert sources["[[zone]]", 3, "subjects"] == "default"
-    assert sources["[policy]", 0, "dry_run"] == f"{path}:23"
+    assert sources["[policy]", 0, "dry_run"] == f"{path}:34"
     assert sources["[policy]", 0, "max_connections"] == "default"
-    assert sources["[[policy.rule]]", 0, "score"] == f"{path}:26"
+    assert sources["[[policy.rule]]", 0, "score"] == f"{path}:37"
     assert "sesame" not in out
 
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support.decisions import decided
 
 from dnsbl.config.file import parse
 from dnsbl.migrate.detect import detect
@@ -21,7 +22,6 @@ from dnsbl.migrate.spamassassin import import_spamassassin
 from dnsbl.migrate.write import format_config
 from dnsbl.policy.rules import compile_rules
 from dnsbl.zones.catalogue import load
-from tests.support.decisions import decided
 
 CATALOGUE = load()
 FOLDER = Path(__file__).parent / "shapes"
