@@ -293,7 +293,8 @@ class Resolver:
             lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
             return lookup.verdict if lookup.start() else lookup
 
-        async with aclosing(results_async(begin, range(len(core.zones)), False, len(core.zones))) as found:
+        zones = range(len(core.zones))
+        async with aclosing(results_async(begin, zones, False, lambda taken: True)) as found:
             async for result in found:
                 assert isinstance(result, Verdict)
                 yield result
