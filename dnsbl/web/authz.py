@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dnsbl.errors import ConfigError
+from dnsbl.lookup.lookup import DECIMALS
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
 from dnsbl.resolver import Resolver
 from dnsbl.web.cards import shown
@@ -67,7 +68,7 @@ class Authz:
             return "unknown", ()
         verdict = await self._resolver.check_async(address, deadline_s=self._deadline_s)
         counted = self._counted(verdict) if verdict.listed else ()
-        if sum(answer.score for answer in counted) >= self._score:
+        if counted and round(sum(answer.score for answer in counted), DECIMALS) >= self._score:
             return "refused", counted
         return ("allowed" if verdict.complete else "unknown"), ()
 
@@ -134,7 +135,7 @@ async def authz(request: Request, services: Services) -> Response:
     address = visitor(asked["peer"], asked["forwarded"], services.settings.trusted)
     judge = services.authz
     listings: tuple[ZoneAnswer, ...] = ()
-    if address is None or (asked["peer"] == str(address) and not asked["forwarded"]):
+    if address is None:
         judge.miss()
         said = "unknown"
     else:

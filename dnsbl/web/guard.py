@@ -29,8 +29,9 @@ PUBLIC: Final = frozenset({"/healthz"})
 UNMETERED: Final = ("/healthz", "/authz", "/metrics", "/static/")
 """Not counted against the rate: it is the proxy or the page itself that asks."""
 _NO_HOST: Final = "{!r} is no name of this server: add it to hosts under [serve], or use a token"
-FAILED_LOGIN: Final = 20
-"""What a wrong token or password costs, in subjects."""
+GUESSES: Final = 20
+"""Wrong tokens and passwords that a client may send at once; one more every `GUESS_S`."""
+GUESS_S: Final = 10.0
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -70,6 +71,7 @@ class Guard:
         self._settings = settings
         self._access = Access(settings.token, settings.passwords)
         self.rates = Rates(settings.rate_per_s, settings.burst)
+        self._guesses = Rates(1.0 / GUESS_S, GUESSES)
         self.counts: Counter[tuple[str, int]] = Counter()
         self._client_of = lru_cache(4_096)(self._find_client)
         self._is_known_host = lru_cache(1_024)(self._find_host)
@@ -120,28 +122,27 @@ class Guard:
         if path in PUBLIC:
             return
         if not path.startswith(UNMETERED):
-            self.meter(key, 1)
+            _meter(self.rates, key, 1)
         if path == "/authz" and self._is_proxy(peer):
             return
         if self._access.is_open:
             if path != "/authz" and not self._is_known_host(host):
                 raise Refusal(421, _NO_HOST.format(host[:80].decode("latin-1")))
-        elif not await self._access.allows(authorization):
-            self.rates.charge(key, FAILED_LOGIN, monotonic())
+        else:
+            await self._check_access(key, authorization)
+        if site == b"cross-site" and path != "/":
+            raise Refusal(403, "another web site asks in the name of its visitor")
+
+    async def _check_access(self, client: str, authorization: bytes) -> None:
+        if authorization:
+            _meter(self._guesses, client, 0)
+        if not await self._access.allows(authorization):
+            if authorization:
+                self._guesses.charge(client, 1, monotonic())
             raise Refusal(
                 401,
                 "a token or a password is needed: send Authorization: Bearer TOKEN",
                 {"WWW-Authenticate": 'Basic realm="dnsbl", charset="UTF-8"'},
-            )
-        if site == b"cross-site" and path != "/":
-            raise Refusal(403, "another web site asks in the name of its visitor")
-
-    def meter(self, client: str, subjects: int) -> None:
-        """Count subjects against a client's rate; raises Refusal once it asked too much."""
-        wait_s = self.rates.take(client, subjects, monotonic())
-        if wait_s:
-            raise Refusal(
-                429, f"too many requests: ask again in {wait_s:.0f} s", {"Retry-After": f"{wait_s + 1:.0f}"}
             )
 
     def _is_proxy(self, peer: str) -> bool:
@@ -156,6 +157,15 @@ class Guard:
         host = header.decode("latin-1").lower()
         name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
         return is_loopback_name(name) or name in self._settings.hosts
+
+
+def _meter(rates: Rates, client: str, tokens: int) -> None:
+    """Take tokens of a client's; raises Refusal once it has none."""
+    wait_s = rates.take(client, tokens, monotonic())
+    if wait_s:
+        raise Refusal(
+            429, f"too many requests: ask again in {wait_s:.0f} s", {"Retry-After": f"{wait_s + 1:.0f}"}
+        )
 
 
 def _refusal(error: Exception) -> Refusal:

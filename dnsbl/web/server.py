@@ -50,7 +50,7 @@ def run(settings: Settings, notifier: Notifier, say: Callable[[str], None]) -> N
         if not services.authz.zones:
             log.warning("/authz lets everybody in: no list asked says anything about web visitors")
         config = uvicorn.Config(
-            app, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+            app, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
             proxy_headers=False, server_header=False, limit_concurrency=settings.max_connections,
             timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S, backlog=1_024,
         )  # fmt: skip

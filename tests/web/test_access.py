@@ -14,6 +14,7 @@ from support.webserver import Serve, config
 from dnsbl.cli import main
 from dnsbl.errors import ConfigError
 from dnsbl.testing import DnsblServer
+from dnsbl.web.guard import GUESSES
 from dnsbl.web.limits import MAX_CLIENTS, Rates, client_key
 from dnsbl.web.settings import Options, load_settings
 from dnsbl.web.visitors import parse_address, parse_network, visitor
@@ -122,10 +123,16 @@ def test_a_token_and_a_password_open(web_lists: DnsblServer, tmp_path: Path, pas
 
 
 def test_guessing_costs(web_lists: DnsblServer, tmp_path: Path) -> None:
+    """On the paths that are asked without a limit too."""
     token = secret(tmp_path / "token", TOKEN)
-    with Serve(config(web_lists, "rate_per_s = 0.01\nburst = 30"), f"--token-file={token}") as web:
+    with Serve(config(web_lists, "rate_per_s = 0"), f"--token-file={token}") as web:
         wrong = {"authorization": "Bearer no"}
-        assert [web.get("/zones", headers=wrong).status for _ in range(3)] == [401, 401, 429]
+        said = [web.get("/metrics", headers=wrong).status for _ in range(GUESSES + 5)]
+        assert said[: GUESSES - 1] == [401] * (GUESSES - 1)
+        assert said[-1] == 429
+        assert web.get("/metrics").status == 401
+        other = {"authorization": f"Bearer {TOKEN}", "x-forwarded-for": "198.51.100.200"}
+        assert web.get("/metrics", headers=other).status == 200
 
 
 def test_another_name_in_host_is_refused(web: Serve) -> None:
