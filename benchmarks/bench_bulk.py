@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from common import ZONES, median, rbldnsd, run, spread, table, verdict
 
@@ -45,8 +46,8 @@ def relay_process(port: int, delay_s: float) -> None:
     front.bind(("127.0.0.1", 0))
     back.connect(("127.0.0.1", port))
     print(front.getsockname()[1], flush=True)
-    askers: dict[bytes, object] = {}
-    late: list[tuple[float, bytes, object]] = []
+    askers: dict[bytes, Any] = {}
+    late: list[tuple[float, bytes, Any]] = []
     while True:
         wait = max(0.0, late[0][0] - time.monotonic()) if late else 1.0
         ready, _, _ = select.select([front, back], [], [], wait)
@@ -60,7 +61,7 @@ def relay_process(port: int, delay_s: float) -> None:
                 heapq.heappush(late, (time.monotonic() + delay_s, data, asker))
         while late and late[0][0] <= time.monotonic():
             _, data, asker = heapq.heappop(late)
-            front.sendto(data, asker)  # type: ignore[arg-type]
+            front.sendto(data, asker)
 
 
 def key(message: bytes) -> bytes:

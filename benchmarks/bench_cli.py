@@ -43,7 +43,7 @@ def main() -> None:
         }
         for command, code in commands.values():
             timed_ms(command, code)
-        runs = {name: [] for name in commands}
+        runs: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(RUNS):
             for name, (command, code) in commands.items():
                 runs[name].append(timed_ms(command, code))

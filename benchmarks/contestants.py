@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from common import HERE, ZONES
 
@@ -79,13 +80,14 @@ def engine(port: int) -> tuple[Callable[[int, int], None], Callable[[int, int], 
 
 
 def resolver(port: int) -> tuple[Callable[[int, int], None], Callable[[int, int], list[float]]]:
-    from dnsbl import Resolver
+    from dnsbl import Resolver, Verdict
 
     ours = Resolver(zones=ZONES, nameservers=[f"127.0.0.1:{port}"])
 
     def many(offset: int, count: int) -> None:
         done = 0
         for verdict in ours.check_many(packed(offset, count), window=WINDOW):
+            assert isinstance(verdict, Verdict)
             assert not verdict.listed
             done += verdict.complete
         assert done == count
@@ -208,7 +210,8 @@ def pydnsbl(port: int) -> tuple[Callable[[int, int], object], ...]:
         checker._resolver = library.DNSResolver(
             nameservers=["127.0.0.1"], udp_port=port, tcp_port=port, timeout=5.0, tries=2, loop=loop
         )
-        return checker.check_async
+        check: Callable[[str], object] = checker.check_async
+        return check
 
     return lazily(build)
 
@@ -280,22 +283,24 @@ def timed(one: Callable[..., None], items: list[bytes] | list[str]) -> list[floa
     return out
 
 
-CONTESTANTS = {
+CONTESTANTS: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "engine": engine, "resolver": resolver, "pycares": pycares, "aiodns": aiodns, "pydnsbl": pydnsbl,
     "bare": bare,
 }  # fmt: skip
 
 
-async def as_coroutine(many: object, single: object, mode: str, offset: int, count: int) -> list[float]:
+async def as_coroutine(
+    many: Callable[..., Any], single: Callable[..., Any], mode: str, offset: int, count: int
+) -> list[float]:
     job = many if mode == "many" else single
     if not asyncio.iscoroutinefunction(job):
-        return job(offset, count) or []  # type: ignore[operator]
+        return job(offset, count) or []
     return await job(offset, count) or []
 
 
 def main() -> None:
     name, port, offset, count, mode = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5]
-    many, single = CONTESTANTS[name](port)  # type: ignore[operator]
+    many, single = CONTESTANTS[name](port)
     warm = 50 if mode == "single" else 500
     if asyncio.iscoroutinefunction(many):
         with asyncio.Runner() as runner:

@@ -7,7 +7,7 @@ when they are made, so what reaches a caller is consistent.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
@@ -47,6 +47,28 @@ class Status(IntEnum):
     MALFORMED = 5
     UNSENT = 6
     """Nobody was asked: its time ended before there was room to send it. Says nothing about the list."""
+
+
+_RCODES = {
+    0: "NOERROR",
+    1: "FORMERR",
+    2: "SERVFAIL",
+    3: "NXDOMAIN",
+    4: "NOTIMP",
+    5: "REFUSED",
+    6: "YXDOMAIN",
+    7: "YXRRSET",
+    8: "NXRRSET",
+    9: "NOTAUTH",
+    10: "NOTZONE",
+    16: "BADVERS",
+    23: "BADCOOKIE",
+}
+
+
+def rcode_name(number: int) -> str:
+    """The name of an rcode (RFC 6895 section 2.3): 9 is NOTAUTH; `rcode 12` where it has none."""
+    return _RCODES.get(number, f"rcode {number}")
 
 
 class Wire(NamedTuple):
@@ -110,16 +132,29 @@ class ZoneAnswer:
 
         `explain` adds the fields of `Evidence`.
         """
-        out = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "evidence"}
+        # Written out: a server makes six of them for every request.
+        out: dict[str, Any] = {
+            "zone": self.zone,
+            "outcome": self.outcome.value,
+            "codes": list(self.codes),
+            "meanings": list(self.meanings),
+            "score": self.score,
+            "reason": self.reason,
+            "detail": self.detail,
+            "delist_url": self.delist_url,
+            "ttl_s": self.ttl_s,
+            "query_name": self.query_name,
+            "cached": self.cached,
+        }
         if explain:
-            out |= {f.name: _plain(getattr(self.evidence, f.name)) for f in fields(self.evidence)}
+            evidence = self.evidence
+            out |= {
+                "rcode": evidence.rcode,
+                "nameserver": evidence.nameserver,
+                "latency_ms": evidence.latency_ms,
+                "matched": list(evidence.matched),
+            }
         return out
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, tuple):
-        return list(value)
-    return value.value if isinstance(value, Outcome) else value
 
 
 class Verdict:

@@ -14,26 +14,35 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dnsbl.cache.answers import HEADER, CacheInfo, Key
 from dnsbl.cache.clock import now as clock
-from dnsbl.config.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
+from dnsbl.config.settings import (
+    checked_deadline,
+    checked_nameservers,
+    checked_number,
+    checked_settings,
+    chosen_zones,
+)
 from dnsbl.errors import ConfigError, SubjectError, ZoneError
 from dnsbl.lookup.answers import CachedAnswers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.local import clean_verdict
 from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
-from dnsbl.lookup.stream import GRACE_S, results
+from dnsbl.lookup.stream import GRACE_S, results, room_in
 from dnsbl.lookup.values import bits
 from dnsbl.model import Verdict
 from dnsbl.names._qname import format_address
 from dnsbl.subject import address_key
+from dnsbl.zones.name import known_name
 from dnsbl.zones.secret import mask_keys
-from dnsbl.zones.zone import Zone, known_name
+from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
     from dnsbl.engine._engine import Waiter
     from dnsbl.health.judge import ZoneHealth
     from dnsbl.lookup.aio import LoopWaiter
+    from dnsbl.lookup.begun import Begun
     from dnsbl.lookup.message import MessageVerdict
+    from dnsbl.lookup.rendered import RenderedVerdicts
 
 
 class Resolver:
@@ -95,6 +104,7 @@ class Resolver:
             checked_nameservers(values.get("nameservers")),
             checked_settings(values),
         )
+        self._message = config.message if config is not None else None
         self._wanted = {4: self._core.takes["ip4"], 16: self._core.takes["ip6"]}
 
     # ---- lookups ----
@@ -162,6 +172,25 @@ class Resolver:
             await finish(lookup, waiter)
         return lookup.verdict
 
+    def begin(self, subject: object, *, deadline_s: float | None = None) -> Begun:
+        """Begin a lookup in the running event loop, for who looks at it before all zones have answered.
+
+        The verdict is there at once (`Begun.done`) where the cache holds all of it. The rest is asked now, and
+        each question once, however the lookup is followed.
+
+        Raises as `check`; RuntimeError where no event loop runs.
+        """
+        from dnsbl.lookup.begun import Begun, FollowedLookup
+
+        started = clock()
+        found = self._clean(subject, started)
+        if found is not None:
+            return Begun(None, None, found)
+        waiter = self._loop_waiter()
+        lookup = self._lookup(subject, waiter.waiter, started, deadline_s, None, FollowedLookup)
+        assert isinstance(lookup, FollowedLookup)
+        return Begun(None, None, lookup.verdict) if lookup.start() else Begun(lookup, waiter, None)
+
     def check_cached(self, subject: object) -> Verdict | None:
         """The verdict if the cache holds all of it, reasons too, else None. Never asks and never waits.
 
@@ -173,6 +202,16 @@ class Resolver:
             return found
         lookup = self._lookup(subject, None, started, 0.0, None)
         return lookup.verdict if lookup.start() else None
+
+    def rendered(self) -> RenderedVerdicts:
+        """What writes the JSON of cached verdicts without making them: for a server that is asked for thousands.
+
+        >>> texts = resolver.rendered()                                             # doctest: +SKIP
+        >>> text = texts.get(subject) or texts.render(subject, resolver.check(subject))  # doctest: +SKIP
+        """
+        from dnsbl.lookup.rendered import RenderedVerdicts
+
+        return RenderedVerdicts(self._core, self.check_cached)
 
     def check_many(
         self,
@@ -196,7 +235,7 @@ class Resolver:
             subjects,
             waiter,
             ordered,
-            window,
+            room_in(window, core.upstream),
             lambda: core.check_epoch(epoch),
         )
 
@@ -213,13 +252,50 @@ class Resolver:
 
         from dnsbl.lookup.aio import results_async
 
-        subjects = _many(subjects)
-        waiter, window = self._loop_waiter().waiter, checked_number("window", window, 1, 65_536)
+        subjects, stream, core = _many(subjects), object(), self._core
+        window = checked_number("window", window, 1, 65_536)
+        # A list of its own, so that single lookups in the same loop are not behind what the stream has ready.
+        waiter = self._loop_waiter(stream)
         found = results_async(
-            lambda subject: self._begin(subject, waiter, deadline_s), subjects, ordered, window
+            lambda subject: self._begin(subject, waiter.waiter, deadline_s),
+            subjects,
+            ordered,
+            room_in(window, core.upstream),
         )
-        async with aclosing(found):
+        try:
+            async with aclosing(found):
+                async for result in found:
+                    yield result
+        finally:
+            waiter.let_go()
+            core.of_loop.pop((waiter.loop, stream), None)
+
+    async def check_each_async(
+        self, subject: object, *, deadline_s: float | None = None
+    ) -> AsyncIterator[Verdict]:
+        """As `check_async`, but a verdict of each zone by itself, with its one answer, as soon as it is there.
+
+        For who shows answers as they come; `check_async` is less work where all are waited for.
+        `dnsbl.lookup.each.joined` makes one verdict of them.
+        """
+        from contextlib import aclosing
+
+        from dnsbl.lookup.aio import results_async
+        from dnsbl.lookup.each import ZoneLookup
+
+        core, started = self._core, clock()
+        wanted, waiter = asked_subject(core, subject), self._loop_waiter().waiter
+        if deadline_s is None:
+            deadline_s = core.settings.deadline_s
+        wait_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
+
+        def begin(zone: Any) -> Lookup | Verdict:
+            lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
+            return lookup.verdict if lookup.start() else lookup
+
+        async with aclosing(results_async(begin, range(len(core.zones)), False, len(core.zones))) as found:
             async for result in found:
+                assert isinstance(result, Verdict)
                 yield result
 
     # ---- messages ----
@@ -228,21 +304,22 @@ class Resolver:
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
         """Look up what stands in a message: its first untrusted hop, links, senders, signers; one verdict.
 
         message: RFC 5322 bytes, as they came. trusted: networks of own relays and of the provider that mail
-            is fetched from, `198.51.100.0/24`. harmless: domains not to be asked, instead of
-            `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the resolver's.
+            is fetched from, `198.51.100.0/24`; None: as configured. harmless: domains not to be asked; None:
+            as configured, else `dnsbl.mail.HARMLESS`. deadline_s: seconds for all of it, instead of the
+            resolver's. How much of a message is looked at is configured: [message].
 
         A message raises nothing, however malformed it is. Raises ConfigError for what is no network.
         """
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = prepared(self._core, message, trusted, harmless, deadline_s)
+        found, asked = prepared(self._core, self._message, message, trusted, harmless, deadline_s)
         subjects = [item.subject for _, item in asked]
         return message_verdict(
             found, asked, self.check_many(subjects, ordered=True, window=1024, deadline_s=deadline_s)
@@ -252,7 +329,7 @@ class Resolver:
         self,
         message: bytes,
         *,
-        trusted: Iterable[str] = (),
+        trusted: Iterable[str] | None = None,
         harmless: Iterable[str] | None = None,
         deadline_s: float | None = None,
     ) -> MessageVerdict:
@@ -261,7 +338,9 @@ class Resolver:
 
         from dnsbl.lookup.message import message_verdict, prepared
 
-        found, asked = await asyncio.to_thread(prepared, self._core, message, trusted, harmless, deadline_s)
+        found, asked = await asyncio.to_thread(
+            prepared, self._core, self._message, message, trusted, harmless, deadline_s
+        )
         subjects = [item.subject for _, item in asked]
         results = self.check_many_async(subjects, ordered=True, window=1024, deadline_s=deadline_s)
         return message_verdict(found, asked, [result async for result in results])
@@ -335,9 +414,10 @@ class Resolver:
     def stats(self) -> dict[str, Any]:
         """Counters since the start, ready for JSON.
 
-        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries,
-            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy; of the kind
-            of subject that fares worst) and `budget` (queries_today, daily_limit, state).
+        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries
+            (of a list file, of every look-up), `latency_ms` (p50, p90, p99), `breaker` (state, failures,
+            next_probe_s, unhealthy; of the kind of subject that fares worst) and `budget` (queries_today,
+            daily_limit, state).
         cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
         """
         core = self._core
@@ -364,7 +444,7 @@ class Resolver:
         from dnsbl.lookup.healthcheck import check_health
 
         indices = range(len(self.zones)) if zones is None else [self._zone_index(name) for name in zones]
-        return check_health(self._core, indices, checked_number("deadline_s", deadline_s, 0.001, 300.0))
+        return check_health(self._core, indices, checked_deadline(deadline_s))
 
     async def health_async(
         self, zones: Iterable[str] | None = None, *, deadline_s: float = 5.0
@@ -373,6 +453,17 @@ class Resolver:
         import asyncio
 
         return await asyncio.to_thread(self.health, zones, deadline_s=deadline_s)
+
+    def set_aside(self, zone: str, why: str) -> None:
+        """Leave a zone out, as `health` does with a broken one, until a health check finds it sound.
+
+        why: one line, for `ZoneAnswer.detail` and `stats`. Raises ZoneError for a zone not asked here.
+        """
+        core, index, now = self._core, self._zone_index(zone), clock()
+        core.enter()
+        with core.lock:
+            core.breaker.set_aside(index, why, now, now)
+        core.unlocked()
 
     def close(self) -> None:
         """Stop the engine. Lookups under way end with what they have; later ones raise ClosedError."""
@@ -437,6 +528,8 @@ class Resolver:
                 return None
             core.cache.hits += 1
             core.stats.clean_hit(wanted)
+            if local.mask:
+                core.stats.clean_files(local.mask_of_kind(key))
         if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)
@@ -450,12 +543,13 @@ class Resolver:
         started: float,
         deadline_s: float | None,
         decide: Decide | None,
+        kind: type[Lookup] = Lookup,
     ) -> Lookup:
         if deadline_s is None:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
-            deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
-        return Lookup(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
+            deadline_s = checked_deadline(deadline_s)
+        return kind(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
 
     def _begin(
         self, subject: object, waiter: Waiter, deadline_s: float | None
@@ -470,7 +564,7 @@ class Resolver:
         except SubjectError as error:
             return error
 
-    def _loop_waiter(self) -> LoopWaiter:
+    def _loop_waiter(self, stream: object = None) -> LoopWaiter:
         import asyncio
 
         from dnsbl.lookup.aio import LoopWaiter
@@ -479,11 +573,11 @@ class Resolver:
         core.enter()
         with core.lock:
             core.raise_if_closed()
-            found = core.of_loop.get(loop)
+            found = core.of_loop.get((loop, stream))
             if found is None:
-                for other in [other for other in core.of_loop if other.is_closed()]:
+                for other in [other for other in core.of_loop if other[0].is_closed()]:
                     del core.of_loop[other]
-                found = core.of_loop[loop] = LoopWaiter(loop)
+                found = core.of_loop[loop, stream] = LoopWaiter(loop)
             return found
 
 

@@ -88,6 +88,11 @@ dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter
     return ticket;
 }
 
+bool dnsbl_fanout_crowded(const dnsbl_loop *loop)
+{
+    return atomic_load_explicit(&loop->crowded, memory_order_relaxed);
+}
+
 /* ---- the loop ---- */
 
 static int poll_timeout_ms(const dnsbl_loop *loop, uint64_t now)
@@ -270,6 +275,7 @@ static bool is_socket(int fd)
 
 void dnsbl_fanout_abandon(dnsbl_loop *loop)
 {
+    dnsbl_waiter_forked();
     /* The sockets as well: the parent reads them. Its thread may have been changing the table; what is in no
      * order there is left open. */
     nfds_t count = loop->polled_count;

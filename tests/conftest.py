@@ -8,12 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.servers import NOT_RUN, needs
 
 if importlib.util.find_spec("dnsbl") is None:  # run from a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 __all__ = ["needs"]
+
+# A test's own limit ends one that hangs; a slow example on a busy machine is no fault.
+settings.register_profile(
+    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -61,7 +61,7 @@ def test_the_wheel_carries_what_it_takes_to_run_and_no_more(built: Path) -> None
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     expected = {f"dnsbl/{name}{suffix}" for name in ("engine/_engine", "names/_qname")} | {"dnsbl/py.typed"}
     for path in (ROOT / "dnsbl").rglob("*"):
-        if path.suffix in {".py", ".pyi", ".toml"}:
+        if path.suffix in {".py", ".pyi", ".toml", ".css", ".js", ".svg"}:
             expected.add(path.relative_to(ROOT).as_posix())
     assert names == expected
 
@@ -75,7 +75,15 @@ def test_the_wheel_runs_in_a_venv_of_its_own(built: Path) -> None:
     site = Path(run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], built).strip())
     # After the venv's own folder; files that extend the path are not read there, such as an editable dnsbl's.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install"]
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "--disable-pip-version-check",
+        "install",
+    ]
     run([*pip, "--quiet", "--no-deps", "--no-index", "--no-compile", wheel], built)
     assert (
         Path(run([python, "-c", "import dnsbl; print(dnsbl.__file__)"], built).strip()).parent

@@ -22,7 +22,14 @@ class Plan:
     zones: tuple[bytes, ...]
     sets: tuple[int, ...]
     timeouts_s: tuple[float, ...]
-    def __new__(cls, zones: Iterable[str], sets: Iterable[int], timeouts_s: Iterable[float]) -> Plan: ...
+    def __new__(
+        cls,
+        zones: Iterable[str],
+        sets: Iterable[int],
+        timeouts_s: Iterable[float],
+        engine: Engine | None = None,
+    ) -> Plan:
+        """`engine`: gives the sets back to it when neither the plan nor a fan made with it is left."""
 
 class Fan:
     key: bytes | str
@@ -51,10 +58,12 @@ class Waiter:
     def __new__(cls, with_fd: bool = False) -> Waiter: ...
     def fileno(self) -> int:
         """The descriptor that is readable while there is something to drain; -1 without one."""
-    def drain(self) -> list[Ticket]:
-        """The tickets with something new, the oldest first. Never waits."""
+    def drain(self, most: int = ...) -> list[Ticket]:
+        """The tickets with something new, at most so many, the oldest first. Never waits."""
     def wait(self, for_s: float) -> list[Ticket]:
         """As drain, but waits for at most `for_s` seconds; signals are seen within 0.1 s."""
+    def give_way(self) -> None:
+        """For one who does much: let other threads go first, for a millisecond or so, if they have news."""
     def forget(self, ticket: Ticket) -> None:
         """Nobody waits for this ticket any more."""
 
@@ -93,3 +102,6 @@ class Engine:
         """Fans with answers that no waiter was told of, and all that finished since the last call."""
     @property
     def in_flight(self) -> int: ...
+    @property
+    def crowded(self) -> bool:
+        """More waits for a nameserver that answers than it will soon take."""

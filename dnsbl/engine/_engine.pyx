@@ -8,7 +8,7 @@ Nothing here knows what an answer means for a list.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
-from libc.stdint cimport uint64_t, uintptr_t
+from libc.stdint cimport SIZE_MAX, uint64_t, uintptr_t
 from posix.types cimport pid_t
 from posix.unistd cimport getpid
 
@@ -46,13 +46,23 @@ cdef class Plan:
     cdef readonly tuple zones      # of bytes: the names as they go to C, secret keys included
     cdef readonly tuple sets
     cdef readonly tuple timeouts_s
+    cdef dict _uses
 
-    def __cinit__(self, zones, sets, timeouts_s):
+    def __cinit__(self, zones, sets, timeouts_s, Engine engine=None):
         self.zones = tuple(zone.encode("ascii") for zone in zones)
         self.sets = tuple(sets)
         self.timeouts_s = tuple(timeouts_s)
         if not len(self.zones) == len(self.sets) == len(self.timeouts_s) <= MAX_ZONES:
             raise ValueError(f"at most {MAX_ZONES} zones, each with a set and a timeout")
+        if engine is not None:
+            for number in self.sets:
+                engine._uses[number] = engine._uses.get(number, 0) + 1
+            self._uses = engine._uses
+
+    def __del__(self):
+        if self._uses is not None:
+            for number in self.sets:
+                self._uses[number] -= 1
 
 
 cdef class Fan:
@@ -62,6 +72,7 @@ cdef class Fan:
     cdef readonly object key
     cdef readonly tuple indices    # the zone of each slot, as an index into the plan
     cdef readonly object tag
+    cdef Plan _plan                # kept, so that its sets are
     cdef readonly uint64_t token
     cdef uint64_t _taken
     cdef bint _asked
@@ -176,11 +187,11 @@ cdef class Waiter:
     def fileno(self):
         return dnsbl_waiter_fd(self._c)
 
-    def drain(self):
+    def drain(self, size_t most=SIZE_MAX):
         cdef dnsbl_ticket *c
         cdef list ready = []
         while True:
-            c = dnsbl_waiter_pop(self._c)
+            c = dnsbl_waiter_pop(self._c) if <size_t>len(ready) < most else NULL
             if c == NULL:
                 return ready
             done = dnsbl_ticket_done(c)
@@ -203,6 +214,11 @@ cdef class Waiter:
                 dnsbl_waiter_wait(self._c, piece)
             PyErr_CheckSignals()
 
+    def give_way(self):
+        if dnsbl_waiter_is_wanted(self._c):
+            with nogil:
+                dnsbl_waiter_give_way(self._c)
+
     def forget(self, Ticket ticket):
         dnsbl_ticket_abandon(ticket._c)
         self._tickets.pop(<uintptr_t>ticket._c, None)
@@ -217,6 +233,7 @@ cdef class Engine:
     cdef PyObject *_options
     cdef dict _in_flight
     cdef dict _zones  # a number for each zone, for its share of its nameservers
+    cdef dict _uses   # of sets: how often they stand in plans that may still be asked by; 0: in none any more
     cdef uint64_t _next_token
     cdef int _sets
     cdef pid_t _made_in
@@ -224,6 +241,7 @@ cdef class Engine:
     def __cinit__(self):
         self._in_flight = {}
         self._zones = {}
+        self._uses = {}
         self._made_in = getpid()
         self._c = dnsbl_fanout_new()
         if self._c == NULL:
@@ -240,7 +258,6 @@ cdef class Engine:
         cdef int error = dnsbl_fanout_start(self._c, &table)
         if error:
             raise OSError(error, "cannot start the engine's thread")
-        dnsbl_fanout_stock(self._c)
 
     def __dealloc__(self):
         self.close()
@@ -284,10 +301,14 @@ cdef class Engine:
         for i, text in enumerate(encoded):
             texts[i] = text
             loopback[i] = is_loopback(servers[i])
+        for unused in [number for number, uses in list(self._uses.items()) if not uses]:
+            del self._uses[unused]
+            dnsbl_fanout_remove_set(self.loop(), unused)
         cdef int number = dnsbl_fanout_add_set(self.loop(), texts, loopback, <int>len(servers))
         if number < 0:
             raise NameserverError("too many different sets of nameservers", ", ".join(servers))
         self._sets = max(self._sets, number + 1)
+        dnsbl_fanout_stock(self.loop())
         return number
 
     def fan(self, Plan plan, key, indices, int record_type=DNSBL_TYPE_A, int tries=0, tag=None):
@@ -300,6 +321,7 @@ cdef class Engine:
             raise ValueError(f"{len(fan.indices)} questions at once: give 1 to {MAX_ZONES}")
         fan.key = key
         fan.tag = tag
+        fan._plan = plan
         if len(self._zones) > MANY_ZONES:
             self._zones.clear()
         self._next_token += 1
@@ -373,6 +395,10 @@ cdef class Engine:
     @property
     def in_flight(self):
         return len(self._in_flight)
+
+    @property
+    def crowded(self):
+        return self._c != NULL and dnsbl_fanout_crowded(self._c)
 
 
 cdef void *pointer(number) except? NULL:

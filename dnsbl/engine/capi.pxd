@@ -80,6 +80,7 @@ cdef extern from "fanout.h" nogil:
     dnsbl_loop *dnsbl_fanout_new()
     int dnsbl_fanout_start(dnsbl_loop *, const dnsbl_cares *)
     void dnsbl_fanout_stock(dnsbl_loop *)
+    void dnsbl_fanout_remove_set(dnsbl_loop *, int)
     void dnsbl_fanout_stop(dnsbl_loop *)
     void dnsbl_fanout_free(dnsbl_loop *)
     void dnsbl_fanout_abandon(dnsbl_loop *)
@@ -102,6 +103,9 @@ cdef extern from "fanout.h" nogil:
     void dnsbl_waiter_close(dnsbl_waiter *)
     int dnsbl_waiter_fd(const dnsbl_waiter *)
     void dnsbl_waiter_wait(dnsbl_waiter *, uint64_t)
+    c_bool dnsbl_waiter_is_wanted(dnsbl_waiter *)
+    void dnsbl_waiter_give_way(dnsbl_waiter *)
+    c_bool dnsbl_fanout_crowded(const dnsbl_loop *)
     dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *)
 
     bint dnsbl_fanout_retired(dnsbl_loop *, uint64_t *)

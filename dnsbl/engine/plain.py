@@ -20,12 +20,14 @@ _TYPES: Final = {
     "NS": pycares.QUERY_TYPE_NS,
 }
 _FIELDS: Final = {"A": "addr", "AAAA": "addr", "NS": "nsdname"}
+_NONE: Final = (pycares.errno.ARES_ENODATA, pycares.errno.ARES_ENOTFOUND)
 
 
 def records(
     questions: Iterable[tuple[str, RecordType]], nameservers: Sequence[str], deadline_s: float
 ) -> dict[tuple[str, RecordType], tuple[str, ...]]:
-    """The records of each question, as text; nothing where none came within `deadline_s` seconds.
+    """The records of each question, as text: empty where the name has none, and missing where no usable answer
+    came within `deadline_s` seconds.
 
     questions: names as A-labels with the type wanted, at most a few dozen. nameservers: `ADDRESS:PORT`.
     """
@@ -45,6 +47,8 @@ def records(
                     for record in result.answer
                     if record.type == kind
                 )
+            elif error in _NONE:
+                found[question] = ()
             left.release()
 
         return callback

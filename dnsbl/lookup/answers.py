@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Final
 
 from dnsbl.cache.answers import Key, unpack
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.values import Found, bits, mask_of
-from dnsbl.model import Evidence, Outcome, Status, Wire, ZoneAnswer
+from dnsbl.model import Evidence, Outcome, Status, Wire, ZoneAnswer, rcode_name
 from dnsbl.names._qname import join_name, reverse_name
 from dnsbl.text.reason import clean_text
 from dnsbl.zones.interpret import failure_weight
 from dnsbl.zones.secret import Secret
 from dnsbl.zones.zone import Zone
-
-_RCODES: Final = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 
 
 class Answers:
@@ -120,7 +117,7 @@ def evidence(found: Found) -> Evidence:
     wire = found.wire
     answered = wire.rcode >= 0
     latency_ms = None if found.latency_us is None or not answered else found.latency_us / 1000
-    rcode = _RCODES.get(wire.rcode, f"rcode {wire.rcode}") if answered else ""
+    rcode = rcode_name(wire.rcode) if answered else ""
     return Evidence(rcode, found.server, latency_ms, found.reading.matched)
 
 

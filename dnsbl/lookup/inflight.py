@@ -90,6 +90,10 @@ class InFlight:
                 self._upstream.listen_alone(fan, asked.ends - now, LISTEN_S)
         return waits
 
+    def rejoin(self, ticket: Ticket, waiter: Waiter, deadline: float) -> Ticket:
+        """Another ticket for the same question, which tells at each zone's answer."""
+        return self._submit(ticket.fan, waiter, deadline - clock(), True, ticket.owner)
+
     def ask_aside(self, key: Key, zones: int, now: float, *, texts: bool = False) -> None:
         """Ask without anybody waiting; the answers go into the cache and the breaker."""
         for fan in self.open.get((key, texts), ()):

@@ -55,8 +55,8 @@ from dnsbl.lookup.values import TIMED_OUT, Found, Wait, bits, kind_of
 from dnsbl.model import ERRORS, Outcome, Status, Verdict
 from dnsbl.subject import Subject, email_subject, parse_subject, url_subject
 from dnsbl.subject.hashed import hash_label
-from dnsbl.zones.interpret import failure_weight
-from dnsbl.zones.zone import HASHED_KINDS, Zone
+from dnsbl.zones.interpret import failure_weight, score_bounds
+from dnsbl.zones.zone import HASHED_KINDS
 
 if TYPE_CHECKING:
     from dnsbl.engine._engine import Waiter
@@ -184,7 +184,7 @@ class Lookup:
         """Read the cache and ask for the rest. True: the verdict is there already."""
         core = self._core
         core.enter()
-        parts, why = parts_of(core, self.subject)
+        parts, why = self._parts()
         begun = False
         with core.lock:
             core.raise_if_closed()
@@ -204,6 +204,9 @@ class Lookup:
         if not self._waits:
             return self._next(waiting=False)
         return self._decide is not None and self.advance()
+
+    def _parts(self) -> tuple[list[Part], str]:
+        return parts_of(self._core, self.subject)
 
     def _skip_others(self, asked: int, why: str) -> None:
         takes = self._core.takes.get(self.subject.kind, 0)
@@ -423,6 +426,11 @@ class Lookup:
     # ---- the verdict ----
 
     def _conclude(self, pending: tuple[int, ...]) -> None:
+        self.verdict = self._verdict_of(self._found, self._texts, pending)
+
+    def _verdict_of(
+        self, all_found: dict[int, Found], texts: dict[int, tuple[bytes, ...]], pending: tuple[int, ...]
+    ) -> Verdict:
         core = self._core
         score, listed, complete = (
             self._score_left_out(),
@@ -430,7 +438,7 @@ class Lookup:
             not (pending or self._set_aside or self._doubted),
         )
         expires = float("inf")
-        for found in self._found.values():
+        for found in all_found.values():
             reading, until = found.reading, found.expires
             score += reading.score
             listed = listed or reading.positive
@@ -438,27 +446,14 @@ class Lookup:
             if until < expires:
                 expires = until
         now = clock()
-        self.verdict = Verdict(
+        return Verdict(
             self.subject.text,
             listed,
             complete,
             round(score, DECIMALS),
-            Answers(core.readings.zones, self.subject.text, self._found, self._texts, self._skipped, now,
+            Answers(core.readings.zones, self.subject.text, all_found, texts, self._skipped, now,
                     self._set_aside),
             now - self._started,
             expires - now if complete and now < expires < float("inf") else None,
             tuple(core.zones[zone].name for zone in pending),
         )  # fmt: skip
-
-
-def score_bounds(zone: Zone) -> tuple[float, float]:
-    """The least and the most that a zone's answer can add to the score: see `interpret.read`."""
-    if zone.filters:
-        weights = [entry.weight for entry in zone.filters]
-    else:
-        listed = [code for code in zone.codes if code.outcome == "listed"]
-        weights = [zone.weight if code.weight is None else code.weight for code in listed] or [zone.weight]
-    least = sum(min(weight, 0.0) for weight in weights)
-    most = sum(max(weight, 0.0) for weight in weights)
-    failed = failure_weight(zone)
-    return round(min(least, failed), DECIMALS), round(max(most, failed), DECIMALS)

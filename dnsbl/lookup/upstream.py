@@ -48,6 +48,11 @@ class Upstream:
         """Fans the engine still listens to."""
         return 0 if self.engine is None else self.engine.in_flight
 
+    @property
+    def crowded(self) -> bool:
+        """Who has much to ask had better wait: see `Engine.crowded`."""
+        return self.engine is not None and self.engine.crowded
+
     def running(self) -> Engine:
         """The engine, started by the first question. Raises ClosedError after `close`."""
         if self.closed:
@@ -87,6 +92,7 @@ class Upstream:
             [zone.wire_name for zone in self._zones],
             sets,
             [zone.timeout_s or self._settings.timeout_s for zone in self._zones],
+            engine,
         )
 
     def fan(self, key: Key, zones: list[int], now: float, texts: bool, tag: Any) -> Fan:

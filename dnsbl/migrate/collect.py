@@ -7,12 +7,12 @@ refuses are carried over from there. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from dnsbl.errors import ConfigError
-from dnsbl.migrate.imported import ANY, IP, CodeLine, Entry, Import
+from dnsbl.migrate.imported import ANY, DOMAIN, IP, CodeLine, Entry, Import
 from dnsbl.migrate.octets import ALL, LOOPBACK, Octets, format_filter
 from dnsbl.zones.zone import Code, CodeOutcome, Kind
 
@@ -27,12 +27,16 @@ _EVERY: Octets = (LOOPBACK, ALL, ALL, ALL)
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test: what it takes, what a hit counts, what it means, and whether that is a listing at all."""
+    """One test: what it takes, what a hit counts, what it means, and whether that is a listing at all.
+
+    name: how the text calls it, for notes.
+    """
 
     accepted: Accepted
     weight: float
     meaning: str = ""
     outcome: CodeOutcome = "listed"
+    name: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)
@@ -47,10 +51,14 @@ class _Gathered:
 
 
 class Collector:
-    """Gathers the tests of each zone; `finish` adds one entry per zone to the import."""
+    """Gathers the tests of each zone; `finish` adds one entry per zone to the import.
 
-    def __init__(self, into: Import) -> None:
+    by_rules: rules say which code counts about which subject, so that a zone's table may hold both.
+    """
+
+    def __init__(self, into: Import, *, by_rules: bool = False) -> None:
         self.into = into
+        self._by_rules = by_rules
         self._zones: dict[tuple[str, frozenset[Kind]], _Gathered] = {}
 
     def add(
@@ -76,7 +84,7 @@ class Collector:
         name, key_env = found
         new = _Gathered(line, text, key_env, asked, domain, on_error)
         gathered = self._zones.setdefault((name, asked), new)
-        if {"neutral", "listed"} <= {test.outcome for test in (*gathered.tests, *tests)}:
+        if _excludes_too((*gathered.tests, *tests)):
             message = f"left out: {name} has codes that it excludes, and codes that it looks for"
             self.into.note(line, text, f"{message}: see line {gathered.line}")
             return None
@@ -116,8 +124,14 @@ class Collector:
             first = found.setdefault(name, gathered)
             if first is gathered:
                 continue
-            if first.tests.keys() == gathered.tests.keys():
+            tests = first.tests | gathered.tests
+            if DOMAIN & asked:
+                first.domain = gathered.domain
+            if _counts(first.tests) == _counts(gathered.tests):
                 first.asked |= asked
+            elif self._by_rules and not _excludes_too(tests):
+                first.asked |= asked
+                first.tests = tests
             else:
                 message = f"left out: {name} counts otherwise about addresses, on line {first.line}"
                 remedy = "ask it about domains in a configuration of its own"
@@ -133,8 +147,18 @@ class Collector:
                 counted.append(test)
             else:
                 message = f"{code} is no listing but a refusal, and treated so without being asked"
-                self.into.note(gathered.line, test.meaning or gathered.text, message, lost=False)
+                self.into.note(gathered.line, test.name or gathered.text, message, lost=False)
         return counted
+
+
+def _counts(tests: Iterable[Test]) -> set[tuple[Accepted, float, CodeOutcome]]:
+    """What the tests say, whatever it is called."""
+    return {(test.accepted, test.weight, test.outcome) for test in tests}
+
+
+def _excludes_too(tests: Iterable[Test]) -> bool:
+    """Whether some of the tests exclude codes and others look for some."""
+    return {"neutral", "listed"} <= {test.outcome for test in tests}
 
 
 def _shown(accepted: Accepted) -> str:

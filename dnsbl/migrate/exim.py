@@ -1,66 +1,60 @@
-"""Exim's `dnslists` conditions -> zones.
+"""Exim's `dnslists` conditions -> zones and rules.
 
-A hit counts 1 under deny, drop and defer, -1 under accept, where it also ends the checks, and 0 under warn.
-Read are `zone`, `zone=a,b`, `zone!=a`, `zone&mask`, `zone!&mask`, a TXT zone before a comma, `/$key`, and
-+include_unknown. What tests all records at once (`==`, `=&`), and what another condition of the same
-statement decides, has no counterpart. Pure: text in, values out.
+A hit counts 1 where it refuses, -1 where it accepts, and 0 under warn. Read are `zone`, `zone=a,b`, `zone!=a`,
+`zone&mask`, `zone!&mask`, a TXT zone before a comma, `/$key`, a key from `${readfile{PATH}}`,
++include_unknown and +defer_unknown. Where statements do not simply add up, they become rules in their order:
+`accept` ends what stands behind it in its access control list, `!dnslists` beside a dnslists keeps out
+whom it has, as a permit before it would. What tests all records at once (`==`, `=&`), and what another
+condition of the same statement decides, has no counterpart. Pure: text in, values out.
 
-Source: the Exim specification, chapter "Access control lists", sections on DNS lists, and dnsbl.c of Exim
-4.98; for macros and lines, chapter "The runtime configuration file".
+Source: the Exim specification, chapter "Access control lists", sections on DNS lists, and dnsbl.c of Exim 4.98.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
+from dnsbl.config.rules import BASE_RULES, REFUSE
 from dnsbl.migrate.collect import Collector, Test
+from dnsbl.migrate.exim_text import Condition, Statement, statements
 from dnsbl.migrate.imported import DOMAIN, IP, Import, Imported
-from dnsbl.migrate.octets import MAX_CODES, Octets, of_address, union, with_bits
-from dnsbl.migrate.postfix import BASE_RULES, REFUSE
+from dnsbl.migrate.octets import MAX_CODES, Octets, format_filter, of_address, union, with_bits
+from dnsbl.migrate.order import PASS, UNKNOWN_DEFERRED, UNKNOWN_REFUSED, Rules, Step, in_a_row
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.zone import CodeOutcome, Kind
 
-MAX_LINE: Final = 100_000
-"""Longest line after macros are replaced, in characters; what is beyond is cut off and named."""
-
-MAX_MACROS: Final = 1000
-"""Most macros replaced; a line that defines one more is read as it stands."""
-
-_WEIGHTS: Final = {"deny": 1, "drop": 1, "defer": 1, "discard": 1, "accept": -1, "warn": 0, "require": 0}
-_VERB: Final = re.compile(rf"\s*({'|'.join(_WEIGHTS)})(?=\s|$)\s*(.*)", re.DOTALL)
-_CONDITION: Final = re.compile(r"\s*(!?)\s*([a-z_]+)\s*=\s*(.*)", re.DOTALL)
-_OTHER_CONDITIONS: Final = frozenset(
-    {
-        "acl", "condition", "decode", "domains", "encrypted", "hosts", "local_parts", "malware", "mime_regex",
-        "ratelimit", "recipients", "regex", "seen", "sender_domains", "senders", "spam", "verify",
-    }
-)  # fmt: skip
-"""All conditions but dnslists and authenticated (whose counterpart is the policy's first rule)."""
-_MACRO: Final = re.compile(r"([A-Z][A-Za-z0-9_]*)\s*==?\s*(.*)", re.DOTALL)
+_REASON: Final = REFUSE.partition(" ")[2]
+_ACTIONS: Final = {
+    "deny": REFUSE,
+    "drop": REFUSE,
+    "defer": f"DEFER {_REASON}",
+    "discard": f"DISCARD {_REASON}",
+    "accept": PASS,
+    "warn": "",
+}
+"""What each verb does where its conditions hold; `require` does it where they do not."""
+_WEIGHTS: Final = {"accept": -1, "warn": 0}
 _ITEM: Final = re.compile(
     r"(?P<zones>[^=&!]*)(?P<not>!?)(?P<sign>==|=&|=|&)(?P<codes>.*)|(?P<bare>[^=&!]*)", re.DOTALL
 )
-_DOMAIN_KEYS: Final = frozenset({"sender_address_domain", "sender_helo_name", "sender_host_name", "domain"})
+_READFILE: Final = re.compile(r"\$\{readfile\s*\{\s*([^{}\s]{1,300})\s*\}\s*(?:\{[^{}]*\}\s*)?\}")
+_LOCAL: Final = re.compile(r"(accept\s+)?hosts\s*=\s*:")
+"""Whom `accept hosts = :` accepts: who comes over no network."""
+_KEY: Final = re.compile(r"\$\{key_file_[0-9]+\}")
+_SOURCES: Final = {
+    "sender_host_address": "client",
+    "sender_address_domain": "sender",
+    "sender_helo_name": "helo",
+    "sender_host_name": "client_name",
+    "domain": "recipient",
+}
+"""What the key after a slash asks about, as `look_up` calls it."""
 _ERROR_MASK: Final = 0x00FFFF00
 """`zone!&0.255.255.0` leaves out 127.255.255.0/24; every zone does so here."""
-
-
-class _Condition(NamedTuple):
-    line: int
-    is_negated: bool
-    text: str
-
-
-@dataclass(slots=True)
-class _Statement:
-    """One verb of an access control list with its conditions."""
-
-    verb: str
-    lists: list[_Condition] = field(default_factory=list)
-    others: list[_Condition] = field(default_factory=list)
+_UNKNOWN: Final = ("+include_unknown", "+exclude_unknown", "+defer_unknown")
 
 
 def import_exim(text: str, catalogue: Catalogue) -> Imported:
@@ -74,134 +68,110 @@ def import_exim(text: str, catalogue: Catalogue) -> Imported:
     '127.0.0.[2..3]'
     """
     into = Import(text, catalogue)
-    collector = Collector(into)
-    decisions: list[tuple[bool, list[str]]] = []
-    for statement in _statements(into, text):
-        names = _read_statement(collector, statement)
-        if names and statement.verb != "warn":
-            decisions.append((statement.verb == "accept", names))
-    collector.finish()
-    return into.finish(rules=_rules(into, decisions))
+    reader = _Reader(into)
+    for statement in statements(into, text):
+        reader.take(statement)
+    reader.collector.finish()
+    alive = {entry.name for entry in into.entries if not entry.retired}
+    lists = [[step for step in reader.needed(steps) if step.zone in alive] for steps in reader.lists]
+    return into.finish(rules=_rules(into, lists, adds_up=not reader.accepted))
 
 
-def _rules(into: Import, decisions: list[tuple[bool, list[str]]]) -> list[dict[str, object]]:
-    """What decides as the statements do, in their order; nothing where the policy's own rules do.
+class _Reader:
+    """Turns statements into lists of steps, one for each that refuses, with what accepts before it."""
 
-    decisions: for each statement whether it lets pass, and its zones.
+    def __init__(self, into: Import) -> None:
+        self.into = into
+        self.collector = Collector(into, by_rules=True)
+        self.accepted: dict[str, list[Step]] = {}
+        """By access control list, what accepts so far."""
+        self.lists: list[list[Step]] = []
+        self._codes: dict[str, set[tuple[str, ...]]] = {}
+        """By zone, the codes that its steps look for."""
+        self._others: dict[str, list[Condition]] = {}
+        """By access control list, what else accepts so far and has not been named."""
+
+    def take(self, statement: Statement) -> None:
+        if not statement.lists:
+            self._others.setdefault(statement.acl, []).extend(statement.others)
+            return
+        steps = _read_statement(self.collector, statement)
+        for step in steps:
+            self._codes.setdefault(step.zone, set()).add(step.codes)
+        if statement.verb == "accept":
+            self.accepted.setdefault(statement.acl, []).extend(steps)
+        elif statement.verb != "warn":
+            self.lists.append([*self.accepted.get(statement.acl, ()), *steps])
+            self._note_others(statement.acl)
+
+    def _note_others(self, acl: str) -> None:
+        for other in self._others.pop(acl, ()):
+            if not _LOCAL.fullmatch(other.text):
+                message = "no counterpart: whom this accepts is still asked about; write a rule for them"
+                self.into.note(other.line, other.text, message)
+
+    def needed(self, steps: list[Step]) -> list[Step]:
+        """The steps without codes where the zone itself looks for no others."""
+        return [replace(step, codes=()) if len(self._codes[step.zone]) == 1 else step for step in steps]
+
+
+def _rules(into: Import, lists: list[list[Step]], *, adds_up: bool) -> Rules:
+    """What decides as the statements do; nothing where the policy's own rules do: a score of 1 refuses.
+
+    adds_up: no statement accepts, whose zones count against the score.
     """
-    alive = {entry.name: entry for entry in into.entries if not entry.retired}
-    ordered: list[dict[str, object]] = []
-    users: dict[str, int] = {}
-    for passes, names in decisions:
-        zones = [name for name in dict.fromkeys(names) if name in alive]
-        for name in zones:
-            users[name] = users.get(name, 0) + 1
-        if zones:
-            ordered.append({"zones": zones, "action": "DUNNO" if passes else REFUSE})
-    if not any(rule["action"] == "DUNNO" for rule in ordered):
+    steps = [step for each in lists for step in each]
+    if adds_up and all(
+        step.action == REFUSE and step.source == "client" and step.unknown in ("", UNKNOWN_REFUSED)
+        for step in steps
+    ):
         return []
-    for name, count in users.items():
-        if count > 1 and alive[name].codes:
-            message = f"{count} statements ask for codes of their own; here any of these counts in each"
-            into.note(alive[name].line, name, message)
-    return [*BASE_RULES, *ordered]
+    return [*BASE_RULES, *in_a_row(into, lists)]
 
 
-def _statements(into: Import, text: str) -> Iterator[_Statement]:
-    """The statements that have a dnslists condition."""
-    statement = None
-    for line, content in _logical_lines(into, text):
-        begun = _VERB.match(content)
-        if begun or re.match(r"\s*[a-z_0-9]+:\s*$|\s*begin\s", content):
-            if statement and statement.lists:
-                yield statement
-            statement = _Statement(begun[1]) if begun else None
-        found = _CONDITION.match(begun[2] if begun else content)
-        if found is None or statement is None:
-            if found and found[2] == "dnslists":
-                into.note(line, content, "left out: it stands under no accept, deny, drop, defer or warn")
-            continue
-        condition = _Condition(line, bool(found[1]), found[3].strip())
-        if found[2] == "dnslists":
-            statement.lists.append(condition)
-        elif found[2] in _OTHER_CONDITIONS:
-            statement.others.append(_Condition(line, bool(found[1]), content.strip()))
-    if statement and statement.lists:
-        yield statement
-
-
-def _logical_lines(into: Import, text: str) -> Iterator[tuple[int, str]]:
-    """Lines joined at a backslash, comments left out, macros replaced; each with its first line's number."""
-    macros: dict[str, str] = {}
-    parts: list[str] = []
-    start = 0
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.strip()
-        if line.startswith("#") or (not line and not parts):
-            continue
-        start = start if parts else number
-        parts.append(line.removesuffix("\\").rstrip() if line.endswith("\\") else line)
-        if line.endswith("\\"):
-            continue
-        content, parts = _with_macros(into, start, " ".join(parts), macros), []
-        defined = _MACRO.fullmatch(content)
-        if defined and len(macros) < MAX_MACROS:
-            macros[defined[1]] = defined[2]
-        elif content.startswith(".include"):
-            into.note(start, content, "not read: give that file's text too")
-        else:
-            yield start, content
-    if parts:
-        yield start, _with_macros(into, start, " ".join(parts), macros)
-
-
-def _with_macros(into: Import, line: int, text: str, macros: dict[str, str]) -> str:
-    """Every macro's name replaced wherever it stands, but in the place where one is defined."""
-    defined = _MACRO.fullmatch(text)
-    head, body = (text[: defined.start(2)], defined[2]) if defined else ("", text)
-    for name, value in macros.items():
-        if name in body:
-            if len(body) + body.count(name) * len(value) > MAX_LINE:
-                into.note(line, name, f"left out: longer than {MAX_LINE} characters, macros replaced")
-                return ""
-            body = body.replace(name, value)
-    return head + body
-
-
-def _read_statement(collector: Collector, statement: _Statement) -> list[str]:
-    """Add a statement's zones; gives their names."""
+def _read_statement(collector: Collector, statement: Statement) -> list[Step]:
+    """Add a statement's zones; gives what it does, the zones first that keep it from applying."""
     into = collector.into
+    wanted = [condition for condition in statement.lists if not condition.is_negated]
     why = ""
-    if len(statement.lists) > 1:
+    if len(wanted) > 1:
         why = "several conditions must hold together"
-    elif statement.verb == "require" or statement.lists[0].is_negated:
+    elif statement.verb == "require" or not wanted:
         why = "it holds for whom no list has"
+    elif statement.verb in ("accept", "warn") and len(statement.lists) > 1:
+        why = "it passes whom one list has and another has not"
     if why:
         for condition in statement.lists:
             shown = f"{statement.verb} {'!' * condition.is_negated}dnslists = {condition.text}"
             into.note(condition.line, shown, f"no counterpart: {why}")
         return []
-    (condition,) = statement.lists
     for other in statement.others:
         into.note(other.line, other.text, "no counterpart: the zones are asked about every client")
     if statement.verb == "warn":
-        into.note(condition.line, f"warn dnslists = {condition.text}", "its zones count 0", lost=False)
-    if statement.verb in ("defer", "discard"):
-        into.note(condition.line, statement.verb, "no counterpart: a hit counts, and the policy refuses")
-    return list(_read_list(collector, condition, _WEIGHTS[statement.verb]))
+        into.note(wanted[0].line, f"warn dnslists = {wanted[0].text}", "its zones count 0", lost=False)
+    steps: list[Step] = []
+    for condition in sorted(statement.lists, key=lambda condition: not condition.is_negated):
+        action = PASS if condition.is_negated else _ACTIONS[statement.verb]
+        weight = -1 if condition.is_negated else _WEIGHTS.get(statement.verb, 1)
+        steps += _read_list(collector, condition, weight, action)
+    return steps
 
 
-def _read_list(collector: Collector, condition: _Condition, weight: int) -> Iterator[str]:
-    on_error = None
+def _read_list(collector: Collector, condition: Condition, weight: int, action: str) -> Iterator[Step]:
+    unknown = ""
     for item in _split(condition.text):
         if item.startswith("+"):
-            on_error = "listed" if item.lower() == "+include_unknown" else None
-            if item.lower() not in ("+include_unknown", "+exclude_unknown"):
+            unknown = item.lower()
+            if unknown not in _UNKNOWN:
                 collector.into.note(condition.line, item, "no counterpart: an error is no opinion")
             continue
-        name = _read_item(collector, condition.line, item, weight, on_error == "listed")
-        if name:
-            yield name
+        step = _read_item(collector, condition.line, item, weight, unknown == "+include_unknown")
+        if step:
+            ends = {
+                "+include_unknown": PASS if action == PASS else UNKNOWN_REFUSED,
+                "+defer_unknown": UNKNOWN_DEFERRED,
+            }
+            yield replace(step, action=action, unknown=ends.get(unknown, ""))
 
 
 def _split(text: str) -> list[str]:
@@ -225,31 +195,38 @@ def _split(text: str) -> list[str]:
     return [each for each in [*found, item.strip()] if each]
 
 
-def _read_item(collector: Collector, line: int, item: str, weight: int, counts_errors: bool) -> str | None:
+def _read_item(collector: Collector, line: int, item: str, weight: int, counts_errors: bool) -> Step | None:
     into = collector.into
-    head, slash, key = item.partition("/")
-    asked = _asked(key) if slash else IP
+    head, slash, key = _with_key_file(into, item).partition("/")
+    source = _SOURCES.get(key.strip().removeprefix("$").strip("{}")) if slash else "client"
     parsed = _ITEM.fullmatch(head)
-    if asked is None or parsed is None or "$" in head:
-        why = f"asks about {key}" if slash and asked is None else "is not ZONE=CODE,... or ZONE&MASK,..."
+    zones = ((parsed["zones"] or parsed["bare"] or "") if parsed else "").strip()
+    text_zone, comma, zone = zones.rpartition(",")
+    if source is None or parsed is None or "$" in _KEY.sub("", head):
+        why = f"asks about {key}" if slash and source is None else "is not ZONE=CODE,... or ZONE&MASK,..."
         into.note(line, item, f"no counterpart: {why}")
         return None
-    zones = (parsed["zones"] or parsed["bare"] or "").strip()
-    text_zone, comma, zone = zones.rpartition(",")
     if comma:
         into.note(line, item, f"the text comes from {zone}, and {text_zone} is not asked", lost=False)
     tests = _tests(into, line, item, parsed, weight)
     if not tests:
         return None
-    return collector.add(line, item, zone, tests, asked=asked, on_error="listed" if counts_errors else None)
+    asked: frozenset[Kind] = IP if source == "client" else DOMAIN
+    name = collector.add(line, item, zone, tests, asked=asked, on_error="listed" if counts_errors else None)
+    return Step(line, f"line {line}", item, name, source, _codes(tests), "") if name else None
 
 
-def _asked(key: str) -> frozenset[Kind] | None:
-    """What the key after a slash asks about; None where it is not known."""
-    name = key.strip().removeprefix("$").strip("{}")
-    if name in _DOMAIN_KEYS:
-        return DOMAIN
-    return IP if name == "sender_host_address" else None
+def _with_key_file(into: Import, item: str) -> str:
+    """`${readfile{PATH}}` becomes what stands for the key in that file."""
+    return _READFILE.sub(lambda found: f"${{{into.key_file(found[1])}}}", item)
+
+
+def _codes(tests: list[Test]) -> tuple[str, ...]:
+    """The codes of a rule; none where any listing counts, or where codes are excluded (which the zone says)."""
+    if any(test.accepted is None or test.outcome == "neutral" for test in tests):
+        return ()
+    accepted = [test.accepted for test in tests if test.accepted is not None]
+    return tuple(format_filter(with_bits(each) if isinstance(each, int) else each) for each in accepted)
 
 
 def _tests(into: Import, line: int, item: str, parsed: re.Match[str], weight: int) -> list[Test]:

@@ -13,9 +13,11 @@ from typing import Final, Literal
 
 from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.zones.catalogue import Catalogue
+from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
+from dnsbl.zones.row import Row
 from dnsbl.zones.secret import KEYED_DOMAINS, MASK, mask_keys
-from dnsbl.zones.zone import CodeOutcome, Filter, Kind, check_name
+from dnsbl.zones.zone import CodeOutcome, Filter, Kind
 
 MAX_TEXT: Final = 1 << 20
 """Longest configuration text taken, in characters."""
@@ -62,7 +64,8 @@ class CodeLine:
 class Entry:
     """One [[zone]] table to be written. The fields are its keys; None and empty ones are left out.
 
-    line: where it was read. key_env: the environment variable that is to hold the key of a keyed zone.
+    line: where it was read. key_env: the environment variable that is to hold the key of a keyed zone;
+    key_file: the file that holds it.
     retired: why it must not be used, for a dead list; it is then written as a comment.
     """
 
@@ -75,6 +78,7 @@ class Entry:
     codes: tuple[CodeLine, ...] = ()
     on_error: Literal["no_opinion", "listed"] | None = None
     key_env: str = ""
+    key_file: str = ""
     retired: str = ""
 
 
@@ -106,6 +110,7 @@ class Import:
         self.notes: list[Note] = []
         self._asked = 0
         self._keys: dict[str, str] = {}  # a key, or `$` and what stands in its place -> environment variable
+        self._key_files: dict[str, str] = {}  # what stands for a key in a name -> the file that holds it
         self._variables: set[str] = set()
         self._numbers: dict[str, int] = {}  # by a variable's name without one, the highest number it has
 
@@ -141,6 +146,13 @@ class Import:
             return bare, self._variable(line, text, bare, f"${bare}")
         return bare, ""
 
+    def known(self, name: str) -> Row | None:
+        """The catalogue's row of a zone, whose name may have a key; None for one it does not know."""
+        try:
+            return self.catalogue.row(check_name(self._split_key(name[:MAX_NAME])[0]))
+        except ZoneError:
+            return None
+
     def is_filter(self, line: int, text: str, reply: str) -> bool:
         """Whether `reply` is a filter in Postfix's form that can match; a note where it is not."""
         try:
@@ -158,7 +170,19 @@ class Import:
             since = f" since {row.since}" if row.since else ""
             entry = replace(entry, retired=f"retired{since}: {row.why}; {instead}")
             self.note(entry.line, text, f"left out: {entry.name} is {entry.retired}")
+        if entry.key_env in self._key_files:
+            entry = replace(entry, key_env="", key_file=self._key_files[entry.key_env])
         self.entries.append(entry)
+
+    def key_file(self, path: str) -> str:
+        """What `${...}` is to name in a zone's name where the key stands in a file."""
+        for name, known in self._key_files.items():
+            if known == path:
+                return name
+        name = f"key_file_{len(self._key_files) + 1}"
+        self._key_files[name] = path
+        self._keys[f"${{{name}}}"] = name
+        return name
 
     def subjects(self, line: int, text: str, name: str, asked: frozenset[Kind]) -> frozenset[Kind] | None:
         """What a zone takes that is asked for `asked`: of those kinds what its row has, else what it has.
@@ -171,9 +195,8 @@ class Import:
         wanted: frozenset[Kind] = frozenset()
         for group, what in ((IP & asked, "addresses"), (DOMAIN & asked, "domains")):
             if row and group and not usual & group:
-                takes = "domains" if usual == DOMAIN else "addresses"
-                message = f"{name} is asked about {takes} alone, not {what}: it holds no others"
-                self.note(line, text, message)
+                message = f"{name} is asked about {_what(usual)} alone, not {what}: it holds no others"
+                self.note(line, text, message, lost="dkim" not in usual)
             wanted |= usual & group or (frozenset() if row else group)
         return None if not wanted or wanted == usual else wanted
 
@@ -234,6 +257,14 @@ class Import:
             variable = f"{name}_{number}"
         self._numbers[name] = number
         return variable
+
+
+def _what(subjects: frozenset[Kind]) -> str:
+    if "dkim" in subjects:
+        return "the domains that signed a message"
+    if subjects & {"email", "url"}:
+        return "hashes of addresses and links"
+    return "domains" if subjects == DOMAIN else "addresses"
 
 
 def key_variable(zone: str) -> str:

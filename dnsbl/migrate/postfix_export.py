@@ -16,12 +16,15 @@ from fractions import Fraction
 from math import lcm
 from typing import Any, Final, NamedTuple
 
+from dnsbl.config.rules import BASE_RULES
 from dnsbl.errors import ZoneError
 from dnsbl.migrate.imported import key_variable
 from dnsbl.migrate.octets import format_filter, union, with_bits
-from dnsbl.migrate.postfix import BASE_RULES, EXPORT_PREFIX, SITES, THRESHOLD, VERBS, WARN
+from dnsbl.migrate.postfix_uses import EXPORT_PREFIX, SITES, THRESHOLD, VERBS, WARN
+from dnsbl.text.printable import printable
+from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import Code, Zone, check_name
+from dnsbl.zones.zone import Code, Zone
 
 MAX_SCALE: Final = 1000
 DOMAIN_VERBS: Final = ("reject_rhsbl_reverse_client", "reject_rhsbl_helo", "reject_rhsbl_sender")
@@ -57,13 +60,32 @@ def export_postfix(
         bl.example.com*2
     <BLANKLINE>
     """
-    return _Writer(zones, policy or {}, postfix or {}, variables or {}).write()
+    asked = [zone for zone in zones if not zone.file]
+    found = _Writer(asked, policy or {}, postfix or {}, variables or {}).write()
+    return without_files(found, zones)
+
+
+def without_files(found: Exported, zones: Sequence[Zone]) -> Exported:
+    """What was written, with a comment for each zone whose list is a file: no other program asks one."""
+    files = [zone for zone in zones if zone.file]
+    comments = "".join(
+        f"# {zone.name}: left out, its list is a file: {printable(zone.file)}\n" for zone in files
+    )
+    lost = [
+        f"{zone.name}: its list is a file here; serve it by DNS, as with rbldnsd, to have it asked"
+        for zone in files
+    ]
+    return found._replace(text=comments + found.text, lost=(*found.lost, *lost))
 
 
 class _Restriction(NamedTuple):
     prefix: str
     name: str
     reply: str
+
+    @property
+    def verb(self) -> str:
+        return self.prefix.split()[-1]
 
     def text(self, asked: str) -> str:
         return f"{self.prefix}{asked}={self.reply}" if self.reply else f"{self.prefix}{asked}"
@@ -157,7 +179,8 @@ class _Writer:
         found = None
         for number, rule in enumerate(rules if isinstance(rules, list) else [], 1):
             score = _SCORE_RULE.fullmatch(str(rule.get("score", "")))
-            if set(rule) == {"score", "action"} and score and _refuses(rule) and found is None:
+            is_alone = set(rule) - {"look_up"} == {"score", "action"}
+            if is_alone and score and _refuses(rule) and found is None:
                 found = Fraction(score[1])
             elif rule not in BASE_RULES and not self._is_restriction(rule):
                 self.lost.append(f"[[policy.rule]] number {number}")
@@ -168,11 +191,16 @@ class _Writer:
     def _is_restriction(self, rule: Mapping[str, Any]) -> bool:
         """Whether one of the restrictions says what the rule says."""
         uses = [use for restrictions in self.lists.values() for use in restrictions]
-        replies = rule.get("codes", [""])
-        return set(rule) <= {"zones", "codes", "action"} and all(
-            any(use.name == name and use.reply == reply for use in uses)
+        sources = rule.get("look_up")
+        return set(rule) <= {"look_up", "zones", "codes", "silent", "action"} and all(
+            any(
+                use.name == name
+                and use.reply == reply
+                and (sources is None or VERBS[use.verb].source in sources)
+                for use in uses
+            )
             for name in rule.get("zones", [None])
-            for reply in replies
+            for reply in rule.get("codes", [""])
         )
 
     def _scale(self, weights: list[Fraction]) -> int:

@@ -48,8 +48,9 @@ def _format_zone(entry: Entry) -> str:
     for key in ("domain", "reply", "weight", "on_error"):
         if getattr(entry, key) is not None:
             table[key] = getattr(entry, key)
-    if entry.key_env:
-        table["key_env"] = entry.key_env
+    for key in ("key_env", "key_file"):
+        if getattr(entry, key):
+            table[key] = getattr(entry, key)
     if entry.codes:
         table["codes"] = [_code_table(code) for code in entry.codes]
     text = _format_table("[[zone]]", table)

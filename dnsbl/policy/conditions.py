@@ -36,11 +36,14 @@ Watch = Callable[[str, Compile], patterns.Test]
 
 @dataclass(frozen=True, slots=True)
 class Condition(Generic[T]):
-    """One key of a rule: its name, its value as text, and the test."""
+    """One key of a rule: its name, its value as text, and the test.
+
+    The test of a verdict gives None where the answers that are awaited may turn it; see `early`.
+    """
 
     key: str
     text: str
-    test: Callable[[T], bool]
+    test: Callable[[T], bool | None]
 
 
 RequestCondition = Condition[Attributes]
@@ -67,12 +70,12 @@ def request_conditions(rule: Table, watch: Watch = no_files) -> tuple[RequestCon
 
 
 def verdict_conditions(rule: Table, zones: Collection[str] | None) -> tuple[VerdictCondition, ...]:
-    """Compile a rule's conditions on the verdict: `score`, `incomplete`, and `zones` with `codes`.
+    """Compile a rule's conditions on the verdict: `score`, `incomplete`, `silent`, and `zones` with `codes`.
 
     `zones` with `codes` is true of one listing that is of such a zone and has such a code. zones: the names
     that can be meant; None: any. Raises ConfigError.
     """
-    found = (_score(rule), _certain(rule), _incomplete(rule), _listed_by(rule, zones))
+    found = (_score(rule), _certain(rule), _incomplete(rule), _silent(rule, zones), _listed_by(rule, zones))
     return tuple(condition for condition in found if condition)
 
 
@@ -111,7 +114,9 @@ def check_zones(
     folded = frozenset(name.lower().strip(".") for name in names)
     for name in sorted(folded):
         if known is not None and name not in known:
-            raise table.error(key, f"{name!r} is no zone of this configuration: {', '.join(known)}", name)
+            raise table.error(
+                key, f"{name!r} is not a zone of this configuration: use {', '.join(known)}", name
+            )
     return folded
 
 
@@ -151,7 +156,7 @@ def _server_port(rule: Table, key: str, watch: Watch) -> RequestTest:
     ports = value if isinstance(value, list) else [value]
     for port in ports:
         if type(port) is not int or not 1 <= port <= 65_535:
-            raise rule.error(key, f"{port!r} is no port; give a number from 1 to 65535", port)
+            raise rule.error(key, f"{port!r} is not a valid port: use a number from 1 to 65535", port)
     if not ports:
         raise rule.error(key, "is empty; give a port or leave the key out")
     wanted = frozenset(map(str, ports))
@@ -161,7 +166,7 @@ def _server_port(rule: Table, key: str, watch: Watch) -> RequestTest:
 def _protocol_state(rule: Table, key: str, watch: Watch) -> RequestTest:
     wanted = frozenset(text.upper() for text in one_or_more(rule, key))
     for state in sorted(wanted.difference(STATES)):
-        raise rule.error(key, f"{state!r} is none of {', '.join(STATES)}", state)
+        raise rule.error(key, f"{state!r} is not a valid state: use {', '.join(STATES)}", state)
     return lambda request: request.get("protocol_state") in wanted
 
 
@@ -175,7 +180,7 @@ def _number(rule: Table, key: str, watch: Watch) -> RequestTest:
     text = rule.text(key) or ""
     match = _COMPARISON.fullmatch(text)
     if not match:
-        raise rule.error(key, f'{text!r} is no comparison; write ">=1000000", ">50" or "<10"', text)
+        raise rule.error(key, f'{text!r} is not a valid comparison: use ">=1000000", ">50" or "<10"', text)
     compare, bound = _COMPARE[match[1]], int(match[2])
 
     def test(request: Attributes) -> bool:
@@ -192,7 +197,9 @@ def _fingerprint(rule: Table, key: str, watch: Watch) -> RequestTest:
     texts = one_or_more(rule, key)
     for text in texts:
         if not _FINGERPRINT.fullmatch(text):
-            raise rule.error(key, f"{text!r} is no fingerprint; write pairs of hex digits with colons", text)
+            raise rule.error(
+                key, f"{text!r} is not a valid fingerprint: use pairs of hex digits with colons", text
+            )
     wanted = frozenset(text.upper() for text in texts)
     return lambda request: (
         request.get("ccert_fingerprint", "").upper() in wanted
@@ -245,7 +252,9 @@ def parse_score(rule: Table) -> tuple[bool, float] | None:
     text = rule.text("score") or ""
     match = _SCORE.fullmatch(text)
     if not match:
-        raise rule.error("score", f'{text!r} is no comparison; write ">=3", ">0.5", "<=-1" or "<0"', text)
+        raise rule.error(
+            "score", f'{text!r} is not a valid comparison: use ">=3", ">0.5", "<=-1" or "<0"', text
+        )
     threshold = float(match[2])
     if match[1] in (">", "<="):
         threshold = math.nextafter(threshold, math.inf)
@@ -284,6 +293,20 @@ def _incomplete(rule: Table) -> VerdictCondition | None:
     return Condition("incomplete", _shown(wanted), lambda found: found.complete is not wanted)
 
 
+def _silent(rule: Table, known: Collection[str] | None) -> VerdictCondition | None:
+    """Whether one of these zones was to be asked, and gave no answer."""
+    if "silent" not in rule.values:
+        return None
+    zones = check_zones(rule, "silent", one_or_more(rule, "silent"), known)
+
+    def is_silent(found: Findings) -> bool | None:
+        if not zones.isdisjoint(found.missing):
+            return True
+        return False if zones.isdisjoint(found.awaited) else None
+
+    return Condition("silent", _shown(rule.values["silent"]), is_silent)
+
+
 def _listed_by(rule: Table, known: Collection[str] | None) -> VerdictCondition | None:
     keys = [key for key in ("zones", "codes") if key in rule.values]
     if not keys:
@@ -291,11 +314,15 @@ def _listed_by(rule: Table, known: Collection[str] | None) -> VerdictCondition |
     zones = check_zones(rule, "zones", one_or_more(rule, "zones"), known) if "zones" in keys else None
     is_code = _codes(rule) if "codes" in keys else None
 
-    def test(found: Findings) -> bool:
-        return any(
-            (zones is None or answer.zone in zones) and (is_code is None or any(map(is_code, answer.codes)))
-            for _, _, answer in found.hits
-        )
+    def test(found: Findings) -> bool | None:
+        for _, _, answer in found.hits:
+            if (zones is None or answer.zone in zones) and (
+                is_code is None or any(map(is_code, answer.codes))
+            ):
+                return True
+        if found.awaited and (zones is None or zones & found.awaited):
+            return None
+        return False
 
     return Condition(", ".join(keys), "; ".join(_shown(rule.values[key]) for key in keys), test)
 
@@ -315,4 +342,4 @@ def _codes(rule: Table) -> Callable[[str], bool]:
 
 
 REQUEST_KEYS: Final = tuple(_COMPILERS)
-VERDICT_KEYS: Final = ("zones", "codes", "score", "certain", "incomplete")
+VERDICT_KEYS: Final = ("zones", "codes", "score", "certain", "incomplete", "silent")

@@ -15,7 +15,7 @@
 
 All conditions of a rule must hold; a rule without any always matches. Where no rule matches: DUNNO. Where
 the file has no rule: `DEFAULT_RULES`. A policy for one recipient domain, or for one `policy_context`, is
-the rules that have that condition. A request whose client_address is no address has no verdict, and no
+the rules that have that condition. A request whose client_address is not an address has no verdict, and no
 condition on a verdict holds for it.
 
 Dry run: what would have been done is logged and put into a header (`DRY_RUN_HEADER`), and the mail passes.
@@ -29,6 +29,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from dnsbl.config.rules import DEFAULT_RULES
 from dnsbl.config.toml_table import Source, Table
 from dnsbl.model import ZoneAnswer
 from dnsbl.policy.actions import FIELDS, Action, ActionError, parse_action
@@ -42,32 +43,17 @@ from dnsbl.policy.conditions import (
     compile_pattern,
     no_files,
     one_or_more,
-    parse_score,
     request_conditions,
     verdict_conditions,
 )
-from dnsbl.policy.findings import EVERYTHING, Findings, Floor, Scope, Verdicts, floors, join
+from dnsbl.policy.early import is_decided
+from dnsbl.policy.findings import EVERYTHING, Findings, Scope, Verdicts, ZoneBounds, bounds_of, join
 from dnsbl.policy.patterns import networks
 from dnsbl.policy.protocol import Attributes, clean_text
 from dnsbl.policy.sources import SOURCES
 from dnsbl.zones.zone import Zone
 
 DRY_RUN_HEADER: Final = "X-DNSBL-Dry-Run"
-
-DEFAULT_RULES: Final[tuple[dict[str, Any], ...]] = (
-    {"authenticated": True, "action": "DUNNO"},
-    # Submission is a port, not encryption: servers too speak TLS among themselves on port 25.
-    {"server_port": [465, 587], "action": "DUNNO"},
-    {"client": ["private"], "action": "DUNNO"},
-    # While an allowlist whose word could turn a rejection does not answer, the client is to come again.
-    {
-        "score": ">=1",
-        "certain": False,
-        "action": "DEFER_IF_PERMIT {subject} is listed by {zones}; an allowlist is silent, try again later",
-    },
-    # The score, not `listed`: an allowlist's hit must count.
-    {"score": ">=1", "action": "REJECT {subject} is listed by {zones}: {reason} {delist_url}"},
-)
 
 RULE_KEYS: Final = (*REQUEST_KEYS, *VERDICT_KEYS, "look_up", "action")
 POLICY_KEYS: Final = ("rule", "own_networks", "on_error", "dry_run", "restriction_classes", "look_up")
@@ -82,17 +68,28 @@ _NO_HEADER_STATES: Final = ("CONNECT", "EHLO", "HELO", "END-OF-MESSAGE", "VRFY",
 """Where Postfix cannot prepend a header (access(5), and Postfix's smtpd_check.c)."""
 
 DUNNO: Final = "DUNNO"
+BUILT_IN: Final = "built-in rules"
+"""What stands for the file where it has no rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. number: its place, from 1. scope: which subjects' findings it looks at."""
+    """One rule. number: its place, from 1. scope: which subjects' findings it looks at.
+
+    is_built_in: it is one of those that hold where the file has none.
+    """
 
     number: int
     action: Action
     of_request: tuple[RequestCondition, ...] = ()
     of_verdict: tuple[VerdictCondition, ...] = ()
     scope: Scope = EVERYTHING
+    is_built_in: bool = False
+
+    @property
+    def name(self) -> str:
+        """`rule 4`, or `built-in rule 4`, which the file does not have."""
+        return f"built-in rule {self.number}" if self.is_built_in else f"rule {self.number}"
 
     @property
     def needs_lookup(self) -> bool:
@@ -115,19 +112,14 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Compiled rules. Make one with `compile_rules`.
-
-    decide: thresholds by name: the verdict may come early once its score is known to be at or above, or
-    below, each. None where a rule needs every answer.
-    """
+    """Compiled rules. Make one with `compile_rules`. bounds: of the zones there are."""
 
     rules: tuple[Rule, ...]
     on_error: Action
     is_own: Callable[[str], bool]
     dry_run: bool = False
     dry_zones: frozenset[str] = frozenset()
-    decide: Mapping[str, float] | None = None
-    zone_floors: Mapping[str, Floor] = field(default_factory=dict)
+    bounds: ZoneBounds = field(default_factory=dict)
 
     def candidates(self, request: Attributes) -> Sequence[Rule]:
         """The rules whose conditions on the request hold, up to the first that needs no verdict."""
@@ -166,6 +158,14 @@ class Policy:
         if self.dry_run and not rule.action.is_dunno:
             return Decision(_dry_run_header(request, action), rule, action, zones)
         return Decision(action, rule, "", zones)
+
+    def is_decided(self, candidates: Sequence[Rule], verdicts: Verdicts) -> bool:
+        """No answer that is still to come (`Verdict.pending`) can change which rule decides."""
+        if not any(verdict.pending for verdict in verdicts.values()):
+            return True
+        return is_decided(candidates, verdicts, self.bounds) and (
+            not self.dry_zones or is_decided(candidates, verdicts, self.bounds, self.dry_zones)
+        )
 
     def findings(self, rule: Rule, verdicts: Verdicts | None) -> Findings | None:
         """What a rule sees, zones in dry run included; None where nothing could be looked up."""
@@ -215,25 +215,18 @@ def compile_rules(
     complaint. zones: the names of the zones there are; None: any is taken. built: the zones themselves, for
     what `certain` has to know of them. watch: follows the files that `file:` entries name.
 
-    Raises ConfigError, one line with place and remedy, for a key that nobody knows and for every value
+    Raises ConfigError, one line with place and remedy, for an unknown key and for every value
     that is wrong, the offending text in `.text`.
 
     >>> policy = compile_rules({"rule": [{"score": ">=3", "action": "REJECT listed by {zones}"}]})
-    >>> policy.decide
-    {'score>=3': 3.0}
+    >>> policy.rules[0].of_verdict[0].text
+    '>=3'
     """
     top = Table(table, ("policy",), source or Source("dnsbl.toml"))
     classes = top.texts("restriction_classes") or ()
-    tables = top.tables("rule")
-    if "rule" in table and not tables:
-        raise top.error(
-            "rule", "is empty; write a [[policy.rule]], or leave the key out for the built-in rules"
-        )
-    if "rule" not in table:
-        defaults = {"rule": [dict(rule) for rule in DEFAULT_RULES]}
-        tables = Table(defaults, (), Source("built-in rules")).tables("rule")
+    tables = _rule_tables(top)
     scope = _scope(top, EVERYTHING)
-    exact = any(key in rule.values for rule in tables for key in ("zones", "codes"))
+    exact = any(key in rule.values for rule in tables for key in ("zones", "codes", "silent"))
     scope = scope._replace(exact=exact)
     rules = tuple(_rule(rule, number, classes, zones, scope, watch) for number, rule in enumerate(tables, 1))
     dry_run, dry_zones = _dry_run(top, zones)
@@ -243,9 +236,29 @@ def compile_rules(
         is_own=compile_pattern(top, "own_networks", networks, watch) if "own_networks" in table else _nobody,
         dry_run=dry_run,
         dry_zones=dry_zones,
-        decide=None if dry_zones else _thresholds(tables, rules),
-        zone_floors=floors(built),
+        bounds=bounds_of(built, _silent_zones(tables)),
     )
+
+
+def _silent_zones(tables: Sequence[Table]) -> frozenset[str]:
+    return frozenset(
+        name.lower().strip(".")
+        for table in tables
+        if "silent" in table.values
+        for name in one_or_more(table, "silent")
+    )
+
+
+def _rule_tables(top: Table) -> Sequence[Table]:
+    if "rule" not in top.values:
+        defaults = {"rule": [dict(rule) for rule in DEFAULT_RULES]}
+        return Table(defaults, (), Source(BUILT_IN)).tables("rule")
+    tables = top.tables("rule")
+    if not tables:
+        raise top.error(
+            "rule", "is empty; write a [[policy.rule]], or leave the key out for the built-in rules"
+        )
+    return tables
 
 
 def _rule(
@@ -265,6 +278,7 @@ def _rule(
         request_conditions(table, watch),
         verdict_conditions(table, zones),
         _scope(table, scope),
+        table.source.name == BUILT_IN,
     )
 
 
@@ -275,7 +289,7 @@ def _scope(table: Table, default: Scope) -> Scope:
     names = one_or_more(table, "look_up")
     for name in names:
         if name not in SOURCES:
-            raise table.error("look_up", f"{name!r} is none of {', '.join(SOURCES)}", name)
+            raise table.error("look_up", f"{name!r} is not a valid source: use {', '.join(SOURCES)}", name)
     return default._replace(look_up=tuple(dict.fromkeys(names)), forged=len(table.path) > 1)
 
 
@@ -305,22 +319,6 @@ def _dry_run(top: Table, zones: Collection[str] | None) -> tuple[bool, frozenset
     return False, check_zones(top, "dry_run", one_or_more(top, "dry_run"), zones)
 
 
-def _thresholds(tables: Sequence[Table], rules: Sequence[Rule]) -> Mapping[str, float] | None:
-    """What the rules ask of a score, unless one asks for more than the score.
-
-    `certain` asks for no more: once the score is known to stay on its side, what is still out cannot turn it.
-    """
-    thresholds = {}
-    for table, rule in zip(tables, rules, strict=True):
-        if any(key in table.values for key in VERDICT_KEYS if key not in ("score", "certain")):
-            return None
-        if rule.needs_lookup and not rule.of_verdict:
-            return None
-        if parsed := parse_score(table):
-            thresholds["score" + table.values["score"].replace(" ", "")] = parsed[1]
-    return thresholds or None
-
-
 def _nobody(address: str) -> bool:
     return False
 
@@ -339,7 +337,7 @@ class _View:
             return None
         found = self._joined.get(rule.scope)
         if found is None:
-            found = join(self._verdicts, rule.scope, self._policy.zone_floors, self._without)
+            found = join(self._verdicts, rule.scope, self._policy.bounds, self._without)
             self._joined[rule.scope] = found
         return found
 

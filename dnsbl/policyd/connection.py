@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from dnsbl.policy.protocol import ProtocolError, RequestReader
 from dnsbl.policyd.log import Log
-from dnsbl.policyd.service import Asked, Service
+from dnsbl.policyd.service import Pending, Service
 from dnsbl.policyd.stats import Stats
 
 READ_BYTES: Final = 16_384
@@ -151,7 +151,7 @@ class Connection(asyncio.BufferedProtocol):
                 return
             self._within = False
             answer = self._owner.service.begin(request)
-            if isinstance(answer, Asked):
+            if isinstance(answer, Pending):
                 self._busy = True
                 self._task = self._loop.create_task(self._finish(answer))
                 return
@@ -159,8 +159,8 @@ class Connection(asyncio.BufferedProtocol):
         self._busy = True
         self._loop.call_soon(self._go_on)
 
-    async def _finish(self, asked: Asked) -> None:
-        reply = await self._owner.service.finish(asked)
+    async def _finish(self, pending: Pending) -> None:
+        reply = await self._owner.service.finish(pending)
         self._task = None
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(reply)

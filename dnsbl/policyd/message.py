@@ -7,12 +7,13 @@ Postfix asks once per recipient; `instance` is the same for all requests about o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Final, NamedTuple, Protocol
 
 from dnsbl.model import Verdict
 from dnsbl.policy.rules import Policy
+from dnsbl.policy.sources import Asked
 
 NEVER: Final = Event()
 MAX_MESSAGES: Final = 2_000
@@ -25,14 +26,24 @@ MAX_SUBJECTS: Final = 12
 """Twice as many as one request has sources."""
 
 
+class Begun(Protocol):
+    """A lookup that has begun; `dnsbl.lookup.begun.Begun` is one."""
+
+    @property
+    def done(self) -> bool: ...
+    @property
+    def awaits_reasons(self) -> bool: ...
+    def so_far(self) -> Verdict: ...
+    def tell(self, news: Callable[[], None]) -> None: ...
+    def follow(self) -> None: ...
+    def ask_reasons(self) -> None: ...
+    def abandon(self) -> None: ...
+
+
 class Lookups(Protocol):
     """What is asked of a resolver; `dnsbl.Resolver` has it."""
 
-    def check_cached(self, subject: object) -> Verdict | None: ...
-
-    async def check_async(
-        self, subject: object, *, deadline_s: float | None = None, decide: Mapping[str, float] | None = None
-    ) -> Verdict: ...
+    def begin(self, subject: object) -> Begun: ...
 
 
 class Backend(NamedTuple):
@@ -60,13 +71,13 @@ class Message:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.headers: tuple[str, ...] = ()
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[Asked, Verdict] = {}
 
-    def known(self, subject: str) -> Verdict | None:
-        """The verdict on a subject, where this message has had it."""
+    def known(self, subject: Asked) -> Verdict | None:
+        """The verdict on a subject, where this message has had it; `pending` where it was decided early."""
         return self._verdicts.get(subject)
 
-    def learn(self, verdicts: Mapping[str, Verdict]) -> None:
+    def learn(self, verdicts: Mapping[Asked, Verdict]) -> None:
         """Remember verdicts by subject; those of the last recipients, where the recipient is looked up."""
         for subject, verdict in verdicts.items():
             self._verdicts.pop(subject, None)

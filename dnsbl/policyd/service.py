@@ -1,14 +1,12 @@
 """From a request to its reply: rules, lookup, log. Between the pure parts and the connection that asks.
 
-What the cache holds is answered at once, by `begin`; for the rest `finish` waits. Nothing raised in
+`begin` begins the lookups and answers at once what the cache holds; for the rest `finish` waits. Nothing raised in
 here reaches the connection: it becomes `on_error`'s action, and failing that DUNNO, and a line in the log.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from time import perf_counter
 from typing import Final, NamedTuple
 
@@ -17,19 +15,15 @@ from dnsbl.policy.findings import Scope, join
 from dnsbl.policy.patterns import MAX_ADDRESS_CHARS
 from dnsbl.policy.protocol import REQUEST_TYPE, Attributes, format_reply
 from dnsbl.policy.rules import DUNNO, Decision, Rule
-from dnsbl.policy.sources import CLIENT, SOURCES, subjects
+from dnsbl.policy.sources import CLIENT, SOURCES, Asked, subjects
 from dnsbl.policyd.bridge import BridgeWatch
 from dnsbl.policyd.log import Log, Record, describe
-from dnsbl.policyd.message import Backend, Lookups, Message, Messages
+from dnsbl.policyd.message import Backend, Begun, Message, Messages
 from dnsbl.policyd.stats import Stats
+from dnsbl.policyd.waiting import TEXT_WAIT_S, wait
 
 GRACE_S: Final = 1.0
 """How much longer than a lookup may take is waited before it is given up as a fault."""
-EARLY_AFTER_S: Final = 0.025
-"""After this long a verdict is taken as soon as it is decided, not when all zones have answered."""
-TEXT_WAIT_S: Final = 0.5
-"""How long a reply that is decided waits for the list's reason. As the resolver's reason_timeout_s."""
-TEXT_POLL_S: Final = 0.005
 
 WHOLE: Final = Scope(SOURCES)
 """For the log: everything that was found."""
@@ -37,15 +31,20 @@ WHOLE: Final = Scope(SOURCES)
 _DUNNO_REPLY: Final = format_reply(DUNNO)
 
 
-class Asked(NamedTuple):
-    """One request on its way. subjects: what is looked up for it, by source."""
+class Pending(NamedTuple):
+    """One request on its way. subjects: what is looked up for it, by source.
+
+    known: the verdicts that are there. begun: the lookups that are not over.
+    """
 
     request: Attributes
     started: float
     backend: Backend
     candidates: Sequence[Rule]
     message: Message
-    subjects: Mapping[str, str]
+    subjects: Mapping[str, Asked]
+    known: dict[Asked, Verdict]
+    begun: dict[Asked, Begun]
 
 
 class Service:
@@ -58,37 +57,39 @@ class Service:
         self.bridge = BridgeWatch()
         self._messages = Messages()
 
-    def begin(self, request: Attributes) -> bytes | Asked:
-        """The reply, where it needs no wait; else what `finish` needs. Raises nothing."""
-        asked = None
+    def begin(self, request: Attributes) -> bytes | Pending:
+        """The reply, where it needs no wait; else what `finish` needs. In an event loop. Raises nothing."""
+        pending = None
         try:
-            asked = self._begin(request)
-            if not asked.subjects:
-                return self._reply(asked, None, "none")
-            found = {subject: asked.message.known(subject) for subject in asked.subjects.values()}
-            source = "message"
-            for subject, verdict in found.items():
-                if verdict is None or (verdict.pending and _wants_text(asked, {subject: verdict})):
-                    source = "cache"
-                    found[subject] = asked.backend.resolver.check_cached(subject)
-                    if found[subject] is None:
-                        return asked
-            known = {subject: verdict for subject, verdict in found.items() if verdict is not None}
-            asked.message.learn(known)
-            return self._reply(asked, known, source)
+            pending = self._begin(request)
+            if not pending.subjects:
+                return self._reply(pending, None, "none")
+            if _look_up(pending):
+                return self._reply(pending, pending.known, "message")
+            if pending.begun:
+                return pending
+            pending.message.learn(pending.known)
+            return self._reply(pending, pending.known, "cache")
         except Exception as error:
-            return self._failed(request, asked, error)
+            return self._failed(request, pending, error)
 
-    async def finish(self, asked: Asked) -> bytes:
+    async def finish(self, pending: Pending) -> bytes:
         """The reply, after the lookups. Raises nothing but CancelledError."""
         try:
-            found = await _look_up(asked)
-            asked.message.learn(found)
-            return self._reply(asked, found, "dns")
+            longest_s = pending.backend.deadline_s + 2 * TEXT_WAIT_S + GRACE_S
+            found = await wait(
+                pending.begun,
+                lambda found: _is_decided(pending, pending.known | found),
+                lambda found: _wants_text(pending, pending.known | found),
+                longest_s,
+            )
+            found = pending.known | found
+            pending.message.learn(found)
+            return self._reply(pending, found, "dns")
         except Exception as error:
-            return self._failed(asked.request, asked, error)
+            return self._failed(pending.request, pending, error)
 
-    def _begin(self, request: Attributes) -> Asked:
+    def _begin(self, request: Attributes) -> Pending:
         client = request.get("client_address", "")
         if client and not request.get("sasl_username") and self.bridge.take(client[:MAX_ADDRESS_CHARS]):
             self.log.warning(self.bridge.warning)
@@ -99,31 +100,33 @@ class Service:
         sources = backend.policy.look_up(candidates) if candidates else ()
         if not backend.takes_domains:
             sources = [source for source in sources if source == CLIENT]
-        return Asked(request, perf_counter(), backend, candidates, message, subjects(request, sources))
+        return Pending(
+            request, perf_counter(), backend, candidates, message, subjects(request, sources), {}, {}
+        )
 
-    def _reply(self, asked: Asked, found: Mapping[str, Verdict] | None, source: str) -> bytes:
-        verdicts = None if found is None else _by_source(asked, found)
-        decision = asked.backend.policy.decision(asked.request, asked.candidates, verdicts)
+    def _reply(self, pending: Pending, found: Mapping[Asked, Verdict] | None, source: str) -> bytes:
+        verdicts = None if found is None else _by_source(pending, found)
+        decision = pending.backend.policy.decision(pending.request, pending.candidates, verdicts)
         action = decision.action
         if action.startswith("PREPEND"):
-            if action in asked.message.headers:
+            if action in pending.message.headers:
                 action = DUNNO
             else:
-                asked.message.headers += (action,)
+                pending.message.headers += (action,)
         reply = _DUNNO_REPLY if action == DUNNO else format_reply(action)
-        self._account(asked, decision, action, verdicts, source)
+        self._account(pending, decision, action, verdicts, source)
         return reply
 
     def _account(
         self,
-        asked: Asked,
+        pending: Pending,
         decision: Decision,
         action: str,
         verdicts: Mapping[str, Verdict] | None,
         source: str,
         error: str = "",
     ) -> None:
-        took_s = perf_counter() - asked.started
+        took_s = perf_counter() - pending.started
         verb = action.partition(" ")[0]
         rule = decision.rule.number if decision.rule else 0
         found = join(verdicts, WHOLE) if verdicts else None
@@ -132,7 +135,7 @@ class Service:
         self.stats.decided(verb, source, rule, decision.zones, took_s)
         self.stats.dry_run += bool(decision.would)
         self.stats.incomplete += not complete
-        request = asked.request
+        request = pending.request
         self.log.decision(
             Record(
                 request.get("instance", ""),
@@ -153,74 +156,57 @@ class Service:
             )
         )
 
-    def _failed(self, request: Attributes, asked: Asked | None, error: Exception) -> bytes:
+    def _failed(self, request: Attributes, pending: Pending | None, error: Exception) -> bytes:
         """The reply where something inside failed: it must never keep mail from flowing."""
         self.stats.failures += 1
         try:
             backend = self.backend
-            asked = asked or Asked(request, perf_counter(), backend, (), Message(backend), {})
+            if pending is None:
+                pending = Pending(request, perf_counter(), backend, (), Message(backend), {}, {}, {})
+            for lookup in pending.begun.values():
+                lookup.abandon()
             decision = backend.policy.failed(request)
-            self._account(asked, decision, decision.action, None, "none", describe(error))
+            self._account(pending, decision, decision.action, None, "none", describe(error))
             return format_reply(decision.action)
         except Exception as again:
             self.log.error(f"{describe(error)}; and then {describe(again)}")
             return _DUNNO_REPLY
 
 
-def _by_source(asked: Asked, found: Mapping[str, Verdict]) -> dict[str, Verdict]:
-    return {source: found[subject] for source, subject in asked.subjects.items() if subject in found}
+def _look_up(pending: Pending) -> bool:
+    """Take what the message knows, and begin the lookups of the rest. True: the message knew enough."""
+    known, begun = pending.known, pending.begun
+    for subject in pending.subjects.values():
+        verdict = pending.message.known(subject)
+        if verdict is not None:
+            known[subject] = verdict
+    if known and len(known) == len(set(pending.subjects.values())) and _is_enough(pending):
+        return True
+    for subject in dict.fromkeys(pending.subjects.values()):
+        if subject not in known or known[subject].pending:
+            lookup = pending.backend.resolver.begin(subject)
+            if lookup.done:
+                known[subject] = lookup.so_far()
+            else:
+                begun[subject] = lookup
+    return False
 
 
-def _wants_text(asked: Asked, found: Mapping[str, Verdict]) -> bool:
-    return asked.backend.policy.wants_text(asked.candidates, _by_source(asked, found))
+def _is_enough(pending: Pending) -> bool:
+    """What an earlier recipient's rules have waited for is enough for this one's."""
+    known = pending.known
+    if not any(verdict.pending for verdict in known.values()):
+        return True
+    return _is_decided(pending, known) and not _wants_text(pending, known)
 
 
-async def _look_up(asked: Asked) -> dict[str, Verdict]:
-    """The verdicts by subject: all lookups at once, within one deadline.
-
-    One lookup alone may be decided early, see `_look_up_one`; of several each may speak for the other.
-    """
-    wanted = list(dict.fromkeys(asked.subjects.values()))
-    if len(wanted) == 1:
-        return {wanted[0]: await _look_up_one(asked, wanted[0])}
-    resolver, deadline_s = asked.backend.resolver, asked.backend.deadline_s
-    async with asyncio.timeout(deadline_s + 2 * TEXT_WAIT_S + GRACE_S), asyncio.TaskGroup() as group:
-        tasks = {subject: group.create_task(resolver.check_async(subject)) for subject in wanted}
-    return {subject: task.result() for subject, task in tasks.items()}
+def _by_source(pending: Pending, found: Mapping[Asked, Verdict]) -> dict[str, Verdict]:
+    return {source: found[subject] for source, subject in pending.subjects.items() if subject in found}
 
 
-async def _look_up_one(asked: Asked, subject: str) -> Verdict:
-    """The verdict, early where the rules allow it.
-
-    An early answer wakes us at every zone's answer. Most lookups are over before that is worth its price, so
-    that it is asked for only after `EARLY_AFTER_S`; the questions under way go on and are not put twice.
-    """
-    policy, resolver, deadline_s = asked.backend[:3]
-    if policy.decide is not None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(EARLY_AFTER_S):
-                return await resolver.check_async(subject)
-    async with asyncio.timeout(deadline_s + 2 * TEXT_WAIT_S + GRACE_S):
-        verdict = await resolver.check_async(subject, decide=policy.decide)
-        if policy.decide is not None and _wants_text(asked, {subject: verdict}):
-            verdict = await _with_reason(resolver, subject, policy.decide, verdict)
-        return verdict
+def _is_decided(pending: Pending, found: Mapping[Asked, Verdict]) -> bool:
+    return pending.backend.policy.is_decided(pending.candidates, _by_source(pending, found))
 
 
-async def _with_reason(
-    resolver: Lookups, client: str, decide: Mapping[str, float], verdict: Verdict
-) -> Verdict:
-    """The verdict with the list's reason, which an early answer does not wait for; at most `TEXT_WAIT_S`.
-
-    Once every zone has answered, the resolver waits for the reasons itself. Until then the question is put
-    again: it is answered from the cache, which the reasons reach as they come.
-    """
-    end = perf_counter() + TEXT_WAIT_S
-    delay_s = TEXT_POLL_S
-    while verdict.pending:
-        if any(answer.reason for answer in verdict.listings) or perf_counter() >= end:
-            return verdict
-        await asyncio.sleep(delay_s)
-        delay_s *= 2
-        verdict = await resolver.check_async(client, decide=decide)
-    return await resolver.check_async(client)
+def _wants_text(pending: Pending, found: Mapping[Asked, Verdict]) -> bool:
+    return pending.backend.policy.wants_text(pending.candidates, _by_source(pending, found))

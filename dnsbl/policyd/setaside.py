@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from dnsbl.cache.clock import now as clock
+from dnsbl.policyd.log import Log
+from dnsbl.policyd.surge import SurgeWatch
 
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
@@ -28,11 +29,25 @@ def broken_zones(resolver: Resolver) -> dict[str, str]:
 
 def set_aside(resolver: Resolver, reasons: Mapping[str, str]) -> None:
     """Leave these zones out, as a health check does, until one finds them sound; other names are ignored."""
-    core, now = resolver._core, clock()
-    for index, zone in enumerate(core.zones):
+    for zone in resolver.zones:
         if zone.name in reasons:
-            with core.lock:
-                core.breaker.set_aside(index, reasons[zone.name], now, now)
+            resolver.set_aside(zone.name, reasons[zone.name])
+
+
+def leave_out_surges(watch: SurgeWatch, resolver: Resolver, log: Log) -> bool:
+    """Set aside each list that suddenly lists nearly everybody. True: some list is to be checked at once."""
+    files = {zone.name for zone in resolver.zones if zone.file}
+    suspect = False
+    for surge in watch.look(resolver.stats()["zones"]):
+        if surge.zone in files:  # it has no test entries that could tell
+            log.warning(f"{surge}: it counts; look at the file")
+            continue
+        suspect = True
+        meanwhile = "it is left out meanwhile" if surge.nearly_all else "it counts meanwhile"
+        log.warning(f"{surge}: it is checked now, and {meanwhile}")
+        if surge.nearly_all:
+            set_aside(resolver, {surge.zone: f"suddenly lists {surge.recent:.0%} of all that is asked"})
+    return suspect
 
 
 def take_over(old: Resolver, new: Resolver) -> None:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from dnsbl.model import ERRORS, Outcome, Status, Wire
+from dnsbl.model import ERRORS, Outcome, Status, Wire, rcode_name
 from dnsbl.zones.zone import Code, Filter, Zone
 
 LOCALHOST: Final = 0x7F000001
@@ -44,20 +44,6 @@ _ERROR_MEANINGS: Final = {
 }
 """What Spamhaus means by its error codes (docs.spamhaus.com, zones; for .250 and .251
 spamhaus/rspamd-dqs; read 2026-11-25); other lists copied them."""
-
-_RCODES: Final = {
-    1: "FORMERR",
-    2: "SERVFAIL",
-    4: "NOTIMP",
-    6: "YXDOMAIN",
-    7: "YXRRSET",
-    8: "NXRRSET",
-    9: "NOTAUTH",
-    10: "NOTZONE",
-    16: "BADVERS",
-    23: "BADCOOKIE",
-}
-"""RFC 6895 section 2.3."""
 
 
 class Reading(NamedTuple):
@@ -113,6 +99,19 @@ def failure_weight(zone: Zone) -> float:
     return max((entry.weight for entry in zone.filters), default=zone.weight)
 
 
+def score_bounds(zone: Zone) -> tuple[float, float]:
+    """The least and the most that a zone's answer can add to a score; 0 is always between them."""
+    if zone.filters:
+        weights = [entry.weight for entry in zone.filters]
+    else:
+        listed = [code for code in zone.codes if code.outcome == "listed"]
+        weights = [zone.weight if code.weight is None else code.weight for code in listed] or [zone.weight]
+    least = sum(min(weight, 0.0) for weight in weights)
+    most = sum(max(weight, 0.0) for weight in weights)
+    failed = failure_weight(zone)
+    return round(min(least, failed), 6), round(max(most, failed), 6)
+
+
 def dotted(address: int) -> str:
     """A 32-bit number in host order as dotted text: 0x7F000002 is 127.0.0.2."""
     return f"{address >> 24 & 255}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
@@ -123,8 +122,9 @@ def _failure(wire: Wire) -> Reading:
         detail = f"REFUSED: the nameserver or the list refuses to answer; {_OWN_RESOLVER}"
         return Reading(Outcome.BLOCKED, detail=detail)
     if wire.status == Status.RCODE:
-        name = _RCODES.get(wire.rcode, f"rcode {wire.rcode}")
-        return Reading(Outcome.SERVFAIL, detail=f"{name}: the list or the nameserver failed")
+        return Reading(
+            Outcome.SERVFAIL, detail=f"{rcode_name(wire.rcode)}: the list or the nameserver failed"
+        )
     if wire.status == Status.TIMEOUT:
         return Reading(Outcome.TIMEOUT, detail="no usable answer in time")
     if wire.status == Status.UNSENT:

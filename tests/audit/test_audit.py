@@ -13,8 +13,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import logs
 import pytest
+from support import maillogs
 from support.servers import needs
 
 from dnsbl.audit.report import masked
@@ -57,7 +57,7 @@ def audit(
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     path = tmp_path / "mail.log"
-    path.write_text(logs.text())
+    path.write_text(maillogs.text())
     return path
 
 
@@ -70,30 +70,37 @@ def counts(report: dict[str, Any]) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("form", ["plain", "gz", "xz", "journal"])
 def test_every_form_of_log_says_the_same(audit: Audit, tmp_path: Path, form: str) -> None:
-    data = logs.text().encode()
+    data = maillogs.text().encode()
     path = tmp_path / "mail.log"  # the name says nothing: the content is looked at
-    forms = {"plain": data, "gz": gzip.compress(data), "xz": lzma.compress(data), "journal": logs.journal()}
+    forms = {
+        "plain": data,
+        "gz": gzip.compress(data),
+        "xz": lzma.compress(data),
+        "journal": maillogs.journal(),
+    }
     path.write_bytes(forms[form])
     report = json.loads(audit(path, "--json").out)
-    assert counts(report) == (logs.CLIENTS, logs.ACCEPTED, logs.REJECTED, logs.AUTHENTICATED)
+    assert counts(report) == (maillogs.CLIENTS, maillogs.ACCEPTED, maillogs.REJECTED, maillogs.AUTHENTICATED)
     assert report["unparsed"] == 0
-    assert report["lines"] == len(logs.MESSAGES) + len(logs.OTHERS) + (form != "journal")
+    assert report["lines"] == len(maillogs.MESSAGES) + len(maillogs.OTHERS) + (form != "journal")
     assert report["reject_reasons"]["dnsbl bl.example.com"] == 1
     assert report["reject_reasons"]["denylisted"] == 2
 
 
 def test_broken_lines_are_counted_and_the_rest_is_read(audit: Audit, log: Path) -> None:
-    log.write_text("\n".join(logs.BROKEN) + "\n" + logs.text() + "Nov  5 10:00:59 mx postfix/smtpd[2]: conn")
+    log.write_text(
+        "\n".join(maillogs.BROKEN) + "\n" + maillogs.text() + "Nov  5 10:00:59 mx postfix/smtpd[2]: conn"
+    )
     report = json.loads(audit(log, "--json").out)
-    assert counts(report) == (logs.CLIENTS, logs.ACCEPTED, logs.REJECTED, logs.AUTHENTICATED)
-    assert report["unparsed"] == len(logs.BROKEN)
+    assert counts(report) == (maillogs.CLIENTS, maillogs.ACCEPTED, maillogs.REJECTED, maillogs.AUTHENTICATED)
+    assert report["unparsed"] == len(maillogs.BROKEN)
 
 
 def test_a_damaged_gz_is_read_as_far_as_it_goes(audit: Audit, tmp_path: Path) -> None:
     path = tmp_path / "mail.log.gz"
-    path.write_bytes(gzip.compress(logs.text().encode() * 500)[:-30])
+    path.write_bytes(gzip.compress(maillogs.text().encode() * 500)[:-30])
     ended = audit(path, "--json")
-    assert json.loads(ended.out)["clients"] == logs.CLIENTS
+    assert json.loads(ended.out)["clients"] == maillogs.CLIENTS
     assert ended.err.startswith(f"dnsbl: {path}: damaged")
     assert ended.err.count("\n") == 1
 
@@ -102,7 +109,7 @@ def test_several_logs_are_one(audit: Audit, log: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.log"
     other.write_text("2026-11-06T11:00:00Z mx postfix/smtpd[1]: connect from unknown[198.51.100.7]\n")
     report = json.loads(audit(log, other, "--json").out)
-    assert report["clients"] == logs.CLIENTS + 1
+    assert report["clients"] == maillogs.CLIENTS + 1
     assert report["last_hour"] == "2026-11-06 11"
 
 
@@ -125,9 +132,9 @@ def test_the_figures_of_each_zone(audit: Audit, log: Path, dnsbl_server: DnsblSe
         (THREE, 1, 0, 0, 0, 0),
     ]
     for zone in report["zones"]:
-        assert zone["queries"] == dnsbl_server.count(zone["zone"]) == logs.CLIENTS
+        assert zone["queries"] == dnsbl_server.count(zone["zone"]) == maillogs.CLIENTS
         assert zone["latency_ms"]["p50"] > 0
-        assert zone["queries_per_day"] == logs.CLIENTS
+        assert zone["queries_per_day"] == maillogs.CLIENTS
     assert report["overlap"] == {
         ONE: {ONE: 4, TWO: 1, THREE: 1},
         TWO: {ONE: 1, TWO: 2, THREE: 1},

@@ -70,7 +70,7 @@ def test_what_cannot_be_annotated_is_said(resolver: Resolver) -> None:
 def test_polars(resolver: Resolver) -> None:
     frame = polars.LazyFrame({"ip": VALUES})
     found = frame.map_batches(
-        lambda part: polars.from_arrow(annotate(part.to_arrow(), "ip", resolver)),  # type: ignore[arg-type]
+        lambda part: polars.from_arrow(annotate(part.to_arrow(), "ip", resolver)),  # type: ignore[arg-type,return-value]
         schema=None,
         validate_output_schema=False,
     ).collect()

@@ -342,10 +342,10 @@ class CacheMachine(RuleBasedStateMachine):
             kept = old is not None and old.wire.status in ANSWERED and old.expires > now
             if of.wire.status in ANSWERED or not kept:
                 self.answers[key, zone] = of
-        for zone, of in held_texts.items():
-            old = self.texts.get((key, zone))
-            if of.texts or old is None or not old.texts or old.expires <= now:
-                self.texts[key, zone] = of
+        for zone, texts_of in held_texts.items():
+            before = self.texts.get((key, zone))
+            if texts_of.texts or before is None or not before.texts or before.expires <= now:
+                self.texts[key, zone] = texts_of
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 5.0]))
     def wait(self, seconds: float) -> None:

@@ -82,7 +82,7 @@ def test_listed(check: Check, dnsbl_server: DnsblServer, subject: str, shown: st
     ],
 )
 def test_not_listed_but_incomplete(
-    check: Check, dnsbl_server: DnsblServer, fault: Callable[..., object], outcome: str
+    check: Check, dnsbl_server: DnsblServer, fault: Handler, outcome: str
 ) -> None:
     """A9: an error is told apart from a clean answer, and from each other, in text and in JSON."""
     dnsbl_server.zone(ZONE).fault(fault)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.asking import eventually, plan_for, wait_done
@@ -30,7 +31,7 @@ class Library:
 
 
 @pytest.fixture
-def version(monkeypatch: pytest.MonkeyPatch) -> str:
+def version(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("pycares.__version__", "9.8.7")
     return cares._FFI.string(cares._LIB.ares_version(cares._FFI.NULL)).decode()
 
@@ -102,7 +103,7 @@ except ImportError as error:
 # ---- options ----
 
 
-def options_at(address: int) -> object:
+def options_at(address: int) -> Any:
     return cares._FFI.cast("struct ares_options *", address)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 from support.asking import ADDRESS, KEY, NAME, answer_from, look_up, plan_for
@@ -81,7 +82,7 @@ def test_error_rcodes_end_the_question(
 
 
 def test_texts_keep_every_octet(engine: Engine, dnsbl_server: DnsblServer) -> None:
-    records = [("see http://ex", "ample.com/"), b"ab\0cd", b"caf\xe9"]
+    records: list[Any] = [("see http://ex", "ample.com/"), b"ab\0cd", b"caf\xe9"]
     dnsbl_server.zone("bl.example").list(ADDRESS, txt=records, ttl=77)
     answer = answer_from(engine, [dnsbl_server.nameserver], record_type=TYPE_TXT)
     assert answer[8] == (b"ab\0cd", b"caf\xe9", b"see http://example.com/")

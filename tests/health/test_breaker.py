@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dnsbl.health.breaker import (
     FAILURES_TO_OPEN,
     FIRST_WAIT_S,
+    LOSS_WAIT_S,
     MAX_SERVER_SETS,
     MAX_WAIT_S,
     PROBE_LOST_S,
@@ -197,6 +198,67 @@ def test_probe_lost_to_a_dead_nameserver_does_not_double_the_wait() -> None:
     assert breaker.state(A, now).next_probe_s == FIRST_WAIT_S
 
 
+C, D = 2, 3
+FOUR = (*NAMES, "c.example.com", "d.example.com")
+
+
+def test_loss_spread_over_all_zones_sets_none_aside() -> None:
+    breaker = Breaker(FOUR)
+    for second in range(60):
+        lost = {0: (A, B), 1: (A, C), 2: (A, D)}.get(second % 4, ())  # A three times in a row
+        for zone in (D, C, B, A):
+            status = Status.TIMEOUT if zone in lost else Status.NXDOMAIN
+            breaker.record(zone, HERE, second, second + 0.9, status)
+        assert breaker.open_mask == 0 or second < 4
+
+
+def test_set_aside_before_the_loss_was_seen_to_be_everywhere_it_is_back_within_two_seconds() -> None:
+    breaker = Breaker(FOUR)
+    for second in range(3):
+        for zone in (B, C, D):
+            breaker.record(zone, HERE, second, second + 0.1, Status.OK)
+        breaker.record(A, HERE, second, second + 0.9, Status.TIMEOUT)
+    assert breaker.state(A, 3).next_probe_s == pytest.approx(FIRST_WAIT_S, abs=1)
+    breaker.record(B, HERE, 3, 3.9, Status.TIMEOUT)
+    assert (breaker.state(A, 4).next_probe_s or 0) > 20  # one of three: its own affair
+    breaker.record(C, HERE, 3, 3.9, Status.TIMEOUT)
+    assert (breaker.state(A, 4).next_probe_s or 0) <= LOSS_WAIT_S
+    assert breaker.allows(A, 5) is Permit.PROBE
+    breaker.record(A, HERE, 5, 5.1, Status.NXDOMAIN)
+    assert breaker.open_mask == 0
+
+
+def test_a_dead_zone_beside_a_lossy_one_is_set_aside() -> None:
+    breaker = Breaker(FOUR)
+    for second in range(6):
+        for zone in (C, D):
+            breaker.record(zone, HERE, second, second + 0.1, Status.OK)
+        breaker.record(B, HERE, second, second + 0.9, Status.TIMEOUT if second % 2 else Status.OK)
+        breaker.record(A, HERE, second, second + 0.9, Status.TIMEOUT)
+    assert breaker.open_mask == 1 << A
+
+
+def test_each_zone_has_a_bit_of_its_own() -> None:
+    breaker = Breaker(FOUR)
+    breaker.set_aside(D, "answers everything")
+    breaker.set_aside(C, "as all others", doubt=True)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (1 << D, 1 << C)
+    assert breaker.allows(D, 0) is Permit.SKIP
+    assert breaker.allows(A, 0) is breaker.allows(C, 0) is Permit.ALLOW
+    breaker.restore(D)
+    breaker.restore(C)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (0, 0)
+    for n in range(FAILURES_TO_OPEN):
+        breaker.record(A, HERE, n, n + 0.1, Status.OK)
+        breaker.record(D, HERE, n, n + 0.9, Status.TIMEOUT, kind=1)
+    assert breaker.open_masks == [0, 1 << D, 0]
+    assert breaker.allows(D, 4, kind=1) is Permit.SKIP
+    assert breaker.allows(D, 4, kind=0) is Permit.ALLOW
+    assert breaker.allows(D, 33, kind=1) is Permit.PROBE
+    breaker.record(D, HERE, 33, 33.1, Status.OK, kind=1)
+    assert breaker.open_masks == [0, 0, 0]
+
+
 def test_abandoned_probe_gives_way_to_another() -> None:
     breaker, now = opened()
     now += FIRST_WAIT_S
@@ -335,7 +397,7 @@ class BreakerMachine(RuleBasedStateMachine):
         permit = self.breaker.allows(zone, self.now)
         assert (permit is Permit.ALLOW) == (not was_open)
         if permit is Permit.PROBE:
-            assert self.now >= self.probes[zone] + min(PROBE_LOST_S, FIRST_WAIT_S)
+            assert self.now >= self.probes[zone] + LOSS_WAIT_S
             self.probes[zone] = self.now
         if permit is not Permit.SKIP:
             self.flying.append((zone, server_set, self.now, permit is Permit.PROBE))

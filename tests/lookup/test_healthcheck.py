@@ -28,13 +28,14 @@ from dnsbl.testing import (
     stripped,
     wildcard,
 )
+from dnsbl.testing.zone import Kind as ServedKind
 from dnsbl.zones.zone import Kind
 
 NAME = "bl.example.com"
 KEY = "s3cr3tkey0123456789abcdef"
 SUBJECT = {"ip4": "198.51.100.1", "ip6": "2001:db8::1", "domain": "example.net"}
 OTHER = {"ip4": "198.51.100.2", "ip6": "2001:db8::2", "domain": "example.org"}
-KINDS: list[Kind] = ["ip4", "ip6", "domain"]
+KINDS: list[ServedKind] = ["ip4", "ip6", "domain"]
 
 
 def hijacked(query: Query, answer: Callable[[], Reply]) -> Reply:
@@ -82,7 +83,7 @@ def outcome(resolver: Resolver, subject: str) -> Outcome:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_broken_list_is_found_and_its_hits_are_ignored(
-    dnsbl_server: DnsblServer, kind: Kind, fault: str
+    dnsbl_server: DnsblServer, kind: ServedKind, fault: str
 ) -> None:
     handler, state = FAULTS[fault]
     listed = dnsbl_server.zone(NAME, [kind])
@@ -102,7 +103,9 @@ def test_a_broken_list_is_found_and_its_hits_are_ignored(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sound_list_is_healthy_and_each_entry_is_asked_once(dnsbl_server: DnsblServer, kind: Kind) -> None:
+def test_a_sound_list_is_healthy_and_each_entry_is_asked_once(
+    dnsbl_server: DnsblServer, kind: ServedKind
+) -> None:
     dnsbl_server.zone(NAME, [kind]).list(SUBJECT[kind])
     with open_resolver(dnsbl_server, zone_of(kind)) as resolver:
         (health,) = resolver.health()

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from support.lookups import resolver_for
 
 from dnsbl import Resolver, Zone
-from dnsbl.lookup.lookup import parts_of, score_bounds
+from dnsbl.lookup.lookup import parts_of
 from dnsbl.model import Status, Wire
 from dnsbl.subject import parse_subject
 from dnsbl.testing import DnsblServer
-from dnsbl.zones.interpret import read
+from dnsbl.zones.interpret import read, score_bounds
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import Code, Filter
+from dnsbl.zones.zone import Code, Filter, Kind
 
-ALL = frozenset({"ip4", "ip6", "domain"})
+ALL: frozenset[Kind] = frozenset({"ip4", "ip6", "domain"})
 
 
 def a(*addresses: str) -> Wire:

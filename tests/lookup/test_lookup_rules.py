@@ -26,6 +26,7 @@ from dnsbl.model import Status, Wire
 from dnsbl.testing import DnsblServer, Query, Reply, delay, parked, rcode, silence, stripped, wildcard
 from dnsbl.testing import wire as testing_wire
 from dnsbl.zones.interpret import read
+from dnsbl.zones.zone import Kind
 
 FAST, SLOW = "fast.example", "slow.example"
 SUBJECT = "192.0.2.1"
@@ -375,12 +376,12 @@ def iter_into(got: list[object], results: Iterator[object]) -> list[object]:
 
 
 def test_who_joins_waits_for_the_zones_it_asks_only(dnsbl_server: DnsblServer) -> None:
-    def quiet(query: Query, answer: Callable[[], Reply]) -> Reply:
+    def quiet(query: Query, answer: Callable[[], Reply]) -> Reply | None:
         return None if query.name.startswith("example.com.") else answer()
 
     dnsbl_server.zone("reg.example", "domain").list("example.com", ttl=0)
     dnsbl_server.zone("host.example", "domain").fault(quiet)
-    domain = frozenset({"domain"})
+    domain: frozenset[Kind] = frozenset({"domain"})
     zones = [Zone("reg.example", subjects=domain), Zone("host.example", subjects=domain, domain="host")]
     with resolver_for(dnsbl_server, *zones, reasons=False, deadline_s=1.0) as resolver:
         first = threading.Thread(target=resolver.check, args=("example.com",))
@@ -419,7 +420,7 @@ def test_an_ip6_half_that_fails_leaves_the_ip4_half_in_use(dnsbl_server: DnsblSe
     zone = dnsbl_server.zone("half.example")
     zone.list("192.0.2.9")
 
-    def no_ip6(query: Query, answer: Callable[[], Reply]) -> Reply:
+    def no_ip6(query: Query, answer: Callable[[], Reply]) -> Reply | bytes:
         return testing_wire.build_reply(query, 2) if query.name.count(".") > 20 else answer()
 
     zone.fault(no_ip6)

@@ -126,7 +126,7 @@ class LookupMachine(RuleBasedStateMachine):
                 assert self.now >= started + FULL_S - 1e-6, "blamed before its full time"
             real(zone, servers, started, now, status, kind)
 
-        self.core.breaker.record = record  # type: ignore[method-assign]
+        self.core.breaker.record = record  # type: ignore[method-assign,assignment]
 
     def teardown(self) -> None:
         for each in self.patches:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import importlib.util
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -337,7 +337,7 @@ def test_a_stream_of_an_asynchronous_source(dnsbl_server: DnsblServer, run: Runn
                 await asyncio.sleep(0.001)
             yield "nonsense..example" if number == 20 else f"192.0.2.{number}"
 
-    async def main() -> tuple[list[object], list[object]]:
+    async def main() -> tuple[Sequence[object], Sequence[object]]:
         async with resolver_for(dnsbl_server, "bl.example") as resolver:
             in_order = [found async for found in resolver.check_many_async(source(), ordered=True, window=8)]
             as_they_come = [found async for found in resolver.check_many_async(source(), window=8)]

@@ -75,7 +75,7 @@ def test_only_zones_that_list_the_subject_are_asked_for_it(dnsbl_server: DnsblSe
     dnsbl_server.zone("neutral.example").list("192.0.2.99", codes=["127.0.0.3"], txt="neutral")
     dnsbl_server.zone("allow.example").list("192.0.2.99", txt="good")
     neutral = Zone("neutral.example", codes=(Code(parse_reply_filter("127.0.0.3"), outcome="neutral"),))
-    zones = [names[0], names[1], names[2], neutral, Zone("allow.example", weight=-1)]
+    zones: list[str | Zone] = [*names[:3], neutral, Zone("allow.example", weight=-1)]
     with resolver_for(dnsbl_server, *zones) as resolver:
         verdict = resolver.check("192.0.2.99")
         assert [answer.reason for answer in verdict.answers] == ["why", None, None, None, "good"]

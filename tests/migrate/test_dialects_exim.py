@@ -70,7 +70,13 @@ def test_a_real_world_text() -> None:
     assert [code.mask for code in found.entries[4].codes if code.outcome == "listed"] == [8, 64]
     assert [code.outcome for code in found.entries[4].codes if code.mask == 1] == ["blocked"]
     assert lost(REAL) == []
-    assert found.rules[-2] == {"zones": ["list.dnswl.org"], "action": "DUNNO"}
+    assert [(rule["look_up"], rule["zones"], str(rule["action"]).split()[0]) for rule in found.rules[3:]] == [
+        (["client"], ["zen.spamhaus.org"], "REJECT"),
+        (["client"], ["bl.spamcop.net"], "REJECT"),
+        (["client"], ["list.dnswl.org"], "DUNNO"),
+        (["sender"], ["dbl.spamhaus.org"], "REJECT"),
+        (["helo"], ["multi.surbl.org"], "REJECT"),
+    ]
     assert len(config_of(found).zones) == 5
 
 
@@ -96,7 +102,7 @@ codes = st.lists(st.tuples(st.sampled_from([0, 1]), last), min_size=1, max_size=
     lambda pairs: [0x7F000000 | b << 8 | c for b, c in pairs]
 )
 masks = st.lists(st.integers(1, 0x1FF), min_size=1, max_size=2)
-items = st.one_of(
+items: st.SearchStrategy[Item] = st.one_of(
     st.just(("", [])),
     st.tuples(st.sampled_from(["=", "!="]), codes),
     st.tuples(st.sampled_from(["&", "!&"]), masks),
@@ -215,12 +221,11 @@ class TestForms:
         ("deny dnslists = x.example=one", "left out: 'one' is not an address"),
         ("deny dnslists = x.example=10.0.0.1", "left out: no code of a list"),
         ("deny dnslists = x..example", "left out: zone name"),
-        ("deny dnslists = +defer_unknown", "no counterpart: an error is no opinion"),
+        ("deny dnslists = +unknown", "no counterpart: an error is no opinion"),
         ("deny dnslists = x.example=127.0.0.2 : x.example!=127.0.0.3", "codes that it excludes"),
         ("dnslists = x.example", "left out: it stands under no accept"),
         (".include /etc/exim.d/acl", "not read: give that file's text too"),
         ("deny domains = +local\ndnslists = x.example", "the zones are asked about every client"),
-        ("defer dnslists = x.example", "no counterpart: a hit counts, and the policy refuses"),
     ],
 )
 def test_what_has_no_counterpart_is_named(text: str, note: str) -> None:
@@ -230,12 +235,34 @@ def test_what_has_no_counterpart_is_named(text: str, note: str) -> None:
 
 
 def test_conditions_that_must_hold_together_are_named_one_by_one() -> None:
-    notes = lost("deny dnslists = a.example\n !dnslists = b.example\n")
-    assert notes == [
+    text = "deny dnslists = a.example\n dnslists = b.example\n"
+    assert lost(text) == [
         "line 1: deny dnslists = a.example: no counterpart: several conditions must hold together",
-        "line 2: deny !dnslists = b.example: no counterpart: several conditions must hold together",
+        "line 2: deny dnslists = b.example: no counterpart: several conditions must hold together",
     ]
-    assert imported("deny dnslists = a.example\n !dnslists = b.example\n").entries == ()
+    assert imported(text).entries == ()
+
+
+def test_a_key_in_a_file() -> None:
+    found = imported(
+        "DQS = ${readfile{/etc/exim4/dqs.key}{}}\ndeny dnslists = DQS.zen.dq.spamhaus.net=127.0.0.2\n"
+    )
+    assert found.notes == ()
+    assert [(entry.name, entry.key_env, entry.key_file) for entry in found.entries] == [
+        ("zen.dq.spamhaus.net", "", "/etc/exim4/dqs.key"),
+    ]
+    assert 'key_file = "/etc/exim4/dqs.key"' in format_config(found, "x")
+
+
+def test_lines_that_ifdef_leaves_out_are_left_out_here() -> None:
+    text = (
+        "CHECK = yes\n.ifdef CHECK\ndeny dnslists = a.example\n.else\ndeny dnslists = b.example\n.endif\n"
+        ".ifndef CHECK\ndeny dnslists = c.example\n.elifdef OTHER\ndeny dnslists = d.example\n"
+        ".else\ndeny dnslists = e.example\n.endif\n"
+    )
+    found = imported(text)
+    assert [entry.name for entry in found.entries] == ["a.example", "e.example"]
+    assert [(note.line, note.lost) for note in found.notes] == [(5, False), (8, False), (10, False)]
 
 
 @pytest.mark.parametrize(
@@ -249,9 +276,9 @@ def test_conditions_that_must_hold_together_are_named_one_by_one() -> None:
     ],
 )
 def test_hostile_texts_are_bounded(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     imported(text)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_text_too_long_is_refused() -> None:

@@ -18,12 +18,13 @@ from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.migrate.imported import Imported
 from dnsbl.migrate.maincf import Value, items
 from dnsbl.migrate.maincf import parse as parse_maincf
-from dnsbl.migrate.postfix import BASE_RULES, REFUSE, VERBS, import_maincf
+from dnsbl.migrate.postfix import import_maincf
 from dnsbl.migrate.postfix_export import Exported, export_postfix
+from dnsbl.migrate.postfix_uses import VERBS
 from dnsbl.migrate.write import format_config
 from dnsbl.model import Outcome, Status, Wire, ZoneAnswer
 from dnsbl.policy.findings import Findings, Hit
-from dnsbl.policy.rules import DEFAULT_RULES, compile_rules
+from dnsbl.policy.rules import compile_rules
 from dnsbl.zones.catalogue import load
 from dnsbl.zones.interpret import read
 from dnsbl.zones.replyfilter import parse_reply_filter
@@ -282,18 +283,33 @@ class TestRules:
         assert self.action(config, {"a.example": "127.0.0.2"}) == "DUNNO"
         assert self.action(config, {"a.example": "127.0.0.9"}) == "REJECT"
 
+    def test_what_postscreen_refuses_no_restriction_permits(self) -> None:
+        text = (
+            "postscreen_dnsbl_action = drop\npostscreen_dnsbl_sites = a.example\n"
+            "smtpd_client_restrictions = permit_dnswl_client w.example, reject_rbl_client b.example\n"
+        )
+        assert lost(text) == []
+        config = config_of(imported(text))
+        assert self.action(config, {"a.example": "127.0.0.2", "w.example": "127.0.0.2"}) == "REJECT"
+        assert self.action(config, {"b.example": "127.0.0.2", "w.example": "127.0.0.2"}) == "DUNNO"
+        assert self.action(config, {"b.example": "127.0.0.2"}) == "REJECT"
+
+    def test_a_permit_that_several_lists_begin_with_ends_them_all(self) -> None:
+        text = (
+            "smtpd_client_restrictions = permit_dnswl_client w.example, reject_rbl_client a.example\n"
+            "smtpd_recipient_restrictions = permit_dnswl_client w.example, reject_rbl_client b.example\n"
+        )
+        assert lost(text) == []
+        config = config_of(imported(text))
+        assert self.action(config, {"b.example": "127.0.0.2", "w.example": "127.0.0.2"}) == "DUNNO"
+        assert self.action(config, {"b.example": "127.0.0.2"}) == "REJECT"
+
     def test_where_the_order_cannot_be_kept_it_is_named(self) -> None:
         (note,) = lost(
-            "postscreen_dnsbl_action = drop\npostscreen_dnsbl_sites = a.example\n"
-            "smtpd_client_restrictions = permit_dnswl_client w.example\n"
+            "smtpd_client_restrictions = permit_dnswl_client w.example, reject_rbl_client a.example\n"
+            "smtpd_recipient_restrictions = permit_dnswl_client v.example, reject_rbl_client b.example\n"
         )
-        assert note.startswith("line 3: permit_dnswl_client w.example: here it also passes a client")
-
-
-def test_the_rules_written_are_the_policys_own() -> None:
-    """A file with rules has to say what the policy does unasked where a file has none; what follows is Postfix's."""
-    assert DEFAULT_RULES[: len(BASE_RULES)] == (*BASE_RULES,)
-    assert REFUSE.replace("{client}", "{subject}") == DEFAULT_RULES[-1]["action"]
+        assert note.startswith("line 1: permit_dnswl_client w.example: here it also passes what smtpd_recip")
 
 
 class TestKeysAndDeadZones:

@@ -274,7 +274,7 @@ def test_wrong_types_are_type_errors() -> None:
         (reverse_name, bytes(4), b"zone"), (reverse_name, bytearray(4), ZONE), (join_name, None, ZONE),
     ):  # fmt: skip
         with pytest.raises(TypeError):
-            function(*arguments)  # type: ignore[operator]
+            function(*arguments)
 
 
 def test_no_reference_is_lost() -> None:

@@ -17,7 +17,7 @@ from support.policydaemon import REJECT, Client, Policyd, config, request, start
 from support.servers import report_missing
 
 from dnsbl.policyd.addresses import parse_tcp
-from dnsbl.policyd.metrics import HTTP_THREADS, MetricsServer
+from dnsbl.policyd.metrics import HTTP_THREADS, Collector, MetricsServer
 from dnsbl.policyd.stats import Stats
 from dnsbl.testing import DnsblServer
 
@@ -95,7 +95,7 @@ def test_who_asks_much_at_once_lets_others_have_their_turn(lists: DnsblServer) -
 
 @pytest.fixture
 def metrics() -> Iterator[MetricsServer]:
-    server = MetricsServer(parse_tcp("127.0.0.1:0"), Stats(), lambda: {"zones": {}})
+    server = MetricsServer(parse_tcp("127.0.0.1:0"), Collector(Stats(), lambda: {"zones": {}}))
     yield server
     started = time.monotonic()
     server.close()
@@ -137,7 +137,7 @@ def test_metrics_end_while_a_client_is_silent(metrics: MetricsServer) -> None:
 
 
 def test_metrics_over_ipv6() -> None:
-    server = MetricsServer(parse_tcp("[::1]:0"), Stats(), lambda: {"zones": {}})
+    server = MetricsServer(parse_tcp("[::1]:0"), Collector(Stats(), lambda: {"zones": {}}))
     try:
         assert "dnsbl_policy_connections 0.0" in get(server)
     finally:

@@ -44,8 +44,13 @@ def test_spawn_as_postfix_does_it(lists: DnsblServer, tmp_path: Path) -> None:
     """stdin, stdout and stderr are one socket: nothing but replies may be written to it."""
     ours, its = socket.socketpair()
     command = [sys.executable, "-m", "dnsbl", "policyd", *spawned(lists, tmp_path)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with ours, subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=env) as process:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with (
+        ours,
+        subprocess.Popen(
+            command, stdin=its.fileno(), stdout=its.fileno(), stderr=its.fileno(), env=env
+        ) as process,
+    ):
         its.close()
         ours.settimeout(20)
         with ours.makefile("rb") as replies:
@@ -62,8 +67,13 @@ def test_spawn_says_nothing_to_postfix_of_a_bad_configuration(tmp_path: Path) ->
     (tmp_path / "dnsbl.toml").write_text("bad")
     ours, its = socket.socketpair()
     command = [sys.executable, "-m", "dnsbl", "policyd", "--spawn", "--config", str(tmp_path / "dnsbl.toml")]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with ours, subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=env) as process:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with (
+        ours,
+        subprocess.Popen(
+            command, stdin=its.fileno(), stdout=its.fileno(), stderr=its.fileno(), env=env
+        ) as process,
+    ):
         its.close()
         ours.settimeout(20)
         assert ours.recv(1000) == b""
@@ -73,10 +83,12 @@ def test_spawn_says_nothing_to_postfix_of_a_bad_configuration(tmp_path: Path) ->
 def test_spawn_ends_when_it_is_idle(lists: DnsblServer, tmp_path: Path) -> None:
     ours, its = socket.socketpair()
     command = [sys.executable, "-m", "dnsbl", "policyd", *spawned(lists, tmp_path, "idle_timeout_s = 0.3")]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     with (
         ours,
-        subprocess.Popen(command, stdin=its, stdout=its, stderr=subprocess.DEVNULL, env=env) as process,
+        subprocess.Popen(
+            command, stdin=its.fileno(), stdout=its.fileno(), stderr=subprocess.DEVNULL, env=env
+        ) as process,
     ):
         its.close()
         assert process.wait(20) == 0
@@ -115,7 +127,7 @@ def test_a_log_that_is_not_read_stops_nothing(lists: DnsblServer, tmp_path: Path
         "--listen",
         f"127.0.0.1:{port}",
     ]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stderr=writing, env=env) as process:
         try:
             os.close(writing)
@@ -191,11 +203,11 @@ def test_check_config(lists: DnsblServer, tmp_path: Path) -> None:
         ('[[policy.rule]]\naction = "550"', "means OK to Postfix"),
         ("idle_timeout = 3", "did you mean 'idle_timeout_s'?"),
         ('socket_mode = "0666"', "lets everybody write"),
-        ('socket_mode = "rw"', "in octal"),
-        ('listen = ["0:1"]', "is no address to listen on"),
-        ('metrics = "9140"', "is no address to listen on"),
+        ('socket_mode = "rw"', "use octal digits"),
+        ('listen = ["0:1"]', "is not a valid address to listen on"),
+        ('metrics = "9140"', "is not a valid address to listen on"),
         ("max_connections = 0", "out of range"),
-        ('[[policy.rule]]\nzones = "other.example"\naction = "OK"', "no zone of this configuration"),
+        ('[[policy.rule]]\nzones = "other.example"\naction = "OK"', "not a zone of this configuration"),
     ],
 )
 def test_check_config_names_file_and_line(lists: DnsblServer, tmp_path: Path, policy: str, says: str) -> None:
@@ -237,8 +249,10 @@ def test_explain(lists: DnsblServer, tmp_path: Path) -> None:
     done = run("--explain", "-", "--config", str(path), stdin=request(recipient="a@example.com").rstrip())
     text = done.stdout.decode()
     assert done.returncode == 0
-    assert "rule 1: DUNNO\n    does not match: authenticated = true\n" in text
-    assert "rule 5: REJECT {subject} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
+    assert "built-in rule 1: DUNNO\n    does not match: authenticated = true\n" in text
+    assert (
+        "built-in rule 5: REJECT {subject} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
+    )
     assert "99.2.0.192.bl.example" in text
     assert "127.0.0.2" in text
     assert text.rstrip().endswith(f"action={REJECT}")
@@ -261,11 +275,11 @@ def test_explain_of_another_kind_of_request() -> None:
     text = b"request=junk\nclient_address=192.0.2.99\n"
     done = run("--explain", "-", "--nameserver", "127.0.0.1:9", stdin=text)
     assert done.returncode == 2
-    assert b"no policy request: request=junk; the daemon answers DUNNO to it" in done.stderr
+    assert b"not a policy request: request=junk; the daemon answers DUNNO to it" in done.stderr
 
 
 @pytest.mark.parametrize("text", [b"", b"\n\n", b"EHLO x\n"])
 def test_explain_of_no_request(text: bytes) -> None:
     done = run("--explain", "-", "--listen", "127.0.0.1:0", stdin=text)
     assert done.returncode == 2
-    assert b"no policy request" in done.stderr
+    assert b"not a policy request" in done.stderr

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from support.standin import StandInLookup
 
 import dnsbl.policyd.service as service_module
-from dnsbl import Outcome, Resolver, Verdict, ZoneAnswer
+import dnsbl.subject.address as address_module
+from dnsbl import Outcome, Resolver, Verdict, Zone, ZoneAnswer
+from dnsbl.names import _qname
 from dnsbl.policy.rules import DRY_RUN_HEADER, compile_rules
 from dnsbl.policyd.log import Log
-from dnsbl.policyd.service import Backend, Service
+from dnsbl.policyd.message import Backend
+from dnsbl.policyd.service import Service
 from dnsbl.policyd.stats import Stats
 from dnsbl.testing import DnsblServer, delay, silence
 
@@ -28,19 +33,12 @@ class StandIn:
         self.fault: Exception | None = None
         self.delay_s = 0.0
 
-    def check_cached(self, subject: object) -> Verdict | None:
-        if self.fault:
-            raise self.fault
-        return self._verdict(str(subject)) if subject in self.cached else None
-
-    async def check_async(
-        self, subject: object, *, deadline_s: float | None = None, decide: Mapping[str, float] | None = None
-    ) -> Verdict:
-        self.asked.append(str(subject))
-        await asyncio.sleep(self.delay_s)
-        if self.fault:
-            raise self.fault
-        return self._verdict(str(subject))
+    def begin(self, subject: object) -> StandInLookup:
+        text = str(ip_address(subject)) if isinstance(subject, bytes) else str(getattr(subject, "text", ""))
+        if text in self.cached:
+            return StandInLookup(self._verdict(text), fault=self.fault)
+        self.asked.append(text)
+        return StandInLookup(self._verdict(text), self.delay_s, self.fault)
 
     def _verdict(self, subject: str) -> Verdict:
         if not subject.startswith("192.0.2.") or int(subject.rpartition(".")[2]) > 127:
@@ -199,7 +197,11 @@ def test_another_kind_of_request_is_dunno() -> None:
 def test_a_cached_verdict_is_used_at_once() -> None:
     harness = Harness()
     harness.resolver.cached = {"192.0.2.99"}
-    assert harness.service.begin({"client_address": "192.0.2.99"}) == f"action={REJECT}\n\n".encode()
+
+    async def begin() -> object:
+        return harness.service.begin({"client_address": "192.0.2.99"})
+
+    assert asyncio.run(begin()) == f"action={REJECT}\n\n".encode()
     assert harness.resolver.asked == []
 
 
@@ -257,7 +259,11 @@ def run_real(server: DnsblServer, zones: list[str], table: dict[str, Any]) -> tu
 
     async def answer() -> tuple[str, float]:
         async with Resolver(zones, [server.nameserver], deadline_s=1.0) as resolver:
-            service = Service(Backend(compile_rules(table), resolver, 1.0), Log(lambda data: 0), Stats())
+            service = Service(
+                Backend(compile_rules(table, built=resolver.zones), resolver, 1.0),
+                Log(lambda data: 0),
+                Stats(),
+            )
             started = time.monotonic()
             reply = service.begin({"client_address": "192.0.2.99"})
             assert not isinstance(reply, bytes)
@@ -292,7 +298,9 @@ def test_a_later_recipient_whose_rule_gives_the_reason_has_it(dnsbl_server: Dnsb
         zones = ["bl.example", "silent.example"]
         async with Resolver(zones, [dnsbl_server.nameserver], deadline_s=1.0) as resolver:
             harness = Harness()
-            harness.service.backend = Backend(compile_rules({"rule": rules}), resolver, 1.0)
+            harness.service.backend = Backend(
+                compile_rules({"rule": rules}, built=resolver.zones), resolver, 1.0
+            )
             return [
                 await harness.answer({"client_address": "192.0.2.99", "instance": "1.2", "recipient": to})
                 for to in ("a@example.org", "b@example.com", "c@example.com")
@@ -338,3 +346,69 @@ def test_silent_lists_reject_nothing_and_end_in_time(dnsbl_server: DnsblServer) 
     rules = [{"incomplete": True, "action": "DEFER_IF_PERMIT later"}]
     action, _ = run_real(dnsbl_server, ["silent.example"], {"rule": rules})
     assert action == "DEFER_IF_PERMIT later"
+
+
+def test_a_request_of_several_subjects_is_decided_while_a_list_is_silent(dnsbl_server: DnsblServer) -> None:
+    """The client is listed; the domain list that is asked for the HELO name never answers."""
+    dnsbl_server.zone("bl.example").list("192.0.2.99", txt="spam source")
+    dnsbl_server.zone("dbl.example").fault(silence())
+    zones = (
+        Zone("bl.example", subjects=frozenset({"ip4"})),
+        Zone("dbl.example", subjects=frozenset({"domain"})),
+    )
+
+    async def answer() -> tuple[str, float]:
+        async with Resolver(zones, [dnsbl_server.nameserver], deadline_s=30.0) as resolver:
+            harness = Harness()
+            policy = compile_rules({}, built=resolver.zones)
+            harness.service.backend = Backend(policy, resolver, 30.0)
+            started = time.monotonic()
+            request = {"client_address": "192.0.2.99", "helo_name": "a.example", "sender": "u@b.example"}
+            return await harness.answer(request), time.monotonic() - started
+
+    action, took_s = asyncio.run(answer())
+    assert action == "REJECT 192.0.2.99 is listed by bl.example: spam source"
+    assert took_s < 20  # of 30
+
+
+class Counted:
+    """Counts the calls of a function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.calls = 0
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls += 1
+        return self._function(*arguments)
+
+
+def test_a_request_is_one_lookup_that_goes_on(
+    dnsbl_server: DnsblServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address, which no other test has, is read once; cache and list are asked once."""
+    bl = dnsbl_server.zone("bl.example")
+    bl.list("192.0.2.117", txt="spam source")
+    bl.fault(delay(0.2))  # beyond EARLY_AFTER_S
+    networks = ["198.51.100.0/24"]
+    rules = [{"client": ["private"], "action": "DUNNO"}, {"score": ">=1", "action": "REJECT {reason}"}]
+    parsed = Counted(_qname.parse_address)
+
+    async def answer() -> tuple[str, Any, int]:
+        async with Resolver(["bl.example"], [dnsbl_server.nameserver]) as resolver:
+            harness = Harness()
+            policy = compile_rules({"rule": rules, "own_networks": networks}, built=resolver.zones)
+            harness.service.backend = Backend(policy, resolver, 3.0)
+            monkeypatch.setattr(address_module, "parse_address", parsed)
+            begun = Counted(resolver.begin)
+            monkeypatch.setattr(resolver, "begin", begun)
+            action = await harness.answer({"client_address": "192.0.2.117", "instance": "1.2"})
+            return action, resolver.cache_info(), begun.calls
+
+    action, cache, begun = asyncio.run(answer())
+    assert action == "REJECT spam source"
+    assert parsed.calls == 1
+    assert begun == 1
+    assert (cache.hits, cache.misses) == (0, 1)
+    assert dnsbl_server.count(zone="bl.example", type="A") == 1
+    assert dnsbl_server.count(zone="bl.example", type="TXT") == 1

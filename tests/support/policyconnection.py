@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+
+from support.standin import StandInLookup
 
 from dnsbl import Outcome, Verdict, ZoneAnswer
 from dnsbl.policy.rules import compile_rules
 from dnsbl.policyd.connection import Connection
 from dnsbl.policyd.log import Log
-from dnsbl.policyd.service import Backend, Service
+from dnsbl.policyd.message import Backend
+from dnsbl.policyd.service import Service
 from dnsbl.policyd.stats import Stats
 
 Reader = asyncio.StreamReader
@@ -24,14 +28,10 @@ class StandIn:
         self.delay_s = 0.0
         self.cached = False
 
-    def check_cached(self, subject: object) -> Verdict | None:
-        return self._verdict(str(subject)) if self.cached else None
-
-    async def check_async(
-        self, subject: object, *, deadline_s: float | None = None, decide: Mapping[str, float] | None = None
-    ) -> Verdict:
-        await asyncio.sleep(self.delay_s if int(str(subject)[-1], 16) % 2 else 0)
-        return self._verdict(str(subject))
+    def begin(self, subject: object) -> StandInLookup:
+        text = str(ip_address(subject))  # type: ignore[arg-type]
+        waits = self.delay_s if int(text[-1], 16) % 2 else 0.0
+        return StandInLookup(self._verdict(text), None if self.cached else waits)
 
     def _verdict(self, subject: str) -> Verdict:
         answer = ZoneAnswer("bl.example", Outcome.LISTED, ("127.0.0.2",), score=1.0)

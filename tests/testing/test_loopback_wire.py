@@ -110,7 +110,8 @@ labels = st.lists(st.binary(min_size=1, max_size=63), max_size=8).filter(
 @given(labels, st.integers(0, 65535))
 def test_names_and_types_read_as_dnspython_reads_them(parts: list[bytes], kind: int) -> None:
     name = dns.name.Name([*parts, b""])
-    wire = struct.pack("!HHHHHH", 1, 0, 1, 0, 0, 0) + name.to_wire() + struct.pack("!HH", kind, 1)
+    header = struct.pack("!HHHHHH", 1, 0, 1, 0, 0, 0)
+    wire = header + (name.to_wire() or b"") + struct.pack("!HH", kind, 1)
     question = read_question(wire)
     assert question
     assert question.end == len(wire)

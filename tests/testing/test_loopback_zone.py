@@ -8,6 +8,7 @@ from support.loopback_client import ask, exchange, name_of
 
 from dnsbl.errors import SubjectError, ZoneError
 from dnsbl.testing import DnsblServer
+from dnsbl.testing.zone import Kind
 
 
 @pytest.mark.parametrize("address", ["192.0.2.99", "203.0.113.255", "2001:db8::2", "2001:db8::ffff:629"])
@@ -29,7 +30,7 @@ def test_a_listed_address_has_its_code_and_no_other_address_has(
     ],
 )
 def test_rfc5782_test_points(
-    dnsbl_server: DnsblServer, subjects: tuple[str, ...], listed: str, not_listed: str
+    dnsbl_server: DnsblServer, subjects: tuple[Kind, ...], listed: str, not_listed: str
 ) -> None:
     dnsbl_server.zone("bl.example", subjects)
     assert ask(dnsbl_server, f"{listed}.bl.example") == ["127.0.0.2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 
 import pytest
@@ -20,7 +21,7 @@ def wire(*addresses: str) -> Wire:
     return Wire(Status.OK, 0, tuple(int(IPv4Address(address)) for address in addresses))
 
 
-def codes(*tables: dict[str, object]) -> tuple[Code, ...]:
+def codes(*tables: Mapping[str, object]) -> tuple[Code, ...]:
     return tuple(map(parse_code, tables))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -140,7 +141,9 @@ def accepted_by(field: int | list[int | list[int]]) -> set[int]:
 
 
 @given(st.lists(fields, min_size=4, max_size=4), st.lists(octets, min_size=4, max_size=4), st.data())
-def test_matches_as_the_sets_of_its_fields_do(pattern: list, probe: list[int], data: st.DataObject) -> None:
+def test_matches_as_the_sets_of_its_fields_do(
+    pattern: list[Any], probe: list[int], data: st.DataObject
+) -> None:
     accepted = parse_reply_filter(".".join(map(written, pattern)))
     sets = list(map(accepted_by, pattern))
     inside = [data.draw(st.sampled_from(sorted(values))) for values in sets]
