@@ -8,6 +8,9 @@
 #   make analyze         src_c by gcc's analyzer and clang-tidy, its tests under valgrind, the fuzzers' inputs replayed
 #   make asan            the C code and the engine under the address, undefined and thread sanitizers
 #   make fuzz FUZZ_S=60  so many seconds of each fuzzer, all at once; FUZZ_SEED=2 for another course
+#   make coverage-c      the lines of src_c that tests run; fewer than 95 % fail
+#   make coverage        the suite with the branches of the Python code counted; fewer than 95 % fail
+#   make sbom            dist/sbom.json: what an installation holds, in CycloneDX; make audit asks pip-audit about it
 #   make soak SOAK_S=600 the daemon under Postfix-like traffic while lists and nameservers fail and recover
 #   make load            the daemon under 10,000 requests a second on 500 connections: nothing lost, order kept
 #   make mutants         does a test fail for each small fault put into what decides? (an hour; MUTANTS=FILE for one)
@@ -26,7 +29,8 @@ py := $(VENV)/bin/python
 comma := ,
 sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd src_c/*.c src_c/*.h)
 
-.PHONY: demo test chaos lint analyze asan fuzz fuzz-engine fuzz-readers fuzz-c soak load mutants bench bench-save bench-compare clean needs FORCE
+.PHONY: demo test chaos lint analyze asan fuzz fuzz-engine fuzz-readers fuzz-c coverage coverage-c sbom audit soak \
+  load mutants bench bench-save bench-compare clean needs FORCE
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.extension
@@ -78,6 +82,22 @@ fuzz-engine:
 fuzz-readers:
 	PYTHONPATH=. $(py) tests/fuzz/readers.py $(FUZZ_S) $(FUZZ_SEED)
 
+coverage-c: $(VENV)/.test $(VENV)/.extension
+	.ci/coverage-c $(py)
+
+coverage: coverage-c
+	$(py) -m coverage erase
+	$(py) -m coverage run -m pytest $(PYTEST_ARGS)
+	$(py) -m coverage combine --quiet
+	$(py) -m coverage report --skip-covered --show-missing --fail-under=95
+
+sbom: $(VENV)/.base
+	$(py) .ci/sbom dist/sbom.json
+
+audit: $(VENV)/.base
+	$(call install,pip-audit)
+	$(py) -m pip_audit --skip-editable
+
 SOAK_S ?= 600
 
 soak: $(VENV)/.test $(VENV)/.extension
@@ -102,7 +122,8 @@ bench-compare: $(VENV)/.bench $(VENV)/.extension
 	$(micro) --benchmark-compare --benchmark-compare-fail=min:20%
 
 clean:
-	rm -rf $(VENV) .benchmarks build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/c/build tests/fuzz/build
+	rm -rf $(VENV) .benchmarks build dist .coverage .coverage.* *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .hypothesis tests/c/build tests/fuzz/build
 	rm -f dnsbl/*/*.so dnsbl/*/*.c
 	find dnsbl tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
