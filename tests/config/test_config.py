@@ -203,7 +203,7 @@ def test_what_is_wrong_is_said_with_its_line(text: str, message: str) -> None:
         ("reply = '127.0.0.[4..1]'", "3: reply filter: "),
         ("reply = '10.0.0.2'", "3: reply filter 10.0.0.2 can never match"),
         ("subjects = ['ip4',\n'ip5']", "4: subjects: 'ip5' is not a valid subject: use ip4, ip6, domain"),
-        ("subjects = []", "1: zone a.example: subjects = []: give one or more"),
+        ("subjects = []", "1: zone a.example: subjects = [] is not valid: use one or more"),
         ("domain = 'whole'", "3: domain: 'whole' is not valid: use one of registrable, host"),
         ("on_error = 'x'", "3: on_error: 'x' is not valid: use one of no_opinion, listed"),
         ("codes = []", "3: codes: an empty array; leave the key out"),
