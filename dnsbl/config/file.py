@@ -152,19 +152,15 @@ def parse(
     zones = [zone_of(table, catalogue, key_reader) for table in tables]
     dead = [row.name for row in catalogue if row.status == "retired"] if retired else []
     built, warnings = _build(catalogue, zones, tables, (*resolver.allow, *dead))
-    policy, monitor, postfix = (top.table(name) for name in ("policy", "monitor", "postfix"))
-    policy, postfix, serve = top.table("policy"), top.table("postfix"), top.table("serve")
+    raw = {name: top.table(name) for name in ("policy", "monitor", "serve", "postfix")}
     return Config(
         path=path,
         resolver=resolver,
         zones=built,
         catalogue=catalogue,
         warnings=(*catalogue.warnings, *key_reader.warnings, *warnings),
-        policy=policy.values if policy else {},
-        monitor=monitor.values if monitor else {},
         tables=tables,
-        postfix=postfix.values if postfix else {},
-        serve=serve.values if serve else {},
+        **{name: table.values for name, table in raw.items() if table},
         message=message_config(top.table("message")),
         sources=tuple(sources_of(tables, folder)),
         source=source,

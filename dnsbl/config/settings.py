@@ -45,7 +45,7 @@ def checked_settings(values: Mapping[str, Any]) -> Settings:
     def flag(name: str, default: bool) -> bool:
         value: bool = values.get(name, default)
         if not isinstance(value, bool):
-            raise ConfigError(f"{name} = {value!r}: give True or False", str(value))
+            raise ConfigError(f"{name} = {value!r}: use True or False", str(value))
         return value
 
     return Settings(
@@ -88,7 +88,7 @@ def chosen_zones(
 def _checked_zones(zones: tuple[Zone, ...]) -> tuple[Zone, ...]:
     if not 1 <= len(zones) <= MAX_ZONES:
         raise ZoneError(
-            f"{len(zones) or 'no'} zones: give 1 to {MAX_ZONES}, or None for the curated ones",
+            f"{len(zones) or 'no'} zones: use 1 to {MAX_ZONES}, or None for the curated ones",
             ", ".join(zone.name for zone in zones)[:80],
         )
     return tuple(_with_nameservers(zone) if zone.nameservers else zone for zone in zones)
@@ -108,11 +108,11 @@ def checked_nameservers(given: Sequence[str] | None) -> tuple[str, ...] | None:
         given = [given]
     for text in given:
         if not isinstance(text, str):
-            raise NameserverError(f"{text!r} is no nameserver: give its address as text", repr(text))
+            raise NameserverError(f"{text!r} is not a valid nameserver: use its address as text", repr(text))
     found = tuple(dict.fromkeys(map(parse_nameserver, given)))
     if not 1 <= len(found) <= MAX_NAMESERVERS:
         raise NameserverError(
-            f"{len(found)} nameservers: give 1 to {MAX_NAMESERVERS}, or None for those of the system",
+            f"{len(found)} nameservers: use 1 to {MAX_NAMESERVERS}, or None for those of the system",
             ", ".join(found),
         )
     return found
@@ -129,5 +129,7 @@ def checked_number(name: str, value: _Number, low: _Number, high: _Number) -> _N
     kinds = int if isinstance(low, int) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         kind = "whole number" if kinds is int else "number"
-        raise ConfigError(f"{name} = {value!r}: give a {kind} from {low:g} to {high:g}", str(value))
+        raise ConfigError(
+            f"{name} = {value!r} is out of range: use a {kind} from {low:g} to {high:g}", str(value)
+        )
     return value

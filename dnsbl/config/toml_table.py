@@ -149,7 +149,7 @@ class Table:
         """One of the texts in `choices`."""
         value, names = self.text(key), list(choices)
         if value is not None and value not in names:
-            raise self.error(key, f"{value!r} is none of {', '.join(names)}", value)
+            raise self.error(key, f"{value!r} is not valid: use one of {', '.join(names)}", value)
         return value
 
     def flag(self, key: str) -> bool | None:

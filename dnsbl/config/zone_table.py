@@ -124,7 +124,7 @@ def _subjects(table: Table) -> frozenset[str] | None:
         if name not in KINDS:
             path = (*table.path, "subjects", index)
             raise table.source.error(
-                path, f"subjects: {name!r} is none of ip4, ip6, domain, {MAIL_KINDS}", name
+                path, f"subjects: {name!r} is not a valid subject: use ip4, ip6, domain, {MAIL_KINDS}", name
             )
     return frozenset(names)
 

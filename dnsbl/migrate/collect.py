@@ -146,7 +146,7 @@ class Collector:
             if code is None or code.outcome != "blocked":
                 counted.append(test)
             else:
-                message = f"{code} is no listing but a refusal, and treated so without being asked"
+                message = f"{code} is a refusal, not a listing, and is always read as one"
                 self.into.note(gathered.line, test.name or gathered.text, message, lost=False)
         return counted
 

@@ -163,7 +163,9 @@ def _read_list(collector: Collector, condition: Condition, weight: int, action: 
         if item.startswith("+"):
             unknown = item.lower()
             if unknown not in _UNKNOWN:
-                collector.into.note(condition.line, item, "no counterpart: an error is no opinion")
+                collector.into.note(
+                    condition.line, item, "no counterpart: only include, exclude and defer are known"
+                )
             continue
         step = _read_item(collector, condition.line, item, weight, unknown == "+include_unknown")
         if step:

@@ -170,6 +170,8 @@ class Import:
             since = f" since {row.since}" if row.since else ""
             entry = replace(entry, retired=f"retired{since}: {row.why}; {instead}")
             self.note(entry.line, text, f"left out: {entry.name} is {entry.retired}")
+        elif row is not None and row.status != "alive":
+            self.note(entry.line, text, f"to be avoided: {row.why}", lost=False)
         if entry.key_env in self._key_files:
             entry = replace(entry, key_env="", key_file=self._key_files[entry.key_env])
         self.entries.append(entry)

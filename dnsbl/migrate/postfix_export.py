@@ -106,8 +106,10 @@ class _Writer:
         self.lists = {
             key: [_parse_restriction(text) for text in _texts(postfix, key)]
             for key in postfix
-            if key != SITES
+            if key not in (SITES, THRESHOLD)
         }
+        self.unruled = Fraction(_whole(postfix, THRESHOLD))
+        """The threshold where no rule has one."""
         self.lost: list[str] = []
         self.hints: list[str] = []
 
@@ -186,7 +188,7 @@ class _Writer:
                 self.lost.append(f"[[policy.rule]] number {number}")
         if self.policy.get("dry_run") is True:
             self.lost.append("[policy] dry_run; leave postscreen_dnsbl_action at ignore")
-        return Fraction(1) if found is None else found
+        return self.unruled if found is None else found
 
     def _is_restriction(self, rule: Mapping[str, Any]) -> bool:
         """Whether one of the restrictions says what the rule says."""
@@ -273,6 +275,13 @@ def _item(name: str, reply: str, weight: Fraction) -> str:
 
 def _parameter(name: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{name} =", *(f"    {line}" for line in lines)])
+
+
+def _whole(table: Mapping[str, Any], key: str) -> int:
+    value = table.get(key, 1)
+    if type(value) is not int or not 1 <= value < 1_000_000:
+        raise ZoneError(f"[postfix] {key} is not a whole number of 1 or more", str(value)[:80])
+    return value
 
 
 def _texts(table: Mapping[str, Any], key: str) -> list[str]:

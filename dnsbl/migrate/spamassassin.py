@@ -245,7 +245,7 @@ def _add(collector: Collector, rules: _Rules, rule: _Rule, zones: dict[str, list
         into.note(rule.line, rule.text, "a refusal; every zone knows those of 127.255.255.0/24", lost=False)
         return
     if not accepted:
-        into.note(rule.line, rule.text, f"no counterpart: {rule.subtest!r} is no set of codes")
+        into.note(rule.line, rule.text, f"no counterpart: {rule.subtest!r} is not a set of codes")
         return
     if len(accepted) > 1:
         into.note(rule.line, rule.text, f"counted once for each of {len(accepted)} parts", lost=False)

@@ -29,7 +29,7 @@ def check_name(name: str) -> str:
         raise ZoneError("a zone is a DNS name such as zen.spamhaus.org", shown[:80])
     bare = name.removesuffix(".").removeprefix(".").lower()
     if not bare:
-        raise ZoneError("an empty zone name: write a DNS name such as zen.spamhaus.org", shown)
+        raise ZoneError("an empty zone name: use a DNS name such as zen.spamhaus.org", shown)
     at = len(name) - len(name.removeprefix("."))
     for label in bare.split("."):
         if not _LABEL.fullmatch(label):

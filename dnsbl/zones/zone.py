@@ -42,7 +42,7 @@ class Filter:
         if self.reply is not None and not self.reply.octets[0] >> 127 & 1:
             raise ZoneError(
                 f"reply filter {self.reply.text} can never match: a list answers in 127.0.0.0/8, "
-                "anything else is no listing; write 127 as the first field",
+                "anything else is not a listing; use 127 as the first field",
                 self.reply.text,
             )
 
@@ -68,13 +68,13 @@ class Code:
             raise ZoneError("a code needs either match or mask, and not both", repr(self.meaning))
         if self.mask is not None and (type(self.mask) is not int or self.mask not in _BITS):
             raise ZoneError(
-                f"mask = {self.mask!r} is not one bit: write 1, 2, 4, 8, 16, 32, 64 or 128, and one code for "
+                f"mask = {self.mask!r} is not one bit: use 1, 2, 4, 8, 16, 32, 64 or 128, and one code for "
                 "each bit",
                 repr(self.mask),
             )
         if self.outcome not in ("listed", "neutral", "blocked"):
             raise ZoneError(
-                f"outcome {self.outcome!r} of a code: write listed, neutral or blocked", str(self.outcome)
+                f"outcome {self.outcome!r} of a code: use listed, neutral or blocked", str(self.outcome)
             )
         if self.weight is not None:
             object.__setattr__(self, "weight", check_weight(self.weight))
@@ -245,7 +245,7 @@ class Zone:
             object.__setattr__(self, name, tuple(parts))
 
     def _wrong(self, field: str, wanted: str, value: object) -> ZoneError:
-        return ZoneError(f"zone {self.name}: {field} = {value!r}: give {wanted}", str(value))
+        return ZoneError(f"zone {self.name}: {field} = {value!r} is not valid: use {wanted}", str(value))
 
     def _set_key(self) -> None:
         key = self.key if isinstance(self.key, Secret) else Secret(str(self.key))
@@ -318,7 +318,7 @@ def is_number(value: object) -> bool:
 def check_weight(weight: float) -> float:
     """A weight as a float: finite and at most a million either way. Raises ZoneError."""
     if not is_number(weight):
-        raise ZoneError(f"weight {weight!r}: write a number such as 1, 0.5 or -2", str(weight))
+        raise ZoneError(f"weight {weight!r}: use a number such as 1, 0.5 or -2", str(weight))
     if abs(weight) > MAX_WEIGHT:
         raise ZoneError(f"weight {weight!r}: at most {MAX_WEIGHT:.0f} either way", str(weight))
     return float(weight)

@@ -221,7 +221,7 @@ class TestForms:
         ("deny dnslists = x.example=one", "left out: 'one' is not an address"),
         ("deny dnslists = x.example=10.0.0.1", "left out: no code of a list"),
         ("deny dnslists = x..example", "left out: zone name"),
-        ("deny dnslists = +unknown", "no counterpart: an error is no opinion"),
+        ("deny dnslists = +unknown", "no counterpart: only include, exclude and defer"),
         ("deny dnslists = x.example=127.0.0.2 : x.example!=127.0.0.3", "codes that it excludes"),
         ("dnslists = x.example", "left out: it stands under no accept"),
         (".include /etc/exim.d/acl", "not read: give that file's text too"),

@@ -119,7 +119,7 @@ def main_cf(
 
 
 def orders(found: Imported) -> list[str]:
-    return [str(note) for note in found.notes if "does not end there" in note.message]
+    return [str(note) for note in found.notes if "ends nothing" in note.message]
 
 
 @settings(max_examples=120, deadline=None)

@@ -1,7 +1,8 @@
 """Configurations of the kinds that mail systems ship, told in our own words: nothing of them is lost unnamed.
 
 Beside each in shapes/ stands what becomes of it, `.expected`: the dnsbl.toml, and each note behind it. After a
-change that is meant, `python -m tests.migrate.test_shapes` writes them anew; what it changed is to be read.
+change that is meant, `cd tests && PYTHONPATH=..:. python -m migrate.test_shapes` writes them anew; what it
+changed is to be read.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dnsbl.config.toml_table import parse_toml
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
 from dnsbl.policy.rules import DRY_RUN_HEADER, Decision, Policy, compile_rules
+from dnsbl.zones.zone import Zone
 
 URL = "https://bl.example.com/?192.0.2.99"
 
@@ -356,3 +357,35 @@ def test_restriction_classes() -> None:
 def test_the_built_in_rules_can_be_written_down() -> None:
     written = compile_rules({"rule": [dict(table) for table in DEFAULT_RULES]})
     assert [str(rule.action) for rule in written.rules] == [str(rule.action) for rule in BUILT_IN.rules]
+
+
+# silent
+
+
+@pytest.mark.parametrize(
+    ("answer", "action"),
+    [
+        (ZoneAnswer("wl.example.com", Outcome.TIMEOUT), "DEFER_IF_PERMIT"),
+        (ZoneAnswer("wl.example.com", Outcome.SKIPPED, detail="set aside"), "DEFER_IF_PERMIT"),
+        (ZoneAnswer("wl.example.com", Outcome.NOT_LISTED), "REJECT"),
+    ],
+)
+def test_a_rule_can_ask_whether_a_list_is_silent(answer: ZoneAnswer, action: str) -> None:
+    """While it is, what it could have permitted is deferred, as Postfix does it."""
+    zones = [Zone("bl.example.com"), Zone("wl.example.com", weight=-1.0)]
+    rules = [
+        {"zones": ["bl.example.com"], "silent": ["wl.example.com"], "action": "DEFER_IF_PERMIT later"},
+        {"zones": ["bl.example.com"], "action": "REJECT"},
+    ]
+    policy = compile_rules({"rule": rules}, zones=[zone.name for zone in zones], built=zones)
+    complete = answer.outcome is Outcome.NOT_LISTED
+    assert decide(policy, verdict(listing(), answer, complete=complete)).action.split()[0] == action
+
+
+def test_a_silent_list_of_another_kind_is_not_missed() -> None:
+    """A list of domains is skipped for an address, whatever else is missing."""
+    zones = [Zone("bl.example.com"), Zone("wl.example.com", subjects=frozenset({"domain"}))]
+    policy = compile_rules({"rule": [{"silent": ["wl.example.com"], "action": "REJECT"}]}, built=zones)
+    skipped = ZoneAnswer("wl.example.com", Outcome.SKIPPED, detail="takes no ip4")
+    missing = ZoneAnswer("bl.example.com", Outcome.TIMEOUT)
+    assert decide(policy, verdict(skipped, missing, complete=False)).action == "DUNNO"
