@@ -2,8 +2,9 @@
 
 For Postfix's pipe(8) transports and for procmail-like use. The message passes whole, byte for byte, whatever
 is found: only the headers are added, on top, and headers of the same names that came with it are removed,
-for anybody could have written those. Exit codes are those of sysexits.h, so that a failure makes the mail
-server keep the message and try again: nothing is lost, and nothing is delivered unchecked in silence.
+for anybody could have written those. Exit codes are those of sysexits.h. Postfix's pipe(8) bounces a message
+on all of them but 0 and 75: contrib/content-filter makes a failure of any kind a 75, so that the message is
+kept and tried again.
 
 Headers (the names' beginning is `--prefix`):
 
@@ -14,6 +15,7 @@ Headers (the names' beginning is `--prefix`):
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Iterator
@@ -35,6 +37,9 @@ EX_DATAERR: Final = 65
 EX_IOERR: Final = 74
 EX_TEMPFAIL: Final = 75
 EX_CONFIG: Final = 78
+
+NOT_READABLE: Final = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+"""What is wrong with a file that was named, and does not pass by itself."""
 
 MAX_MESSAGE: Final = 256 << 20
 """Bytes of a message; postconf(5) message_size_limit is 10 MB by default. A longer one ends with 65."""
@@ -82,14 +87,14 @@ def command(
         return EX_DATAERR
     try:
         harmless = read_harmless(harmless_path)
-        with open_resolver(zones, nameservers, deadline_s, config_path) as (resolver, _):
-            verdict = resolver.check_message(data, trusted=trusted, harmless=harmless)
+        with open_resolver(zones, nameservers, deadline_s, config_path, prove=True) as (resolver, _):
+            verdict = resolver.check_message(data, trusted=trusted or None, harmless=harmless)
     except DnsblError as error:
         complain(str(error))
         return EX_CONFIG
     except OSError as error:
         complain(f"{error.filename or 'a file'}: {error.strerror}")
-        return EX_CONFIG if error.filename else EX_TEMPFAIL
+        return EX_CONFIG if error.errno in NOT_READABLE else EX_TEMPFAIL
     except MemoryError:
         complain("not enough memory for this message")
         return EX_TEMPFAIL

@@ -32,13 +32,15 @@ def message_options(function: F) -> F:
             "harmless_path",
             metavar="FILE",
             type=click.Path(path_type=Path),
-            help="Domains that are not asked, one a line, instead of the built-in list; empty: none.",
+            help="Domains that are not asked, one a line; empty: none. Default: as configured, else a "
+            "built-in list.",
         ),
         click.option(
             "--trusted",
             metavar="NETWORK",
             multiple=True,
-            help="Network of own relays, or of the provider that mail is fetched from. Repeatable.",
+            help="Network of own relays, or of the provider that mail is fetched from. Repeatable; "
+            "default: as configured.",
         ),
     ):
         function = option(function)
@@ -73,9 +75,9 @@ def command(
 
     codes: set[int] = set()
     harmless = read_harmless(harmless_path)
-    with open_resolver(zones, nameservers, deadline_s, config_path) as (resolver, _):
+    with open_resolver(zones, nameservers, deadline_s, config_path, prove=True) as (resolver, _):
         for number, source in enumerate(messages(path), 1):
-            verdict = resolver.check_message(source.data, trusted=trusted, harmless=harmless)
+            verdict = resolver.check_message(source.data, trusted=trusted or None, harmless=harmless)
             if as_json:
                 click.echo(json.dumps({"message": source.name} | verdict.to_dict(explain=explain)))
             else:

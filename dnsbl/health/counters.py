@@ -74,6 +74,7 @@ class Stats:
         self._names = [zone.name for zone in zones]
         self._zones = [_Zone() for _ in zones]
         self._clean_hits: dict[int, int] = {}
+        self._clean_files: dict[int, int] = {}
 
     def queried(self, zone: int, queries: int = 1) -> None:
         """Queries, A or TXT, were given to the engine."""
@@ -94,18 +95,26 @@ class Stats:
         """The cache had the answers of all zones in the bit mask `zones`: one step for the accept path."""
         self._clean_hits[zones] = self._clean_hits.get(zones, 0) + 1
 
+    def clean_files(self, zones: int) -> None:
+        """None of the files in the bit mask `zones` lists the subject."""
+        self._clean_files[zones] = self._clean_files.get(zones, 0) + 1
+
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """By zone name, ready for JSON: queries, cache_hits, outcomes (by name, those of queries, not of
-        cached answers), latency_ms (p50, p90, p99; None without any answer)."""
+        cached answers; of a file, of every look-up), latency_ms (p50, p90, p99; None without any answer)."""
         return {name: self._of(zone) for zone, name in enumerate(self._names)}
 
     def _of(self, zone: int) -> dict[str, Any]:
         of = self._zones[zone]
         clean = sum(hits for zones, hits in self._clean_hits.items() if zones >> zone & 1)
+        outcomes = {outcome.value: count for outcome, count in of.outcomes.items()}
+        outcomes[Outcome.NOT_LISTED.value] += sum(
+            count for zones, count in self._clean_files.items() if zones >> zone & 1
+        )
         return {
             "queries": of.queries,
             "cache_hits": of.cache_hits + clean,
-            "outcomes": {outcome.value: count for outcome, count in of.outcomes.items()},
+            "outcomes": outcomes,
             "latency_ms": {
                 f"p{percent}": _ms(of.latencies.percentile_s(percent)) for percent in (50, 90, 99)
             },

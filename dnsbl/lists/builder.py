@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from dnsbl.lists.nametable import NameTable
 from dnsbl.lists.ranges import NOT_LISTED, Ranges4, Ranges6
 from dnsbl.lists.record import LISTED, Record, Substitutions, Value, texts_of
 from dnsbl.names._qname import format_address
@@ -65,12 +66,12 @@ class Group:
 class DataSet:
     """A finished Group: what it answers."""
 
-    __slots__ = ("_below", "_exact", "_ip4", "_ip6", "_values")
+    __slots__ = ("_ip4", "_ip6", "_names", "_values")
 
     def __init__(self, group: Group) -> None:
         self._ip4 = Ranges4(group.ip4, group.merge) if group.ip4 else None
         self._ip6 = Ranges6(group.ip6, group.merge) if group.ip6 else None
-        self._exact, self._below = group.exact, group.below
+        self._names = NameTable(group.exact, group.below) if group.exact or group.below else None
         self._values = group.values
 
     def find(self, key: bytes | str) -> tuple[Value, str]:
@@ -81,20 +82,24 @@ class DataSet:
         return (self._values[ranges.value_at(key)] if ranges is not None else ()), ""
 
     def _find_name(self, name: str) -> tuple[Value, str]:
-        if name in self._exact:
-            return self._values[self._exact[name]], name
-        if self._below:
+        names = self._names
+        if names is None:
+            return (), ""
+        if (value := names.exact(name)) is not None:
+            return self._values[value], name
+        if names.has_below:
             _, dot, rest = name.partition(".")
             while dot:
-                if rest in self._below:
-                    return self._values[self._below[rest]], rest
+                if (value := names.below(rest)) is not None:
+                    return self._values[value], rest
                 _, dot, rest = rest.partition(".")
         return (), ""
 
     @property
     def nbytes(self) -> int:
-        """The memory of the address tables, in bytes."""
-        return sum(ranges.nbytes for ranges in (self._ip4, self._ip6) if ranges is not None)
+        """The memory of the tables, in bytes."""
+        tables = self._ip4, self._ip6, self._names
+        return sum(table.nbytes for table in tables if table is not None)
 
 
 def inside(entries: list[tuple[int, int, int, int]]) -> int:
@@ -164,7 +169,7 @@ class ListData:
 
     @property
     def nbytes(self) -> int:
-        """The memory of the address tables, in bytes."""
+        """The memory of the tables, in bytes."""
         return sum(each.nbytes for each in self._sets)
 
     def lists(self, key: bytes | str) -> bool:

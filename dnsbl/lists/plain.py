@@ -26,8 +26,12 @@ _COMMENT: Final = re.compile(r"[#;]")
 _EXPIRES: Final = re.compile(r"[#;]\s*Expires:\s*(\S.{0,60})", re.IGNORECASE)
 _SBL: Final = re.compile(r"SBL[0-9]+", re.ASCII)
 _LISTED: Final = 1  # the number of Group's value without a text
-_LENGTHS4: Final = {str(bits): (0xFFFFFFFF >> bits, bits) for bits in range(33)}
-_ALONE: Final = (0, 32)
+_LENGTHS: Final = {
+    size: {str(bits): ((1 << (8 * size - bits)) - 1, bits) for bits in range(8 * size + 1)}
+    for size in (4, 16)
+}
+"""By the bytes of an address: prefix length as text -> host part, length."""
+_ALONE: Final = {4: (0, 32), 16: (0, 128)}
 MAX_AGE_S: Final = 7 * 86_400
 """DROP is made daily; JSON that says it is older than this is warned of."""
 
@@ -38,7 +42,7 @@ Network = tuple[int, int, int, bool]
 def read_plain(reading: Reading, lines: Iterable[str], *, notes: bool) -> None:
     """Read plain lines; `notes`: keep SBL numbers in comments as reasons, as in DROP."""
     group = reading.group()
-    ip4 = group.ip4
+    entries = {4: group.ip4, 16: group.ip6}
     for number, line in enumerate(lines, 1):
         text = line.strip()
         note = ""
@@ -52,11 +56,11 @@ def read_plain(reading: Reading, lines: Iterable[str], *, notes: bool) -> None:
         reading.lines += 1
         address, slash, length = text.partition("/")
         key = parse_address(address)
-        if key is not None and len(key) == 4 and not note:  # nearly every line; the rest is for the others
-            first = int.from_bytes(key)
-            found4 = _LENGTHS4.get(length) if slash else _ALONE
-            if found4 is not None and not first & found4[0]:
-                ip4.append((first, first | found4[0], found4[1], _LISTED))
+        if key is not None and not note:  # nearly every line; what is left is for parse_network
+            size, first = len(key), int.from_bytes(key)
+            host = _LENGTHS[size].get(length) if slash else _ALONE[size]
+            if host is not None and not first & host[0] and not (slash and _is_mapped(address, size)):
+                entries[size].append((first, first | host[0], host[1], _LISTED))
                 continue
         network = parse_network(text)
         if isinstance(network, str):
@@ -82,6 +86,11 @@ def _add(group: Group, network: Network, value: int) -> None:
     (group.ip4 if is_ip4 else group.ip6).append((first, last, rank, value))
 
 
+def _is_mapped(address: str, size: int) -> bool:
+    """Whether 4 bytes were written as IPv6 (`::ffff:192.0.2.0`); a prefix length then counts from 128."""
+    return size == 4 and ":" in address
+
+
 def parse_network(text: str) -> Network | str:
     """An address, CIDR or range `A-B`, or why it is none."""
     address, slash, length = text.partition("/")
@@ -92,7 +101,8 @@ def parse_network(text: str) -> Network | str:
     first = int.from_bytes(key)
     if not slash:
         return first, first, bits, bits == 32
-    if len(length) > 3 or not length.isdecimal() or not length.isascii() or int(length) > bits:
+    is_number = length.isdecimal() and length.isascii() and len(length) <= 3
+    if _is_mapped(address, len(key)) or not is_number or int(length) > bits:
         return _folded(text, address, length)
     hosts = (1 << (bits - int(length))) - 1
     if first & hosts:

@@ -46,7 +46,8 @@ class Section:
         self.default = DEFAULT_ADDRESS, ""
         self.default_given = False
         self._number: int | None = None
-        self._take: Callable[[str], None] = getattr(self, f"_take_{kind}")
+        # Not bound to this object: the circle would keep all entries until Python next looks for circles.
+        self._take: Callable[[Section, str], None] = getattr(type(self), f"_take_{kind}")
 
     @property
     def number(self) -> int:
@@ -62,7 +63,7 @@ class Section:
                 self._set_default(line)
                 return
             self.reading.lines += 1
-            self._take(line)
+            self._take(self, line)
         except _BadLine as error:
             self.reading.refuse(str(error))
 
@@ -230,6 +231,8 @@ def domain_name(text: str) -> str | None:
     """
     if "\\" in text:
         return None
+    if len(text) < 64 and text[:1] != "." and text[-1:] != "." and ".." not in text:  # nearly all
+        return text.lower() or None
     labels = [label for label in text.lower().split(".") if label]
     name = ".".join(labels)
     if not labels or len(name) > 253 or any(len(label) > 63 for label in labels):

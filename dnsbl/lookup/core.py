@@ -71,7 +71,7 @@ class Core:
         # A loop keeps what it watches, whether or not the resolver is still there.
         weakref.finalize(self, _let_go, self.of_loop).atexit = False
         self.readings = Readings(zones)
-        self.local = LocalZones(zones, self.readings)
+        self.local = LocalZones(zones, self.readings, self.stats)
         self.upstream = Upstream(zones, nameservers, settings, self.journal)
         self.questions = InFlight(
             settings, self.upstream, self.admission, self.cache, self.stats, self.readings

@@ -184,7 +184,7 @@ class Lookup:
         """Read the cache and ask for the rest. True: the verdict is there already."""
         core = self._core
         core.enter()
-        parts, why = parts_of(core, self.subject)
+        parts, why = self._parts()
         begun = False
         with core.lock:
             core.raise_if_closed()
@@ -204,6 +204,9 @@ class Lookup:
         if not self._waits:
             return self._next(waiting=False)
         return self._decide is not None and self.advance()
+
+    def _parts(self) -> tuple[list[Part], str]:
+        return parts_of(self._core, self.subject)
 
     def _skip_others(self, asked: int, why: str) -> None:
         takes = self._core.takes.get(self.subject.kind, 0)

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from dnsbl.config.message import MessageConfig
 from dnsbl.errors import SubjectError
 from dnsbl.mail.hops import FirstUntrusted
 from dnsbl.mail.message import HARMLESS, Found, Message, read_message
+from dnsbl.mail.mime import Limits
 from dnsbl.model import Verdict
 from dnsbl.subject import parse_subject
 
@@ -105,13 +107,24 @@ def hop_dict(found: FirstUntrusted) -> dict[str, Any]:
 
 def prepared(
     core: Core,
+    config: MessageConfig | None,
     data: bytes,
-    trusted: Iterable[str],
+    trusted: Iterable[str] | None,
     harmless: Iterable[str] | None,
     deadline_s: float | None,
 ) -> tuple[Message, list[tuple[str, Found]]]:
-    """A message read, and what of it is to be asked. It asks for what is behind links, if a zone wants it."""
-    message = read_message(data, trusted=trusted, harmless=HARMLESS if harmless is None else harmless)
+    """A message read, and what of it is to be asked. It asks for what is behind links, if a zone wants it.
+
+    trusted, harmless: None is as configured, else the default.
+    """
+    config = config or MessageConfig()
+    harmless = config.harmless if harmless is None else harmless
+    message = read_message(
+        data,
+        trusted=config.trusted if trusted is None else trusted,
+        harmless=HARMLESS if harmless is None else harmless,
+        limits=Limits(**config.limits),
+    )
     asked = subjects_of(message, core.takes)
     if core.takes["link_a"] or core.takes["link_ns"]:
         from dnsbl.lookup.behind import MAX_HOSTS, addresses_behind

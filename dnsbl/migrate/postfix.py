@@ -40,8 +40,9 @@ def import_maincf(text: str, catalogue: Catalogue) -> Imported:
     lists = [[use for use in each if use.name in alive] for each in lists]
     uses = [use for use in uses if use.name in alive]
     _note_settings(reader, bool(sites))
-    written_rules = rules(into, sites, lists, reader.threshold(), dry)
-    if sites and reader.only_logs():
+    only_logs = bool(sites) and reader.only_logs()
+    written_rules = rules(into, sites, lists, reader.threshold(), dry, only_logs=only_logs)
+    if only_logs:
         dry |= {site.name for site in sites} - {use.name for use in uses if not use.is_warning}
     policy: dict[str, object] = {"dry_run": sorted(dry & alive)} if dry & alive else {}
     if (sites or uses) and (networks := reader.networks()):

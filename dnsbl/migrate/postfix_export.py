@@ -21,8 +21,10 @@ from dnsbl.errors import ZoneError
 from dnsbl.migrate.imported import key_variable
 from dnsbl.migrate.octets import format_filter, union, with_bits
 from dnsbl.migrate.postfix_uses import EXPORT_PREFIX, SITES, THRESHOLD, VERBS, WARN
+from dnsbl.text.printable import printable
+from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import Code, Zone, check_name
+from dnsbl.zones.zone import Code, Zone
 
 MAX_SCALE: Final = 1000
 DOMAIN_VERBS: Final = ("reject_rhsbl_reverse_client", "reject_rhsbl_helo", "reject_rhsbl_sender")
@@ -58,7 +60,22 @@ def export_postfix(
         bl.example.com*2
     <BLANKLINE>
     """
-    return _Writer(zones, policy or {}, postfix or {}, variables or {}).write()
+    asked = [zone for zone in zones if not zone.file]
+    found = _Writer(asked, policy or {}, postfix or {}, variables or {}).write()
+    return without_files(found, zones)
+
+
+def without_files(found: Exported, zones: Sequence[Zone]) -> Exported:
+    """What was written, with a comment for each zone whose list is a file: no other program asks one."""
+    files = [zone for zone in zones if zone.file]
+    comments = "".join(
+        f"# {zone.name}: left out, its list is a file: {printable(zone.file)}\n" for zone in files
+    )
+    lost = [
+        f"{zone.name}: its list is a file here; serve it by DNS, as with rbldnsd, to have it asked"
+        for zone in files
+    ]
+    return found._replace(text=comments + found.text, lost=(*found.lost, *lost))
 
 
 class _Restriction(NamedTuple):

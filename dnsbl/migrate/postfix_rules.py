@@ -9,13 +9,16 @@ from __future__ import annotations
 from dnsbl.config.rules import BASE_RULES, REFUSE
 from dnsbl.migrate.imported import ANY, Import
 from dnsbl.migrate.order import PASS, Rules, Step, in_a_row
-from dnsbl.migrate.postfix_uses import WARN, Use
+from dnsbl.migrate.postfix_uses import SITES, WARN, Use
 
 
-def rules(into: Import, sites: list[Use], lists: list[list[Use]], threshold: int, dry: set[str]) -> Rules:
+def rules(
+    into: Import, sites: list[Use], lists: list[list[Use]], threshold: int, dry: set[str], *, only_logs: bool
+) -> Rules:
     """The rules that decide as main.cf does; none where the policy's own do: a score of 1 refuses.
 
-    dry: the zones that only `warn_if_reject` names: the policy only logs what they would do.
+    dry: the zones that only `warn_if_reject` names: the policy only logs what they would do. only_logs: so does
+    postscreen with its score, of which nothing is left where restrictions refuse by the same zones.
     """
     loud = [[use for use in uses if not use.is_warning or use.name in dry] for uses in lists]
     _note_warnings(into, sites, lists, dry)
@@ -23,7 +26,11 @@ def rules(into: Import, sites: list[Use], lists: list[list[Use]], threshold: int
     if _is_plain(sites, uses) and (threshold == 1 or not sites):
         return []
     score: Rules = []
-    if sites:
+    names = {use.name for use in uses}
+    if only_logs and any(site.name in names for site in sites):
+        message = "only logged, and not even that here: restrictions ask the same zones"
+        into.note(sites[0].line, SITES, message, lost=False)
+    elif sites:
         score = [{"look_up": ["client"]} if any(use.source != "client" for use in uses) else {}]
         score[0] |= {"score": f">={threshold}", "action": REFUSE}
     return [*BASE_RULES, *score, *in_a_row(into, [[_step(use) for use in each] for each in loud])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 import threading
 import time
@@ -52,7 +53,7 @@ class Daemon:
                     next_at = self._clock()
                 if self._clock() >= next_at:
                     next_at = self._round()
-                waiting = self._delivery.run(self._clock())
+                waiting = self._tell()
                 self._notifier.watchdog()
                 until = next_at if waiting is None else min(next_at, waiting)
                 self.wake.wait(min(max(until - self._clock(), MIN_SLEEP_S), LOOK_EVERY_S))
@@ -104,7 +105,7 @@ class Daemon:
         now = self._clock()
         try:
             done = self._rounds.run()
-        except DnsblError as error:
+        except (DnsblError, sqlite3.Error) as error:
             self._log.error(f"no round: {error}")
             return now + self._setup.settings.interval_s
         for change in done.changes:
@@ -119,6 +120,13 @@ class Daemon:
         )
         self._after(done)
         return done.next_at
+
+    def _tell(self) -> float | None:
+        try:
+            return self._delivery.run(self._clock())
+        except sqlite3.Error as error:
+            self._log.error(f"{self._state.path}: {error}")
+            return self._clock() + self._setup.settings.interval_s
 
     def _after(self, done: Round) -> None:
         settings = self._setup.settings

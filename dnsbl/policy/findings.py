@@ -110,7 +110,7 @@ def join(
     score = round(joined.score, DECIMALS)
     complete = all(verdict.complete for _, verdict in asked)
     least = round(joined.score + joined.room, DECIMALS)
-    return Findings(complete, score, tuple(joined.hits), least, missing)
+    return Findings(complete, score, tuple(joined.hits), least, missing=missing)
 
 
 def _missing(verdicts: Verdicts, zones: ZoneBounds) -> frozenset[str]:

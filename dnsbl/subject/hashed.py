@@ -10,10 +10,14 @@ Sources, all read 2026-11-27:
 - Spamhaus HBL, addresses: github.com/spamhaus/spamassassin-dqs 4.0.0+/sh_hbl.cf (the same steps, SHA-1).
 - Spamhaus HBL, URLs: the same file's urihash lines, and SH.pm there: the lower-case host and the part of the
   path, from its first `/` or `?` on, that a pattern takes, percent-decoded; which pattern depends on the
-  host; outside the named hosts the path is lower-case too. SHA-1. An operator's log in spamassassin-dqs#63
-  gives a vector: fonts.googleapis.com/css2 is de3a274a294f996687e3e29faa9c8a0685be0fac.
-- SURBL hashbl: github.com/rspamd/rspamd conf/modules.d/rbl.conf (host, `/`, path without query; MD5 in
-  hexadecimal), and the address in lower case.
+  host; outside the named hosts the path is lower-case too. SHA-1. A user's debug log of that plugin, in
+  spamassassin-dqs#63, gives a vector: fonts.googleapis.com/css2 is de3a274a294f996687e3e29faa9c8a0685be0fac.
+- SURBL hashbl: no page of the operator that says it could be read. As rspamd asks it (host, `/`, path without
+  query; MD5 in hexadecimal): its results in archived mail show `SURBL_HASHBL_ABUSE` with `ipfs.io/ipfs/...`,
+  and Stalwart's rule is the MD5 of host and path. Addresses in lower case, as rspamd has them.
+
+None of the three publishes a test vector for an address or a URL; the one of HBL's script hbltest.sh is for a
+wallet. What the tests hold is the form above, hashed by hashlib.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from dnsbl.errors import ZoneError
+from dnsbl.zones.name import check_name, file_zone_name
 from dnsbl.zones.replyfilter import MAX_TEXT, ReplyFilter, mark, parse_reply_filter
 from dnsbl.zones.secret import MASK, Secret, key_place_of, mask_keys, split_key
 
@@ -22,12 +23,8 @@ CodeOutcome = Literal["listed", "neutral", "blocked"]
 KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
 HASHED_KINDS: Final = frozenset({"email", "url"})
 IP_KINDS: Final[frozenset[Kind]] = frozenset({"ip4", "ip6"})
-MAX_NAME: Final = 189
-"""Longest zone name, in characters: a reversed IPv6 address (32 nibbles, 31 dots) and one dot more leave
-this much of the 253 characters of a name in text form (RFC 1035 section 2.3.4)."""
 MAX_WEIGHT: Final = 1_000_000.0
 
-_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _WEIGHT: Final = re.compile(r"[+-]?[0-9]{1,7}(?:\.[0-9]{1,6})?", re.ASCII)
 _KEY: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 
@@ -292,47 +289,8 @@ _PARTS: Final = {"filters": Filter, "codes": Code, "nameservers": str, "tests": 
 """The fields of a Zone that are sequences, and of what."""
 
 
-def check_name(name: str) -> str:
-    """A zone name in the form used here: lower case, without one leading and one trailing dot.
-
-    Labels of letters, digits, hyphens and underscores, 1 to 63 characters each; 189 in all; not a number
-    in the last place (an address is no zone). A name beyond ASCII is given in its A-label form (`xn--...`).
-    Raises ZoneError with the place marked.
-    """
-    shown = mask_keys(name) if isinstance(name, str) else repr(name)
-    if not isinstance(name, str) or len(name) > MAX_TEXT:
-        raise ZoneError("a zone is a DNS name such as zen.spamhaus.org", shown[:80])
-    bare = name.removesuffix(".").removeprefix(".").lower()
-    if not bare:
-        raise ZoneError("an empty zone name: write a DNS name such as zen.spamhaus.org", shown)
-    at = len(name) - len(name.removeprefix("."))
-    for label in bare.split("."):
-        if not _LABEL.fullmatch(label):
-            raise ZoneError(f"zone name: {_label_fault(label)}: {mark(name, at)}", shown)
-        at += len(label) + 1
-    if len(bare) > MAX_NAME:
-        raise ZoneError(
-            f"zone name of {len(bare)} characters: at most {MAX_NAME}, for a reversed IPv6 address before it",
-            shown,
-        )
-    if bare.rpartition(".")[2].isdigit():
-        raise ZoneError(f"zone name: an address, not a DNS name such as zen.spamhaus.org: {shown}", shown)
-    return bare
-
-
 FILE_PREFIX: Final = "file:"
 """What starts the text of a zone whose list is a file: `file:/var/lib/dnsbl/drop.txt`."""
-
-
-def file_zone_name(path: str | os.PathLike[str]) -> str:
-    """A zone name for a list file: the file's name without its ending, other characters as hyphens.
-
-    >>> file_zone_name("/srv/My list.txt")
-    'my-list'
-    """
-    stem = os.path.basename(os.fspath(path)).partition(".")[0].lower()
-    name = re.sub(r"[^a-z0-9_]+", "-", stem).strip("-")[:60].strip("-")
-    return f"list-{name}" if name.isdigit() or not name else name
 
 
 def _parse_file_zone(text: str) -> Zone:
@@ -350,27 +308,6 @@ def _parse_file_zone(text: str) -> Zone:
         return Zone.from_file(path, weight=float(weight))
     accepted = parse_reply_filter(reply)
     return Zone.from_file(path, filters=(Filter(accepted, float(weight)),))
-
-
-def known_name(name: str) -> str:
-    """As `check_name`, and without the key of a keyed operator's zone: the name that the zone has everywhere.
-
-    >>> known_name("abc123.zen.dq.spamhaus.net")
-    'zen.dq.spamhaus.net'
-    """
-    name = check_name(name)
-    split = split_key(name)
-    return split[1] if split else name
-
-
-def _label_fault(label: str) -> str:
-    if not label:
-        return "two dots in a row leave an empty label"
-    if len(label) > 63:
-        return f"a label of {len(label)} characters, at most 63"
-    if not label.isascii():
-        return "only ASCII; write an international name in its xn-- form"
-    return "only letters, digits, underscores and inner hyphens in a label"
 
 
 def is_number(value: object) -> bool:

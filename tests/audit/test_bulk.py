@@ -277,7 +277,8 @@ def test_a_stopped_run_goes_on(
         assert saved > 100
     dnsbl_server.clear()
     assert main(["bulk", *options, str(file), "--output", str(out), "--resume"]) == 0
-    assert dnsbl_server.count(ZONE) <= 512 - saved
+    # Of a zone that says nothing but "not listed", its name is asked at the end: whether it exists.
+    assert dnsbl_server.count(ZONE) <= 512 - saved + 1
     rows = read(out)
     assert [row["item"] for row in rows] == [*range(1, 515)]
     assert sum(row["listed"] in (True, "true") for row in rows) == 2
@@ -360,3 +361,21 @@ def chunks(fd: int) -> Iterator[str]:
         if not data:
             return
         yield data.decode(errors="replace")
+
+
+def test_a_zone_that_does_not_exist_is_told(
+    dnsbl_server: DnsblServer,
+    put: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """L7: a mistyped name says "not listed" of every item."""
+    monkeypatch.delenv("DNSBL_CONFIG", raising=False)
+    dnsbl_server.zone("org")
+    options = ["--zone=zen.spamhuas.org", "--nameserver", dnsbl_server.nameserver]
+    assert main(["bulk", *options, str(put("192.0.2.1", "192.0.2.2"))]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        'dnsbl: zen.spamhuas.org: its "not listed" means nothing: its name does not exist in the DNS; '
+        "did you mean zen.spamhaus.org?"
+    )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import resource
+import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +59,14 @@ def test_one_message(run: Run, tmp_path: Path) -> None:
     assert run("message", "-", stdin=GOOD).code == 0
     assert run("message", "-", stdin=BAD.replace(b"ESMTP", b"ESMTPSA")).code == 0
     assert run("message", "--trusted", "192.0.2.0/24", "-", stdin=BAD).code == 0
+
+
+def test_a_zone_that_does_not_exist_is_not_clean(run: Run, dnsbl_server: DnsblServer) -> None:
+    """L7: a mistyped name says "not listed" of every message."""
+    dnsbl_server.zone("org")
+    ended = run("message", "--zone", "zen.spamhuas.org", "-", stdin=GOOD)
+    assert ended.code == 3
+    assert "does not exist in the DNS; did you mean zen.spamhaus.org?" in ended.err
 
 
 def test_no_answer_is_incomplete(run: Run) -> None:
@@ -167,9 +179,51 @@ def test_filter_says_when_it_does_not_know(run: Run) -> None:
         (["--prefix", "a b"], BAD, 78),
         (["--trusted", "x"], BAD, 78),
         (["--config", "/no"], BAD, 78),
+        (["--harmless", "/no"], BAD, 78),
     ],
 )
 def test_filter_ends_as_sysexits_says(run: Run, args: list[str], stdin: bytes, code: int) -> None:
     ended = run("filter", *args, stdin=stdin)
     assert (ended.code, ended.out) == (code, b"")
     assert ended.err.startswith("dnsbl: ")
+
+
+def started(stdin: int, stdout: int, most_files: int = 0) -> subprocess.CompletedProcess[str]:
+    """`dnsbl filter` as a process of its own; no nameserver answers."""
+    options = ["--zone", ZONE, "--nameserver", "127.0.0.1:9", "--deadline", "0.1"]
+    limit = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (most_files, most_files))
+    return subprocess.run(
+        [sys.executable, "-m", "dnsbl", "filter", *options],
+        stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        preexec_fn=limit if most_files else None,
+    )  # fmt: skip
+
+
+def test_filter_ends_with_74_where_it_cannot_read_or_write(tmp_path: Path) -> None:
+    (tmp_path / "m.eml").write_bytes(BAD)
+    message = os.open(tmp_path / "m.eml", os.O_RDONLY)
+    write_only, full = os.open(tmp_path / "x", os.O_WRONLY | os.O_CREAT), os.open("/dev/full", os.O_WRONLY)
+    try:
+        for stdin, stdout, said in (
+            (message, full, "stdout: No space"),
+            (write_only, full, "stdin: Bad file"),
+        ):
+            ended = started(stdin, stdout)
+            assert (ended.returncode, ended.stderr.count("\n")) == (74, 1)
+            assert said in ended.stderr
+    finally:
+        for each in (message, write_only, full):
+            os.close(each)
+
+
+def test_filter_ends_with_75_for_what_may_pass(tmp_path: Path) -> None:
+    """Too few file descriptors: the first limit under which it fails; below that Python does not start."""
+    (tmp_path / "m.eml").write_bytes(BAD)
+    for most_files in range(12, 3, -1):
+        with (tmp_path / "m.eml").open("rb") as message, (tmp_path / "out").open("wb") as out:
+            ended = started(message.fileno(), out.fileno(), most_files)
+        if ended.returncode:
+            break
+        assert (tmp_path / "out").read_bytes().endswith(BAD)
+    assert (ended.returncode, ended.stderr.count("\n")) == (75, 1), ended.stderr
+    assert (tmp_path / "out").read_bytes() == b""

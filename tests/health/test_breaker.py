@@ -351,6 +351,35 @@ STATUSES = st.sampled_from(list(Status))
 ZONES = st.integers(0, 3)
 
 
+def test_a_zone_of_any_number_has_its_own_bit() -> None:
+    """Zone 3 fails while nobody answers; the witness that comes later makes it count, and only for it."""
+    breaker = Breaker([f"{n}.example.com" for n in range(5)])
+    now = 0.0
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.record(3, HERE, now, now + 0.1, Status.TIMEOUT)
+        breaker.record(1, HERE, now, now + 0.2, Status.OK)
+        now += 1
+    assert breaker.open_mask == 1 << 3
+    assert breaker.state(3, now).state == "open"
+    assert breaker.allows(3, now + FIRST_WAIT_S) is Permit.PROBE
+    assert breaker.state(3, now + FIRST_WAIT_S).state == "probing"
+    assert breaker.state(3, now + FIRST_WAIT_S + PROBE_LOST_S).state == "open"  # given up as lost
+    breaker.record(3, HERE, now + FIRST_WAIT_S, now + FIRST_WAIT_S + 1, Status.OK)
+    assert breaker.open_mask == 0
+
+
+def test_findings_of_zones_of_any_number() -> None:
+    breaker = Breaker([f"{n}.example.com" for n in range(5)])
+    breaker.set_aside(3, "lists everything")
+    breaker.set_aside(1, "lists nothing")
+    breaker.set_aside(4, "doubtful", doubt=True)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (0b01010, 0b10000)
+    breaker.restore(3)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (0b00010, 0b10000)
+    breaker.restore(4)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (0b00010, 0)
+
+
 class BreakerMachine(RuleBasedStateMachine):
     """Queries start, some end, time passes: what must hold whatever the order."""
 
@@ -388,6 +417,19 @@ class BreakerMachine(RuleBasedStateMachine):
             self.failures[zone] = 0
         else:
             self.failures[zone] += 1
+
+    @rule(zone=ZONES)
+    def fails_while_another_answers(self, zone: int) -> None:
+        """Or a breaker would open in a handful of examples only."""
+        other = (zone + 1) % 4
+        for _ in range(FAILURES_TO_OPEN):
+            if self.breaker.allows(zone, self.now) is not Permit.ALLOW:
+                return
+            started, self.now = self.now, self.now + 0.1
+            self.breaker.record(other, "192.0.2.53:53", started, self.now, Status.OK)
+            self.breaker.record(zone, "192.0.2.53:53", started, self.now, Status.TIMEOUT)
+            self.failures[zone] += 1
+        assert self.breaker.open_mask >> zone & 1
 
     @rule(seconds=st.sampled_from([0.001, 0.5, 3.0, 6.0, 29.0, 31.0, 1000.0]))
     def wait(self, seconds: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,3 +177,29 @@ def test_any_text_is_read_or_refused(lines: list[str], format: str, key: bytes, 
         answer = found.answer(each)
         assert bool(answer.addresses) == found.lists(each)
         assert all(len(text) <= 254 for text in answer.texts)
+
+
+def test_an_ipv4_mapped_network_is_measured_as_it_is_written() -> None:
+    """`::ffff:192.0.2.0/24` is a network of IPv6 with host bits, not 192.0.2.0/24."""
+    found = parse(b"::ffff:192.0.2.0/120\n::ffff:192.0.2.0/24\n2001:db8::/32\n2001:db8::1/32\n", "plain")
+    assert (found.ip4, found.ip6, [problem.line for problem in found.problems]) == (1, 1, [2, 4])
+    assert found.lists(bytes((192, 0, 2, 255)))
+    assert not found.lists(bytes((192, 0, 3, 0)))
+
+
+def test_addresses_in_one_slash64_and_at_both_ends() -> None:
+    """The second half of an address decides where its first half is that of an entry."""
+    listed = [
+        "::1",
+        "2001:db8::5",
+        "2001:db8::7",
+        "2001:db8:0:1::",
+        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    ]
+    found = parse("\n".join(listed).encode(), "plain")
+    for text in listed:
+        number = int(IPv6Address(text))
+        assert found.lists(number.to_bytes(16)), text
+        for beside in (number - 1, number + 1):
+            if 0 < beside < 1 << 128:
+                assert not found.lists(beside.to_bytes(16)), text

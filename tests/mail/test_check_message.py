@@ -241,7 +241,7 @@ def test_the_truth_of_a_verdict_is_not_asked(server: DnsblServer) -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "digest", "form", "label"),
     [
-        # The operator's log in spamassassin-dqs#63.
+        # A user's debug log of the operator's plugin, in spamassassin-dqs#63.
         ("url", "https://fonts.googleapis.com/css2?family=X", "sha1", "spamhaus",
          "de3a274a294f996687e3e29faa9c8a0685be0fac"),
         ("url", "http://Example.com/UP%41", "sha1", "spamhaus", hashlib.sha1(b"example.com/upA").hexdigest()),
@@ -257,7 +257,9 @@ def test_the_truth_of_a_verdict_is_not_asked(server: DnsblServer) -> None:
         ("email", "A.B@Example.com", "md5", "surbl", hashlib.md5(b"a.b@example.com").hexdigest()),
     ],
 )  # fmt: skip
-def test_the_operators_hashes(kind: str, text: str, digest: str, form: str, label: str | None) -> None:
+def test_hashes_of_the_forms_that_the_lists_take(
+    kind: str, text: str, digest: str, form: str, label: str | None
+) -> None:
     assert hash_label(kind, text, digest, form) == label
 
 

@@ -219,10 +219,10 @@ def test_a_key_in_the_name() -> None:
     ],
 )
 def test_hostile_texts_are_bounded(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with contextlib.suppress(ConfigError):
         imported(text)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @settings(max_examples=200, deadline=None)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.decisions import decided
 
 from dnsbl.config.file import parse
 from dnsbl.migrate.exim import import_exim
 from dnsbl.migrate.write import format_config
 from dnsbl.zones.catalogue import load
-from tests.support.decisions import decided
 
 CATALOGUE = load()
 ZONES = [f"{letter}.example" for letter in "abcd"]

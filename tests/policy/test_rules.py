@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from dnsbl.config.rules import DEFAULT_RULES
 from dnsbl.config.toml_table import parse_toml
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
-from dnsbl.policy.rules import DEFAULT_RULES, DRY_RUN_HEADER, Decision, Policy, compile_rules
+from dnsbl.policy.rules import DRY_RUN_HEADER, Decision, Policy, compile_rules
 
 URL = "https://bl.example.com/?192.0.2.99"
 
@@ -306,7 +307,7 @@ def test_on_error() -> None:
     [
         ('[policy]\n[[policy.rule]]\nscor = ">=3"\naction = "OK"', 3, "did you mean 'score'?"),
         ('[policy]\n[[policy.rule]]\nscore = ">=3"', 2, "action: is missing"),
-        ('[policy]\n[[policy.rule]]\nscore = "3"\naction = "OK"', 3, 'write ">=3"'),
+        ('[policy]\n[[policy.rule]]\nscore = "3"\naction = "OK"', 3, 'use ">=3"'),
         ('[policy]\n[[policy.rule]]\nscore = 3\naction = "OK"', 3, "not a text"),
         ('[policy]\n[[policy.rule]]\naction = "550"', 3, "means OK to Postfix"),
         ('[policy]\n[[policy.rule]]\naction = "REJECT {zone}"', 3, "unknown place {zone}"),
@@ -318,15 +319,15 @@ def test_on_error() -> None:
         ('[policy]\n[[policy.rule]]\nserver_port = ["25"]\naction = "OK"', 3, "1 to 65535"),
         ('[policy]\n[[policy.rule]]\nserver_port = []\naction = "OK"', 3, "is empty"),
         ('[policy]\n[[policy.rule]]\nserver_port = true\naction = "OK"', 3, "1 to 65535"),
-        ('[policy]\n[[policy.rule]]\nprotocol_state = "RCTP"\naction = "OK"', 3, "none of CONNECT"),
-        ('[policy]\n[[policy.rule]]\nrecipient = "a b"\naction = "OK"', 3, "no pattern"),
-        ('[policy]\n[[policy.rule]]\nclient_name = "a@b"\naction = "OK"', 3, "no host name"),
-        ('[policy]\n[[policy.rule]]\nzones = "b.example"\naction = "OK"', 3, "no zone of this"),
+        ('[policy]\n[[policy.rule]]\nprotocol_state = "RCTP"\naction = "OK"', 3, "use CONNECT"),
+        ('[policy]\n[[policy.rule]]\nrecipient = "a b"\naction = "OK"', 3, "not a valid pattern"),
+        ('[policy]\n[[policy.rule]]\nclient_name = "a@b"\naction = "OK"', 3, "not a valid host name"),
+        ('[policy]\n[[policy.rule]]\nzones = "b.example"\naction = "OK"', 3, "not a zone of this"),
         ('[policy]\n[[policy.rule]]\ncodes = "127.0.0"\naction = "OK"', 3, "reply filter"),
-        ('[policy]\nown_networks = ["x"]', 2, "no network"),
+        ('[policy]\nown_networks = ["x"]', 2, "not a valid network"),
         ('[policy]\non_error = "REJECT {zones}"', 2, "{client} only"),
         ('[policy]\non_error = "NO"', 2, "unknown action"),
-        ('[policy]\ndry_run = ["b.example"]', 2, "no zone of this"),
+        ('[policy]\ndry_run = ["b.example"]', 2, "not a zone of this"),
         ("[policy]\ndry_run = 1", 2, "not an array of texts"),
         ("[policy]\nrule = []", 2, "is empty"),
     ],
