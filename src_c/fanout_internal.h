@@ -98,6 +98,7 @@ typedef struct server {
     double window;      /* how many may be on the way */
     double threshold;   /* up to here it doubles in each round trip */
     uint64_t rtt, rtt_var;       /* of what was on the way when answered */
+    uint64_t measured;           /* when that was last the case; 0: never */
     uint64_t least, least_before; /* the least in this period of PERIOD_NS, and in the one before; 0: none */
     uint64_t period;
     int answers, losses; /* since the window was last looked at */

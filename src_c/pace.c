@@ -12,6 +12,7 @@
 #define FLOOR 100.0 /* a burst that any nameserver's socket buffer holds */
 #define CEILING 6000.0
 #define QUEUE_MAX 40.0
+#define JITTER_SHARE 16 /* of a way's length: that much longer tells of no queue */
 #define SHRINK 0.7
 #define GROW (1.0 / 16)          /* an answer, above the threshold */
 #define LOSS_BORNE 0.03          /* less than this is the network's, and no sign of a full buffer */
@@ -223,7 +224,8 @@ static double queued(const server *srv)
     uint64_t least = srv->least;
     if (srv->least_before != 0 && (least == 0 || srv->least_before < least))
         least = srv->least_before;
-    return srv->rtt <= least ? 0 : srv->window * (1 - (double)least / (double)srv->rtt);
+    uint64_t usual = least + least / JITTER_SHARE;
+    return srv->rtt <= usual ? 0 : srv->window * (double)(srv->rtt - usual) / (double)srv->rtt;
 }
 
 /* Shrinks at most once in a round trip, and only for more loss than a sound network has. */
@@ -272,11 +274,17 @@ void dnsbl_pace_answered(server *srv, query *q, uint64_t now)
     srv->answers++;
     if (q->link[ON_WAY].on != NULL) {
         int on_way = srv->on_way.count;
+        srv->measured = now;
         smooth(&srv->rtt, &srv->rtt_var, sample);
         note_least(srv, sample, now);
         while (srv->on_way.first != q)
             take_off(srv->on_way.first, ON_WAY);
         grow(srv, on_way);
+    } else if (now - srv->measured >= ALIVE_NS) { /* it is further off than was thought: all answers come late */
+        srv->measured = now;
+        srv->rtt = srv->least = srv->least_before = 0;
+        smooth(&srv->rtt, &srv->rtt_var, sample);
+        note_least(srv, sample, now);
     }
     dnsbl_pace_forget(q);
     look_at_loss(srv, now);

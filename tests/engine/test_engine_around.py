@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -40,7 +41,7 @@ def run_python(code: str, server: DnsblServer, **environment: str) -> str:
         text=True,
         timeout=60,
         check=False,
-        env=environment or None,
+        env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
