@@ -32,8 +32,22 @@ class LoopWaiter:
         self.loop = loop
         self.waiter = Waiter(with_fd=True)
         self.pending: set[Lookup] = set()
+        self._late: asyncio.TimerHandle | None = None
         self._fd = self.waiter.fileno()
         loop.add_reader(self._fd, self._ready)
+
+    def watch(self, lookup: Lookup) -> None:
+        """Someone waits for this lookup. Its ticket tells of its deadline; where it does not, because the
+        engine has ended itself, one timer for all ends the lookup some time after."""
+        self.pending.add(lookup)
+        if self._late is None:
+            self._late = self.loop.call_later(LATE_S, self._end_late)
+
+    def _end_late(self) -> None:
+        now = clock() - LATE_S
+        for lookup in [each for each in self.pending if each.deadline <= now]:
+            _expire(lookup)
+        self._late = self.loop.call_later(LATE_S, self._end_late) if self.pending else None
 
     def _ready(self, most: int = AT_ONCE) -> None:
         for ticket in self.waiter.drain(most):
@@ -84,21 +98,17 @@ def _fail_all(lookups: Iterable[Lookup]) -> None:
 
 async def finish(lookup: Lookup, waiter: LoopWaiter) -> None:
     """Wait until the lookup's verdict is there. Cancelled: its answers still reach the cache."""
-    loop = asyncio.get_running_loop()
-    future = loop.create_future()
+    future = asyncio.get_running_loop().create_future()
 
     def done(_: Lookup) -> None:
         if not future.done():
             future.set_result(None)
 
     lookup.on_done = done
-    waiter.pending.add(lookup)
-    # Its ticket tells it at its deadline; this is for an engine that ended itself.
-    late = loop.call_later(max(0.0, lookup.deadline + LATE_S - clock()), expire, lookup)
+    waiter.watch(lookup)
     try:
         await future
     finally:
-        late.cancel()
         waiter.pending.discard(lookup)
         if lookup.on_done is not None:
             lookup.on_done = None
@@ -107,7 +117,7 @@ async def finish(lookup: Lookup, waiter: LoopWaiter) -> None:
         raise lookup.failed
 
 
-def expire(lookup: Lookup) -> None:
+def _expire(lookup: Lookup) -> None:
     if lookup.on_done is not None:
         try:
             lookup.expire()

@@ -6,13 +6,12 @@ the lists' reasons before the last answer is there (`ask_reasons`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.cache.answers import Key
 from dnsbl.cache.clock import now as clock
-from dnsbl.lookup.aio import LATE_S, end, expire
+from dnsbl.lookup.aio import end
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.lookup import Decide, Lookup
 from dnsbl.lookup.values import Asked, Found, PlainFound, Wait, bits, plain_of
@@ -131,7 +130,7 @@ class Begun:
     Whoever begins one ends it: with `abandon`, which is harmless after its end.
     """
 
-    __slots__ = ("_late", "_lookup", "_news", "_verdict", "_waiter")
+    __slots__ = ("_lookup", "_news", "_verdict", "_waiter")
 
     def __init__(
         self, lookup: FollowedLookup | None, waiter: LoopWaiter | None, verdict: Verdict | None
@@ -140,13 +139,9 @@ class Begun:
         self._waiter = waiter
         self._verdict = verdict
         self._news: Callable[[], None] | None = None
-        self._late: asyncio.TimerHandle | None = None
         if lookup is not None and waiter is not None:
             lookup.on_done = self._done
-            waiter.pending.add(lookup)
-            # Its ticket tells it at its deadline; this is for an engine that ended itself.
-            wait_s = max(0.0, lookup.deadline + LATE_S - clock())
-            self._late = asyncio.get_running_loop().call_later(wait_s, expire, lookup)
+            waiter.watch(lookup)
 
     @property
     def done(self) -> bool:
@@ -201,7 +196,5 @@ class Begun:
             self._news()
 
     def _let_go(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
         if self._waiter is not None and self._lookup is not None:
             self._waiter.pending.discard(self._lookup)
