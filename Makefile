@@ -11,7 +11,9 @@
 #   make soak SOAK_S=600 the daemon under Postfix-like traffic while lists and nameservers fail and recover
 #   make load            the daemon under 10,000 requests a second on 500 connections: nothing lost, order kept
 #   make mutants         does a test fail for each small fault put into what decides? (an hour; MUTANTS=FILE for one)
-#   make bench           every benchmark (minutes)
+#   make bench           every benchmark, about fifteen minutes; writes benchmarks/RESULTS.md
+#   make bench-save      the small operations alone, kept in .benchmarks/ to be compared with
+#   make bench-compare   the same again: fails if one takes a fifth longer than in the run kept last
 #   make clean           everything these targets made, the venv included
 #
 # PYTHON=python3.12 names another interpreter, VENV=DIR another place for the venv.
@@ -24,7 +26,7 @@ py := $(VENV)/bin/python
 comma := ,
 sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd src_c/*.c src_c/*.h)
 
-.PHONY: demo test chaos lint analyze asan fuzz fuzz-engine fuzz-readers fuzz-c soak load mutants bench clean needs FORCE
+.PHONY: demo test chaos lint analyze asan fuzz fuzz-engine fuzz-readers fuzz-c soak load mutants bench bench-save bench-compare clean needs FORCE
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.extension
@@ -88,10 +90,19 @@ mutants: $(VENV)/.test $(VENV)/.extension
 	$(py) tests/mutants.py $(MUTANTS)
 
 bench: $(VENV)/.bench $(VENV)/.extension
-	for f in benchmarks/bench_*.py; do echo "== $$f"; $(py) $$f || exit 1; done
+	$(py) benchmarks/run.py
+
+micro := $(py) -m pytest -q -p no:cacheprovider benchmarks/micro.py --benchmark-only \
+  --benchmark-storage=file://.benchmarks --benchmark-columns=median,min,iqr --benchmark-sort=name
+
+bench-save: $(VENV)/.bench $(VENV)/.extension
+	$(micro) --benchmark-save=micro
+
+bench-compare: $(VENV)/.bench $(VENV)/.extension
+	$(micro) --benchmark-compare --benchmark-compare-fail=min:20%
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/c/build tests/fuzz/build
+	rm -rf $(VENV) .benchmarks build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/c/build tests/fuzz/build
 	rm -f dnsbl/*/*.so dnsbl/*/*.c
 	find dnsbl tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -113,10 +124,11 @@ $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.base
 	$(call install,--group $*)
 	@touch $@
 
-# pydnsbl asks for aiodns below 4, but runs on 4; with its own choice it could not share a venv with pycares 5.
+# pydnsbl and aiodnsbl ask for older aiodns and pycares, but run on these; with their own choice they could not
+# share a venv with pycares 5.
 $(VENV)/.bench: $(VENV)/.base
 	$(call install,--group bench)
-	$(call install,--no-deps pydnsbl==1.1.7)
+	$(call install,--no-deps pydnsbl==1.1.7 aiodnsbl==1.0.0)
 	@touch $@
 
 # Built in place, again when a source changed or the built file is gone.

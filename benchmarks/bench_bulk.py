@@ -21,7 +21,7 @@ from typing import Any
 
 from common import ZONES, median, rbldnsd, run, spread, table, verdict
 
-COUNT = 12_000
+COUNT = 30_000
 RUNS = 3
 FACTOR = 1.3
 

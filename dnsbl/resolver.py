@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from functools import partial
 from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,11 +23,11 @@ from dnsbl.config.settings import (
     chosen_zones,
 )
 from dnsbl.errors import ConfigError, SubjectError, ZoneError
-from dnsbl.lookup.answers import CachedAnswers
+from dnsbl.lookup.answers import cached_answers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.local import clean_verdict
 from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
-from dnsbl.lookup.stream import GRACE_S, results
+from dnsbl.lookup.stream import GRACE_S, results, room_in
 from dnsbl.lookup.values import bits
 from dnsbl.model import Verdict
 from dnsbl.names._qname import format_address
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from dnsbl.lookup.aio import LoopWaiter
     from dnsbl.lookup.begun import Begun
     from dnsbl.lookup.message import MessageVerdict
+    from dnsbl.lookup.rendered import RenderedVerdicts
 
 
 class Resolver:
@@ -123,7 +125,9 @@ class Resolver:
         Raises SubjectError for what is neither an address nor a domain, ClosedError after `close`. A DNS
         failure raises nothing: it is in the verdict.
         """
-        started, decide = clock(), _decide(decide)
+        started = clock()
+        if decide is not None:
+            decide = _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -133,7 +137,7 @@ class Resolver:
         if waiter is None:
             from dnsbl.engine._engine import Waiter
 
-            waiter = Waiter()
+            waiter = Waiter(alone=True)
         try:
             return self._wait(self._lookup(subject, waiter, started, deadline_s, decide), waiter)
         finally:
@@ -151,6 +155,7 @@ class Resolver:
                 waiter.wait(left_s)
                 finished = lookup.advance()
         finally:
+            waiter.tell()  # of questions that were asked for others as well, or that nobody waited for
             if not finished:
                 lookup.abandon()
         return lookup.verdict
@@ -159,7 +164,9 @@ class Resolver:
         self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
     ) -> Verdict:
         """As `check`, in an asyncio event loop. Cancelling it leaves the answers to the cache."""
-        started, decide = clock(), _decide(decide)
+        started = clock()
+        if decide is not None:
+            decide = _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -202,6 +209,16 @@ class Resolver:
         lookup = self._lookup(subject, None, started, 0.0, None)
         return lookup.verdict if lookup.start() else None
 
+    def rendered(self) -> RenderedVerdicts:
+        """What writes the JSON of cached verdicts without making them: for a server that is asked for thousands.
+
+        >>> texts = resolver.rendered()                                             # doctest: +SKIP
+        >>> text = texts.get(subject) or texts.render(subject, resolver.check(subject))  # doctest: +SKIP
+        """
+        from dnsbl.lookup.rendered import RenderedVerdicts
+
+        return RenderedVerdicts(self._core, self.check_cached)
+
     def check_many(
         self,
         subjects: Iterable[object],
@@ -224,7 +241,7 @@ class Resolver:
             subjects,
             waiter,
             ordered,
-            window,
+            room_in(window, core.upstream),
             lambda: core.check_epoch(epoch),
         )
 
@@ -241,14 +258,23 @@ class Resolver:
 
         from dnsbl.lookup.aio import results_async
 
-        subjects = _many(subjects)
-        waiter, window = self._loop_waiter().waiter, checked_number("window", window, 1, 65_536)
+        subjects, stream, core = _many(subjects), object(), self._core
+        window = checked_number("window", window, 1, 65_536)
+        # A list of its own, so that single lookups in the same loop are not behind what the stream has ready.
+        waiter = self._loop_waiter(stream)
         found = results_async(
-            lambda subject: self._begin(subject, waiter, deadline_s), subjects, ordered, window
+            lambda subject: self._begin(subject, waiter.waiter, deadline_s),
+            subjects,
+            ordered,
+            room_in(window, core.upstream),
         )
-        async with aclosing(found):
-            async for result in found:
-                yield result
+        try:
+            async with aclosing(found):
+                async for result in found:
+                    yield result
+        finally:
+            waiter.let_go()
+            core.of_loop.pop((waiter.loop, stream), None)
 
     async def check_each_async(
         self, subject: object, *, deadline_s: float | None = None
@@ -273,7 +299,7 @@ class Resolver:
             lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
             return lookup.verdict if lookup.start() else lookup
 
-        async with aclosing(results_async(begin, range(len(core.zones)), False, len(core.zones))) as found:
+        async with aclosing(results_async(begin, range(len(core.zones)), False, lambda _: True)) as found:
             async for result in found:
                 assert isinstance(result, Verdict)
                 yield result
@@ -486,10 +512,9 @@ class Resolver:
         key = address_key(subject)
         if key is None:
             return None
-        core = self._core
-        core.enter()
-        wanted = self._wanted[len(key)]
-        local = core.local
+        core, local, wanted = self._core, self._core.local, self._wanted[len(key)]
+        if core.inside():
+            core.enter()
         if wanted & local.mask:
             if not local.none_lists(key):
                 return None
@@ -499,7 +524,9 @@ class Resolver:
         with core.lock:
             if (core.breaker.unhealthy_mask | core.breaker.doubt_mask) & wanted or core.closed:
                 return None
-            core.questions.drain()
+            engine = core.upstream.engine
+            if engine is not None and engine.has_retired:
+                core.questions.drain()
             entry = core.cache.get(key)
             if entry is None:
                 return None
@@ -507,13 +534,13 @@ class Resolver:
             if started >= soonest or present & wanted != wanted or notable & wanted:
                 return None
             core.cache.hits += 1
-            core.stats.clean_hit(wanted)
+            core.stats.clean_hits[wanted] += 1
             if local.mask:
                 core.stats.clean_files(local.mask_of_kind(key))
         if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)
-        answers = CachedAnswers(core.readings, text, key, entry, started, local.mask)
+        answers = partial(cached_answers, core.readings, text, key, entry, started, local.mask)
         return Verdict(text, False, True, 0.0, answers, clock() - started, soonest - started)
 
     def _lookup(
@@ -544,7 +571,7 @@ class Resolver:
         except SubjectError as error:
             return error
 
-    def _loop_waiter(self) -> LoopWaiter:
+    def _loop_waiter(self, stream: object = None) -> LoopWaiter:
         import asyncio
 
         from dnsbl.lookup.aio import LoopWaiter
@@ -553,18 +580,16 @@ class Resolver:
         core.enter()
         with core.lock:
             core.raise_if_closed()
-            found = core.of_loop.get(loop)
+            found = core.of_loop.get((loop, stream))
             if found is None:
-                for other in [other for other in core.of_loop if other.is_closed()]:
+                for other in [other for other in core.of_loop if other[0].is_closed()]:
                     del core.of_loop[other]
-                found = core.of_loop[loop] = LoopWaiter(loop)
+                found = core.of_loop[loop, stream] = LoopWaiter(loop)
             return found
 
 
-def _decide(given: Decide | None) -> Decide | None:
+def _decide(given: Decide) -> Decide:
     """The thresholds, read once and outside any lock: the mapping is the caller's."""
-    if given is None:
-        return None
     decide = dict(given)
     if not decide:
         raise ConfigError("decide is empty: give at least one threshold, as {'reject': 3}, or None", "{}")

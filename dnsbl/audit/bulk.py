@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dnsbl.audit.items import Item
 from dnsbl.errors import SubjectError
 from dnsbl.model import Verdict
-from dnsbl.subject import parse_subject
+from dnsbl.subject import Subject, parse_subject
 
 if TYPE_CHECKING:
     from dnsbl.audit.terms import Terms
@@ -40,10 +40,20 @@ class Done(NamedTuple):
     error: str | None
 
 
+_BITS: Final = 1 << 26
+_WAITING: Final = 1024
+
+
 class Answered:
-    """The rows of subjects answered so far, by subject, in a temporary file."""
+    """The rows of subjects answered so far, by subject, in a temporary file.
+
+    The file is asked only for a subject that may be in it: two bits for each, 8 MiB in all, tell of nearly
+    every other one that it is new. Rows are put into it a thousand at a time.
+    """
 
     def __init__(self) -> None:
+        self._bits = bytearray(_BITS // 8)
+        self._waiting: dict[str | bytes, Any] = {}
         # An empty name is a file of SQLite's own in TMPDIR, gone when it is closed.
         self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._file.execute("PRAGMA journal_mode = OFF")
@@ -57,14 +67,33 @@ class Answered:
 
     def get(self, subject: str | bytes) -> Any:
         """The row of a subject, or None."""
+        one, other = self._places(subject)
+        bits = self._bits
+        if not (bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1):
+            return None
         with self._lock:
+            if subject in self._waiting:
+                return self._waiting[subject]
             found = self._file.execute(self._get, (subject,)).fetchone()
         return None if found is None else marshal.loads(found[0])
 
     def put(self, subject: str | bytes, row: Any) -> None:
         """Keep a row: text, numbers, None, and tuples and lists of them."""
+        one, other = self._places(subject)
+        self._bits[one >> 3] |= 1 << (one & 7)
+        self._bits[other >> 3] |= 1 << (other & 7)
         with self._lock:
-            self._file.execute(self._put, (subject, marshal.dumps(row)))
+            self._waiting.setdefault(subject, row)
+            if len(self._waiting) >= _WAITING:
+                rows = [(each, marshal.dumps(row)) for each, row in self._waiting.items()]
+                self._file.executemany(self._put, rows)
+                self._waiting.clear()
+
+    @staticmethod
+    def _places(subject: str | bytes) -> tuple[int, int]:
+        """Two bits, from the 64 of a hash that differs from process to process."""
+        number = hash(subject)
+        return number & (_BITS - 1), number >> 32 & (_BITS - 1)
 
     def close(self) -> None:
         self._file.close()
@@ -91,7 +120,7 @@ class Bulk:
         self._resolver, self._form, self._error_form = resolver, form, error_form
         self._ordered, self._terms, self._window = ordered, terms, window
         self.answered = Answered()
-        self._waiting: dict[str | bytes, deque[Item]] = {}  # as they come: items by subject
+        self._waiting: dict[str, deque[tuple[Item, str | bytes]]] = {}  # as they come: by the subject's text
         self._settled: deque[Done] = deque()  # as they come: those whose row is known
         self._line: deque[tuple[Item, str | bytes | None, Done | None]] = deque()  # in order: all
 
@@ -107,27 +136,29 @@ class Bulk:
     def _subjects(self, items: Iterable[Item]) -> Iterator[object]:
         """What the resolver is given for each item: its subject, or the mark."""
         for item in items:
-            key, done = self._known(item)
+            subject, done = self._known(item)
+            key = subject.key if subject is not None else ""
             if done is None and self._terms is not None and not self._terms.admit(key):
                 return
             if self._ordered:
                 self._line.append((item, key, done))
-            elif done is not None:
+            elif done is not None or subject is None:
+                assert done is not None
                 self._settled.append(done)
             else:
-                self._waiting.setdefault(key, deque()).append(item)
-            yield _MARK if done is not None else key
+                self._waiting.setdefault(subject.text, deque()).append((item, key))
+            yield _MARK if done is not None else subject
 
-    def _known(self, item: Item) -> tuple[str | bytes, Done | None]:
-        """The item's subject as a key, and its row if it is known without asking."""
+    def _known(self, item: Item) -> tuple[Subject | None, Done | None]:
+        """The item's subject, None where it is none; and its row if it is known without asking."""
         try:
             if isinstance(item.subject, SubjectError):
                 raise item.subject
-            key = parse_subject(item.subject).key
+            subject = parse_subject(item.subject)
         except SubjectError as error:
-            return "", Done(item, self._error_form(str(error)), None, str(error))
-        row = self.answered.get(key)
-        return key, None if row is None else Done(item, row, None, None)
+            return None, Done(item, self._error_form(str(error)), None, str(error))
+        row = self.answered.get(subject.key)
+        return subject, None if row is None else Done(item, row, None, None)
 
     def _in_order(self, result: Verdict | SubjectError) -> Done:
         item, key, done = self._line.popleft()
@@ -138,11 +169,10 @@ class Bulk:
     def _as_it_comes(self, result: Verdict | SubjectError) -> Done:
         if isinstance(result, SubjectError):
             return self._settled.popleft()
-        key = parse_subject(result.subject).key
-        items = self._waiting[key]
-        item = items.popleft()
+        items = self._waiting[result.subject]
+        item, key = items.popleft()
         if not items:
-            del self._waiting[key]
+            del self._waiting[result.subject]
         return self._new(item, key, result)
 
     def _new(self, item: Item, key: str | bytes, result: Verdict | SubjectError) -> Done:

@@ -31,6 +31,7 @@ p { margin: .4rem 0; max-width: 46rem } .soft { color: var(--soft) }
 .wide { overflow-x: auto; max-width: 100% }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
+td.text { white-space: normal; overflow-wrap: break-word } td.text:first-child { white-space: nowrap }
 th { font-weight: 600; color: var(--soft); white-space: normal }
 th:first-child, td:first-child, .text { text-align: left }
 .heat td, .heat th { text-align: center; border: 1px solid var(--back) } .heat th:first-child { text-align:
@@ -43,17 +44,19 @@ pre { background: var(--card); padding: .75rem; border-radius: .4rem; overflow-x
   svg text { font-size: 20px }
   .cards, .cards tbody, .cards tr, .cards td { display: block } .cards thead { display: none }
   .cards tr { background: var(--card); border-radius: .4rem; margin: .5rem 0; padding: .4rem .6rem }
+  .cards td.text:first-child { white-space: normal }
   .cards td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0;
     text-align: right; white-space: normal; overflow-wrap: anywhere }
   .cards td::before { content: attr(data-label); color: var(--soft); white-space: nowrap; text-align: left }
-  .cards td:first-child { font-weight: 600 }
-  .heat th:first-child { overflow-wrap: anywhere; min-width: 7rem } }
+  .cards td:first-child { font-weight: 600; white-space: normal }
+  .heat td, .heat th { padding: .2rem; font-size: .8rem } .heat th:first-child { min-width: 4rem } }
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --back: #fff; --card: #fff; --blue: 31 98 173;
   --red: #a00; --green: #060 } body { max-width: none; padding: 0; font-size: 10pt } .wide { overflow:
   visible }
-  table { font-size: 8pt } th, td { padding: .15rem .3rem } pre { white-space: pre-wrap; border: 1px solid
+  table { font-size: 8pt } th, td { padding: .15rem .3rem } td.text:first-child { white-space: normal }
+  pre { white-space: pre-wrap; border: 1px solid
   #bbb }
-  h2, .answer, svg, tr { break-inside: avoid } h2 { break-after: avoid }
+  h2, .answer, svg, tr { break-inside: avoid } h2, h2 + p { break-after: avoid }
   .heat td, .facts div { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 """
 _HEADS: Final = (
@@ -197,7 +200,8 @@ def _overlap(report: dict[str, Any]) -> str:
     for number, one in enumerate(zones, 1):
         own = report["overlap"][one][one]
         cells = "".join(_heat(report["overlap"][one][other] / own, one == other) for other in zones)
-        rows.append(f"<tr><th>{number} {escape(one)}</th>{cells}<td>{own:,}</td></tr>")
+        name = escape(one).replace(".", ".<wbr>")  # where a phone may break it
+        rows.append(f"<tr><th>{number} {name}</th>{cells}<td>{own:,}</td></tr>")
     return (
         f'<div class="wide"><table class="heat"><thead><tr><th></th>{head}<th>clients</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"

@@ -105,6 +105,8 @@ def command(
 
     if once:
         try:
+            if status:
+                raise InputError("--once and --status: use one of the two", "--status")
             return _once(load(), state_path, (warning, critical), severities, grid, as_json)
         except (DnsblError, OSError) as error:
             click.echo(f"DNSBL UNKNOWN: {printable(str(error))}")

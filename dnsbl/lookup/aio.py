@@ -16,6 +16,11 @@ from dnsbl.errors import ForkedError
 from dnsbl.lookup.lookup import Lookup
 from dnsbl.lookup.stream import Result, Stream
 
+MANY: Final = 1 << 30
+
+AT_ONCE: Final = 32
+"""Lookups handled, or begun by a stream, until the loop's other callbacks have their turn."""
+
 LATE_S: Final = 1.0
 """How long after its deadline a lookup is ended here if its ticket did not tell: a loop may be late."""
 
@@ -24,13 +29,14 @@ class LoopWaiter:
     """One event loop's completion list. Made and used in that loop's thread, except `close_soon`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.waiter = Waiter(with_fd=True)
         self.pending: set[Lookup] = set()
         self._fd = self.waiter.fileno()
         loop.add_reader(self._fd, self._ready)
 
-    def _ready(self) -> None:
-        for ticket in self.waiter.drain():
+    def _ready(self, most: int = AT_ONCE) -> None:
+        for ticket in self.waiter.drain(most):
             lookup: Lookup = ticket.owner
             if lookup.on_done is None:
                 continue
@@ -40,22 +46,27 @@ class LoopWaiter:
                 lookup.failed, finished = error, True
             if finished:
                 end(lookup)
+            self.waiter.give_way()
 
-    def forked(self, loop: asyncio.AbstractEventLoop) -> None:
+    def forked(self) -> None:
         """In a child after fork(): nobody will wake those who wait here."""
-        if not loop.is_closed():
-            loop.call_soon(_fail_all, [*self.pending])
+        if not self.loop.is_closed():
+            self.loop.call_soon(_fail_all, [*self.pending])
 
-    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+    def close(self) -> None:
         """Hand out what is ready, then let go of the descriptor. In the loop's thread."""
-        self._ready()
-        if not loop.is_closed():
-            loop.remove_reader(self._fd)
+        self._ready(MANY)
+        self.let_go()
 
-    def close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+    def let_go(self) -> None:
+        """As `close`, of one that has nothing to hand out any more."""
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self._fd)
+
+    def close_soon(self) -> None:
         """As `close`, from any thread."""
         with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(self.close, loop)
+            self.loop.call_soon_threadsafe(self.close)
 
 
 def end(lookup: Lookup) -> None:
@@ -109,28 +120,32 @@ async def results_async(
     begin: Callable[[object], Lookup | Result],
     subjects: Iterable[object] | AsyncIterable[object],
     ordered: bool,
-    window: int,
+    room: Callable[[int], bool],
 ) -> AsyncGenerator[Result, None]:
-    """What becomes of each subject that is begun, at most `window` at once.
+    """What becomes of each subject that is begun, while there is `room` beside so many.
 
     The source is read in a task of its own, so that no verdict waits for its next item.
     """
-    stream, news, room = Stream(ordered), asyncio.Event(), asyncio.Event()
+    stream, news, taken = Stream(ordered), asyncio.Event(), asyncio.Event()
 
     def finished(lookup: Lookup) -> None:
         stream.finished(lookup)
         news.set()
 
     async def feed() -> None:
+        begun = 0
         async for subject in _as_async(subjects):
             item = begin(subject)
             if isinstance(item, Lookup):
                 item.on_done = finished
             stream.add(item)
             news.set()
-            while stream.size >= window:
-                room.clear()
-                await room.wait()
+            begun += 1
+            if begun % AT_ONCE == 0:
+                await asyncio.sleep(0)  # a source that never waits would keep all others waiting
+            while not room(stream.size):
+                taken.clear()
+                await taken.wait()
 
     feeder = asyncio.create_task(feed())
     feeder.add_done_callback(lambda _: news.set())
@@ -138,7 +153,7 @@ async def results_async(
         while stream.size or not feeder.done():
             await _news_or_end(stream, news)
             for result in stream.ready():
-                room.set()
+                taken.set()
                 yield result
         feeder.result()  # raises what the source raised, when all it gave before has been handed out
     finally:

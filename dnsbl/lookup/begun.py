@@ -15,7 +15,7 @@ from dnsbl.cache.clock import now as clock
 from dnsbl.lookup.aio import LATE_S, end, expire
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.lookup import Decide, Lookup
-from dnsbl.lookup.values import Found, Wait, bits
+from dnsbl.lookup.values import Asked, Found, PlainFound, Wait, bits, plain_of
 from dnsbl.model import Outcome, Status, Verdict
 from dnsbl.subject import Subject
 
@@ -52,25 +52,26 @@ class FollowedLookup(Lookup):
 
     def so_far(self) -> Verdict:
         """What is known now; `Verdict.pending` names the zones whose answers are still to come."""
-        found, pending = self._found_so_far()
+        found, plain, pending = self._found_so_far()
         texts = dict(self._texts)
         for ticket, wanted in self._waits if self._reasoning else self._text_waits:
             answers = ticket.fan.answers()
             for zone in bits(wanted):
                 if zone in answers:
                     texts[zone] = self._core.questions.clean_texts(zone, answers[zone][8])
-        return self._verdict_of(found, texts, pending)
+        return self._verdict_of(found, plain, texts, pending)
 
-    def _found_so_far(self) -> tuple[dict[int, Found], tuple[int, ...]]:
-        found, pending = dict(self._found), []
+    def _found_so_far(self) -> tuple[dict[int, Found], list[PlainFound], tuple[int, ...]]:
+        found, plain, pending = dict(self._found), list(self._plain), []
         for ticket, wanted in () if self._reasoning else self._waits:
-            answers = ticket.fan.tag.found
-            for zone in bits(wanted):
-                if zone in answers and answers[zone].wire.status != Status.UNSENT:
-                    found[zone] = answers[zone]
+            asked: Asked = ticket.fan.tag
+            plain += plain_of(ticket.fan, wanted)
+            for zone in bits(wanted & ~asked.plain_zones):
+                if zone in asked.found and asked.found[zone].wire.status != Status.UNSENT:
+                    found[zone] = asked.found[zone]
                 else:
                     pending.append(zone)
-        return found, tuple(sorted(pending))
+        return found, plain, tuple(sorted(pending))
 
     def follow(self) -> bool:
         """From now on be woken at every zone's answer. True: the verdict is there."""

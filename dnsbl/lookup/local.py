@@ -15,7 +15,6 @@ from dnsbl.cache.answers import Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.errors import InputError, ZoneError
 from dnsbl.health.counters import Stats
-from dnsbl.lists.loader import WatchedList
 from dnsbl.lookup.answers import Answers, clean_local
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.values import Found, bits, mask_of
@@ -25,6 +24,7 @@ from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.lists.builder import Answer
+    from dnsbl.lists.loader import WatchedList
     from dnsbl.lookup.core import Core
 
 _NOT_LISTED: Final = Wire(Status.NXDOMAIN, 3)
@@ -80,6 +80,8 @@ class LocalZones:
 
 
 def _open(zone: Zone) -> WatchedList:
+    from dnsbl.lists.loader import WatchedList  # most resolvers have no local zone
+
     try:
         return WatchedList(zone.file, zone.format)
     except InputError as error:
@@ -102,7 +104,7 @@ class _CleanAnswers:
             for index, zone in enumerate(self._readings.zones)
             if index not in found
         }
-        return Answers(self._readings.zones, self._text, found, {}, skipped, 0.0)()
+        return Answers(self._readings, self._text, found, {}, skipped, 0.0)()
 
 
 def clean_verdict(core: Core, key: bytes, started: float) -> Verdict:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from dnsbl.cache.answers import Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.lookup import asked_subject, parts_of
 from dnsbl.model import Outcome, Verdict
-
-if TYPE_CHECKING:
-    from dnsbl.resolver import Resolver
 
 MOST: Final = 4_096
 """Texts kept, of some 400 bytes for each zone."""
@@ -38,11 +36,14 @@ class _Kept(NamedTuple):
 
 
 class RenderedVerdicts:
-    """The texts of one resolver's verdicts; bounded, the one that was not asked for longest goes first."""
+    """The texts of one resolver's verdicts; bounded, the one that was not asked for longest goes first.
 
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-        self._core: Core = resolver._core
+    To be used in one thread. `Resolver.rendered` makes it.
+    """
+
+    def __init__(self, core: Core, check_cached: Callable[[object], Verdict | None]) -> None:
+        self._core = core
+        self._check_cached = check_cached
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     def get(self, subject: str) -> bytes | None:
@@ -60,7 +61,7 @@ class RenderedVerdicts:
                 del self._kept[subject]
                 return None
             core.cache.hits += 1
-            core.stats.clean_hit(kept.zones)
+            core.stats.clean_hits[kept.zones] += 1
         core.unlocked()
         self._kept.move_to_end(subject)
         return _filled(kept, started)
@@ -73,7 +74,7 @@ class RenderedVerdicts:
 
     def _keep(self, subject: str) -> None:
         before = self._entries(subject)
-        if before is None or (verdict := self._resolver.check_cached(subject)) is None:
+        if before is None or (verdict := self._check_cached(subject)) is None:
             return
         now, after = clock(), self._entries(subject)
         # Else the verdict may be of other entries than these.

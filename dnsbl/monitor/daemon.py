@@ -29,7 +29,7 @@ class Daemon:
     """Runs until `stop` is set.
 
     load: reads the configuration, again when `reload` is set; one that is wrong is said so, and left.
-    state: what is written; only with another process is its file changed.
+    state: what is written; another path of it in the configuration takes a new start.
     """
 
     def __init__(self, setup: Setup, load: Load, state: State, log: Log, clock: Clock = time.time) -> None:
@@ -94,10 +94,14 @@ class Daemon:
         self._notifier.reloading()
         try:
             self._take(self._load())
-            self._serve_metrics()
             self._log.info("configuration read again")
         except (DnsblError, OSError) as error:
             self._log.error(f"{error}; going on as before")
+        else:
+            try:
+                self._serve_metrics()
+            except DnsblError as error:
+                self._log.error(f"{error}; going on without")
         self._notifier.ready()
 
     def _round(self) -> float:

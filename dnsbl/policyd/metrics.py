@@ -180,3 +180,8 @@ def zone_metrics(stats: dict[str, Any]) -> Iterator[Metric]:
         for outcome, count in counts["outcomes"].items():
             answers.add_metric([zone, outcome], count)
     yield from (queries, hits, answers, aside)
+    cache = stats["cache"]
+    yield GaugeMetricFamily("dnsbl_cache_names", "Names whose answers are held.", value=cache["currsize"])
+    yield GaugeMetricFamily("dnsbl_cache_names_max", "The most that can be held.", value=cache["maxsize"])
+    yield CounterMetricFamily("dnsbl_cache_hits", "Lookups that the cache had all of.", value=cache["hits"])
+    yield CounterMetricFamily("dnsbl_cache_misses", "Lookups that asked some list.", value=cache["misses"])

@@ -111,7 +111,9 @@ def headline(verdict: Verdict) -> str:
     elif failed == asked:
         return f"{subject}: none of {lists} asked gave a usable answer, so nothing is known."
     else:
-        text = f"{subject} is listed by none of the {asked - failed} lists that answered"
+        one = asked - failed == 1
+        which = "not listed by the one list" if one else f"listed by none of the {asked - failed} lists"
+        text = f"{subject} is {which} that answered"
     if failed:
         text += f"; {failed} gave no usable answer"
     elif not verdict.complete:

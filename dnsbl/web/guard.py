@@ -13,7 +13,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from dnsbl.errors import ClosedError, DnsblError
+from dnsbl.errors import ClosedError, DnsblError, SubjectError
 from dnsbl.web.access import Access
 from dnsbl.web.limits import Rates, client_key
 from dnsbl.web.settings import Settings, is_loopback_name
@@ -169,7 +169,7 @@ def _refusal(error: Exception) -> Refusal:
     if isinstance(error, ClosedError):
         return Refusal(503, "the server is stopping")
     if isinstance(error, DnsblError):
-        return Refusal(400, str(error))
+        return Refusal(400 if isinstance(error, SubjectError) else 503, str(error))
     log.error("a request failed: %r", error, exc_info=error)
     return Refusal(500, "a fault of this program: its log says more")
 

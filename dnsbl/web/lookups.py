@@ -14,7 +14,6 @@ from starlette.responses import Response, StreamingResponse
 
 from dnsbl.errors import SubjectError
 from dnsbl.lookup.each import joined
-from dnsbl.lookup.rendered import RenderedVerdicts
 from dnsbl.model import Verdict
 from dnsbl.subject.misread import looks_like_file
 from dnsbl.web.cards import card_of, headline
@@ -62,7 +61,7 @@ class Check:
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._rendered = RenderedVerdicts(resolver)
+        self._rendered = resolver.rendered()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         text: str = scope["path_params"]["subject"]

@@ -176,7 +176,7 @@ def test_a_retired_zone_that_is_allowed_by_name_stays() -> None:
 def test_a_score_of_several_sources_can_be_reached_by_their_sum() -> None:
     zones = [
         patient(Zone("bl.example.com", weight=1)),
-        patient(Zone("dbl.example.com", subjects=("domain",), weight=2)),
+        patient(Zone("dbl.example.com", subjects=frozenset({"domain"}), weight=2)),
     ]
 
     def reachable(score: str, *look_up: str) -> bool:

@@ -60,11 +60,17 @@ def preload(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 # ---- cancel and close in every state ----
 
+
+def over_tcp(server: DnsblServer) -> None:
+    server.fault(silence(), transport="tcp")
+    server.fault(truncated())
+
+
 STATES: dict[str, Callable[[DnsblServer], None]] = {
     "just asked": lambda server: server.fault(silence()),
     "in flight": lambda server: server.fault(delay(30)),
     "half answered": lambda server: server.zone(ZONES[0]).fault(silence()),
-    "over TCP": lambda server: (server.fault(silence(), transport="tcp"), server.fault(truncated()))[0],
+    "over TCP": over_tcp,
     "being asked why": lambda server: server.fault(silence(), types="TXT"),
     "answered": lambda server: None,
 }

@@ -30,9 +30,9 @@ from dnsbl.migrate.exim import import_exim
 from dnsbl.migrate.postfix import import_maincf
 from dnsbl.migrate.rspamd import import_rspamd
 from dnsbl.migrate.spamassassin import import_spamassassin
+from dnsbl.names._qname import parse_address
 from dnsbl.policy.protocol import MAX_ACTION_BYTES, ProtocolError, RequestReader, format_reply
 from dnsbl.policy.rules import compile_rules
-from dnsbl.subject.address import parse_address
 from dnsbl.zones.catalogue import load as load_catalogue
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.zone import parse_zone

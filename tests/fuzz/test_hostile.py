@@ -12,7 +12,7 @@ from collections import Counter
 from fuzz.hostile import FIELDS, HEADER, Hostile, honest_code
 from support.asking import plan_for, wait_done
 
-from dnsbl import Outcome, Resolver
+from dnsbl import Outcome, Resolver, Verdict
 from dnsbl.engine._engine import TYPE_A, TYPE_TXT, Engine, Fan, Waiter
 from dnsbl.model import Status
 
@@ -88,6 +88,7 @@ def test_verdicts_beside_a_hostile_list() -> None:
     ):
         subjects = [f"198.51.{number >> 8}.{number & 255}" for number in range(500)]
         for verdict in resolver.check_many(subjects, window=50):
+            assert isinstance(verdict, Verdict)
             for answer in verdict.answers:
                 key = bytes(int(part) for part in verdict.subject.split("."))
                 if answer.zone != ZONES[BAD]:

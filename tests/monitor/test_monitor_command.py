@@ -100,7 +100,14 @@ def test_what_cannot_be_used_is_unknown_to_nagios_and_never_critical(
     ended = run("--once", *arguments)
     assert (ended.code, ended.out.count("\n")) == (3, 1)
     assert ended.out.startswith("DNSBL UNKNOWN: ")
-    assert run(*arguments).code == 2
+    assert run(*arguments).code == 2, "without --once as everywhere"
+
+
+def test_once_and_status_are_one_of_two(
+    tmp_path: Path, lists: DnsblServer, run: Callable[..., Ended]
+) -> None:
+    write_config(tmp_path, lists, CLEAN)
+    assert run("--once", "--status") == (3, "DNSBL UNKNOWN: --once and --status: use one of the two\n", "")
 
 
 def test_once_with_a_state_counts_a_listing_when_two_rounds_saw_it(

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from dnsbl.config.rules import DEFAULT_RULES
 from dnsbl.config.toml_table import parse_toml
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
-from dnsbl.policy.rules import DEFAULT_RULES, DRY_RUN_HEADER, Decision, Policy, compile_rules
+from dnsbl.policy.rules import DRY_RUN_HEADER, Decision, Policy, compile_rules
 from dnsbl.zones.zone import Zone
 
 URL = "https://bl.example.com/?192.0.2.99"

@@ -203,11 +203,11 @@ def test_check_config(lists: DnsblServer, tmp_path: Path) -> None:
         ('[[policy.rule]]\naction = "550"', "means OK to Postfix"),
         ("idle_timeout = 3", "did you mean 'idle_timeout_s'?"),
         ('socket_mode = "0666"', "lets everybody write"),
-        ('socket_mode = "rw"', "in octal"),
+        ('socket_mode = "rw"', "use octal digits"),
         ('listen = ["0:1"]', "is not a valid address to listen on"),
         ('metrics = "9140"', "is not a valid address to listen on"),
         ("max_connections = 0", "out of range"),
-        ('[[policy.rule]]\nzones = "other.example"\naction = "OK"', "no zone of this configuration"),
+        ('[[policy.rule]]\nzones = "other.example"\naction = "OK"', "not a zone of this configuration"),
     ],
 )
 def test_check_config_names_file_and_line(lists: DnsblServer, tmp_path: Path, policy: str, says: str) -> None:

@@ -62,6 +62,7 @@ retry      unix        -  -  n  -    -  error
 discard    unix        -  -  n  -    -  discard
 anvil      unix        -  -  n  -    1  anvil
 proxymap   unix        -  -  n  -    -  proxymap
+tlsmgr     unix        -  -  n  1000 1  tlsmgr
 postlog    unix-dgram  n  -  n  -    1  postlogd
 """
 

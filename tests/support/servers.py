@@ -43,6 +43,7 @@ PACKAGES = {
     "master": "postfix",
     "dig": "bind9-dnsutils",
     "fail2ban-regex": "fail2ban",
+    "nginx": "nginx-light",
     "promtool": "prometheus",
     "systemd-analyze": "systemd",
 }

@@ -69,10 +69,10 @@ class Serve:
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
         end = time.monotonic() + START_S
-        while "listening on " not in (log := self.log()) or not log.endswith("\n"):
+        while "listening on " not in (said := self.log()) or not said.endswith("\n"):
             if self.process.poll() is not None or time.monotonic() > end:
                 self.__exit__()
-                raise AssertionError(f"did not start:\n{log}")
+                raise AssertionError(f"did not start:\n{said}")
             time.sleep(0.02)
         return self
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from support.webserver import Serve, config
 
-from dnsbl.monitor.entry import Change, Entry
+from dnsbl.monitor.entry import Change, Entry, What
 from dnsbl.monitor.state import State
 from dnsbl.testing import DnsblServer
 
@@ -39,12 +39,10 @@ def state_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     clear = Entry("192.0.2.26", "bl.example", "clear", at, "clear", asked_at=at, due_at=at + 60)
     unknown = Entry("mail.example.com", "bl.example", "unknown", at, due_at=at + 60, detail="timeout")
     with State(path) as state, state.change():
-        state.put_subjects(
-            {"192.0.2.25": ["mail.example.com"], "192.0.2.26": [], "mail.example.com": []}, ["bl.example"]
-        )
+        state.put_subjects({"192.0.2.25": ["mail.example.com"], "192.0.2.26": [], "mail.example.com": []})
         state.put_entries([listed, clear, unknown])
         for number in range(60):
-            what = "listed" if number % 2 else "delisted"
+            what: What = "listed" if number % 2 else "delisted"
             state.add_change(
                 Change(
                     at + number,

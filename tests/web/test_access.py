@@ -79,7 +79,7 @@ def test_secrets_that_cannot_be_used(tmp_path: Path, name: str, text: str, mode:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ('listen = ["localhost"]', "listen: 'localhost' is no address to listen on"),
+        ('listen = ["localhost"]', "listen: 'localhost' is not a valid address"),
         ('trusted_proxies = ["proxy"]', "trusted_proxies: 'proxy' is not a valid network"),
         ("rate = 1", "unknown key 'rate' in .serve.; did you mean"),
     ],

@@ -221,6 +221,18 @@ def test_a_state_file_that_is_none_and_the_end(web_lists: DnsblServer) -> None:
         assert "Traceback" not in web.log()
 
 
+def test_on_a_unix_socket(web_lists: DnsblServer, tmp_path: Path) -> None:
+    """Whoever may write to it is a proxy of one's own."""
+    path = tmp_path / "serve.sock"
+    with Serve(config(web_lists), listen=f"unix:{path}"), socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(30)
+        sock.connect(str(path))
+        head = "Host: localhost\r\nX-Forwarded-For: 192.0.2.99\r\nConnection: close\r\n\r\n"
+        sock.sendall(f"GET /authz HTTP/1.1\r\n{head}".encode())
+        assert read_until_closed(sock).startswith(b"HTTP/1.1 403")
+    assert not path.exists()
+
+
 # ---- bounds ----
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.webserver import Serve
 
 from dnsbl.web.openapi import description
@@ -21,6 +22,7 @@ def test_every_path_is_described(web: Serve) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.timeout(300)  # a second or two of work, on a machine that does much else
 def test_schemathesis_finds_nothing(web: Serve, tmp_path: Path) -> None:
     """In a process of its own: it sets up a test runner with settings of its own."""
     checks = (
@@ -30,10 +32,10 @@ def test_schemathesis_finds_nothing(web: Serve, tmp_path: Path) -> None:
     ended = subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"{web.url}/openapi.json", f"--checks={checks}",
-            "--generation-deterministic", "--max-examples=8", "--phases=examples,coverage,fuzzing",
+            "--generation-deterministic", "--max-examples=4", "--phases=coverage,fuzzing",
             "--workers=1", "--request-timeout=30", "--no-color",
         ],
-        capture_output=True, text=True, timeout=110, check=False, cwd=tmp_path,
+        capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout[-6_000:] + ended.stderr[-2_000:]
     assert "Traceback" not in web.log()
