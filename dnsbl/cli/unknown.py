@@ -3,8 +3,9 @@
 So a mistyped zone would pass for a clean answer for ever. When such a zone first says "not listed" (`check`),
 or before anything is looked up (`message`, `filter`), its own name and its test entry are asked for, once a
 process; where neither exists the zone is set aside, and the verdict is incomplete. `bulk` and `audit` ask at
-their end, about a zone that has said nothing else, so that a good zone costs no query of its free ones. A zone
-of one's own that exists is asked as ever, with test entries or without. The daemon's health check does as much.
+their end, about a zone that has said nothing else and is nearly called as one of the catalogue, so that no
+query of a good zone's free ones is spent. A zone of one's own that exists is asked as ever, with test entries
+or without. The daemon's health check does as much.
 """
 
 from __future__ import annotations
@@ -57,13 +58,12 @@ class UnknownZones:
         self._unproved.clear()
 
     def tell(self) -> None:
-        """Of what has said "not listed" and nothing else, complain where it does not exist."""
+        """Complain of what said "not listed" only, is nearly called as a known zone, and does not exist."""
         counts = self._resolver.stats()
         for zone in self._resolver.zones:
             said = {outcome for outcome, count in counts["zones"][zone.name]["outcomes"].items() if count}
-            is_limited = zone.daily_limit is not None  # its owner knows it, and no query is to be spent
-            is_doubtful = zone.name in self._unproved and said == {"not_listed"} and not is_limited
-            if is_doubtful and self._is_absent(zone):
+            is_doubtful = zone.name in self._unproved and said == {"not_listed"}
+            if is_doubtful and nearest_zone(zone.name, self._catalogue) and self._is_absent(zone):
                 complain(f'{zone.name}: its "not listed" means nothing: {self._why_absent(zone.name)}')
 
     def _why_absent(self, name: str) -> str:
