@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from policy.test_rules import CLEAN, decide, listing, rule, verdict
 
@@ -25,7 +27,7 @@ TWO = verdict(listing("a.example", 2.0, ("127.0.0.2",)), listing("b.example", 1.
         ({"codes": ["127.0.0.4"], "zones": ["a.example"]}, False),
     ],
 )
-def test_all_conditions_of_a_rule_must_hold(conditions: dict[str, object], matches: bool) -> None:
+def test_all_conditions_of_a_rule_must_hold(conditions: dict[str, Any], matches: bool) -> None:
     assert (decide(rule(**conditions), TWO).action != "DUNNO") == matches
 
 
