@@ -52,7 +52,7 @@ def test_the_first_and_the_last_port(port: int) -> None:
 
 @pytest.mark.parametrize("port", [0, 65_536, -1, True, "25", 1.0])
 def test_what_is_no_port(port: object) -> None:
-    with pytest.raises(ConfigError, match="no port"):
+    with pytest.raises(ConfigError, match="valid port"):
         rule(server_port=port)
 
 
