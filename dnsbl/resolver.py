@@ -293,7 +293,7 @@ class Resolver:
             lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
             return lookup.verdict if lookup.start() else lookup
 
-        async with aclosing(results_async(begin, range(len(core.zones)), False, len(core.zones))) as found:
+        async with aclosing(results_async(begin, range(len(core.zones)), False, lambda _: True)) as found:
             async for result in found:
                 assert isinstance(result, Verdict)
                 yield result
