@@ -44,7 +44,8 @@ pre { background: var(--card); padding: .75rem; border-radius: .4rem; overflow-x
   svg text { font-size: 20px }
   .cards, .cards tbody, .cards tr, .cards td { display: block } .cards thead { display: none }
   .cards tr { background: var(--card); border-radius: .4rem; margin: .5rem 0; padding: .4rem .6rem }
-  .cards td.text:first-child { white-space: normal } .cards td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0;
+  .cards td.text:first-child { white-space: normal }
+  .cards td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0;
     text-align: right; white-space: normal; overflow-wrap: anywhere }
   .cards td::before { content: attr(data-label); color: var(--soft); white-space: nowrap; text-align: left }
   .cards td:first-child { font-weight: 600; white-space: normal }
@@ -52,7 +53,8 @@ pre { background: var(--card); padding: .75rem; border-radius: .4rem; overflow-x
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --back: #fff; --card: #fff; --blue: 31 98 173;
   --red: #a00; --green: #060 } body { max-width: none; padding: 0; font-size: 10pt } .wide { overflow:
   visible }
-  table { font-size: 8pt } th, td { padding: .15rem .3rem } td.text:first-child { white-space: normal } pre { white-space: pre-wrap; border: 1px solid
+  table { font-size: 8pt } th, td { padding: .15rem .3rem } td.text:first-child { white-space: normal }
+  pre { white-space: pre-wrap; border: 1px solid
   #bbb }
   h2, .answer, svg, tr { break-inside: avoid } h2, h2 + p { break-after: avoid }
   .heat td, .facts div { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
