@@ -5,8 +5,18 @@
 #   make test            the test suite; PYTEST_ARGS="-k cache" narrows it
 #   make chaos CHAOS_S=3600   lookups among liars for so many seconds, against a known truth
 #   make lint            ruff, mypy --strict, and src_c by gcc and clang with every warning an error
+#   make analyze         src_c by gcc's analyzer and clang-tidy, its tests under valgrind, the fuzzers' inputs replayed
 #   make asan            the C code and the engine under the address, undefined and thread sanitizers
-#   make bench           every benchmark (minutes)
+#   make fuzz FUZZ_S=60  so many seconds of each fuzzer, all at once; FUZZ_SEED=2 for another course
+#   make coverage-c      the lines of src_c that tests run; fewer than 95 % fail
+#   make coverage        the suite with the branches of the Python code counted; fewer than 95 % fail
+#   make sbom            dist/sbom.json: what an installation holds, in CycloneDX; make audit asks pip-audit about it
+#   make soak SOAK_S=600 the daemon under Postfix-like traffic while lists and nameservers fail and recover
+#   make load            the daemon under 10,000 requests a second on 500 connections: nothing lost, order kept
+#   make mutants         does a test fail for each small fault put into what decides? (an hour; MUTANTS=FILE for one)
+#   make bench           every benchmark, about fifteen minutes; writes benchmarks/RESULTS.md
+#   make bench-save      the small operations alone, kept in .benchmarks/ to be compared with
+#   make bench-compare   the same again: fails if one takes a fifth longer than in the run kept last
 #   make clean           everything these targets made, the venv included
 #
 # PYTHON=python3.12 names another interpreter, VENV=DIR another place for the venv.
@@ -19,7 +29,8 @@ py := $(VENV)/bin/python
 comma := ,
 sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd src_c/*.c src_c/*.h)
 
-.PHONY: demo test chaos lint asan bench clean needs FORCE
+.PHONY: demo test chaos lint analyze asan fuzz fuzz-engine fuzz-readers fuzz-c coverage coverage-c sbom audit soak \
+  load mutants bench bench-save bench-compare clean needs FORCE
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.extension
@@ -50,11 +61,69 @@ lint: $(VENV)/.lint $(VENV)/.test
 asan: $(VENV)/.test $(VENV)/.extension
 	.ci/sanitize $(py)
 
+analyze: $(VENV)/.base
+	for f in src_c/*.c; do gcc -std=c11 -Wall -Wextra -Werror -O2 -fanalyzer -c -o /dev/null $$f || exit 1; done
+	ls src_c/*.c | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 -Isrc_c' sh
+	$(MAKE) -C tests/c valgrind
+	$(MAKE) -C tests/fuzz replay PYTHON=$(abspath $(py))
+
+FUZZ_S ?= 60
+FUZZ_SEED ?= 1
+
+fuzz: $(VENV)/.test $(VENV)/.extension
+	$(MAKE) -j 4 fuzz-c fuzz-engine fuzz-readers
+
+fuzz-c:
+	$(MAKE) -j 2 -C tests/fuzz run PYTHON=$(abspath $(py)) FUZZ_S=$(FUZZ_S) FUZZ_SEED=$(FUZZ_SEED)
+
+fuzz-engine:
+	HOSTILE_S=$(FUZZ_S) HOSTILE_SEED=$(FUZZ_SEED) $(py) -m pytest -q -o timeout=0 tests/fuzz/test_hostile.py
+
+fuzz-readers:
+	PYTHONPATH=. $(py) tests/fuzz/readers.py $(FUZZ_S) $(FUZZ_SEED)
+
+coverage-c: $(VENV)/.test $(VENV)/.extension
+	.ci/coverage-c $(py)
+
+coverage: coverage-c
+	$(py) -m coverage erase
+	$(py) -m coverage run -m pytest $(PYTEST_ARGS)
+	$(py) -m coverage combine --quiet
+	$(py) -m coverage report --skip-covered --show-missing --fail-under=95
+
+sbom: $(VENV)/.base
+	$(py) .ci/sbom dist/sbom.json
+
+audit: $(VENV)/.base
+	$(call install,pip-audit)
+	$(py) -m pip_audit --skip-editable
+
+SOAK_S ?= 600
+
+soak: $(VENV)/.test $(VENV)/.extension
+	$(py) tests/load/soak.py $(SOAK_S)
+
+load: $(VENV)/.test $(VENV)/.extension
+	$(py) tests/load/flood.py
+
+mutants: $(VENV)/.test $(VENV)/.extension
+	$(py) tests/mutants.py $(MUTANTS)
+
 bench: $(VENV)/.bench $(VENV)/.extension
-	for f in benchmarks/bench_*.py; do echo "== $$f"; $(py) $$f || exit 1; done
+	$(py) benchmarks/run.py
+
+micro := $(py) -m pytest -q -p no:cacheprovider benchmarks/micro.py --benchmark-only \
+  --benchmark-storage=file://.benchmarks --benchmark-columns=median,min,iqr --benchmark-sort=name
+
+bench-save: $(VENV)/.bench $(VENV)/.extension
+	$(micro) --benchmark-save=micro
+
+bench-compare: $(VENV)/.bench $(VENV)/.extension
+	$(micro) --benchmark-compare --benchmark-compare-fail=min:20%
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/c/build
+	rm -rf $(VENV) .benchmarks build dist .coverage .coverage.* *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .hypothesis tests/c/build tests/fuzz/build
 	rm -f dnsbl/*/*.so dnsbl/*/*.c
 	find dnsbl tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -76,10 +145,11 @@ $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.base
 	$(call install,--group $*)
 	@touch $@
 
-# pydnsbl asks for aiodns below 4, but runs on 4; with its own choice it could not share a venv with pycares 5.
+# pydnsbl and aiodnsbl ask for older aiodns and pycares, but run on these; with their own choice they could not
+# share a venv with pycares 5.
 $(VENV)/.bench: $(VENV)/.base
 	$(call install,--group bench)
-	$(call install,--no-deps pydnsbl==1.1.7)
+	$(call install,--no-deps pydnsbl==1.1.7 aiodnsbl==1.0.0)
 	@touch $@
 
 # Built in place, again when a source changed or the built file is gone.

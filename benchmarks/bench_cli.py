@@ -1,6 +1,6 @@
-"""How long `dnsbl check` takes as a process, beside `python -c pass`: what a shell script pays for it.
+"""How long `dnsbl check` and `import dnsbl` take as processes, beside `python -c pass`: what a script pays.
 
-One listed address, one zone, a server on loopback; both commands in turn, five times. Not measured: the
+One listed address, one zone, a server on loopback; all commands in turn, five times. Not measured: the
 first run after an installation, which also writes byte code, and the time a real list takes to answer.
 """
 
@@ -10,14 +10,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from statistics import median
 from time import perf_counter
+
+from common import RUNS, median, spread, table, verdict
 
 from dnsbl.testing import DnsblServer
 
-RUNS = 5
 ZONE = "bl.example.com"
 LIMIT_MS = 150.0
+IMPORT_LIMIT_MS = 30.0
 # As installed: with byte code, which this variable would keep from being written.
 ENV = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 ENV["DNSBL_CONFIG"] = ""
@@ -39,6 +40,8 @@ def main() -> None:
         check = [sys.executable, "-m", "dnsbl", "check", "--nameserver", server.nameserver, "--zone", ZONE]
         commands = {
             "python -c pass": ([sys.executable, "-c", "pass"], 0),
+            "import dnsbl": ([sys.executable, "-c", "import dnsbl"], 0),
+            "from dnsbl import Resolver": ([sys.executable, "-c", "from dnsbl import Resolver"], 0),
             "dnsbl check": ([*check, "192.0.2.99"], 1),
         }
         for command, code in commands.values():
@@ -47,11 +50,11 @@ def main() -> None:
         for _ in range(RUNS):
             for name, (command, code) in commands.items():
                 runs[name].append(timed_ms(command, code))
-    print(f"{'':16}{'median':>9}{'best':>9}{'worst':>9}  ms")
-    for name, took in runs.items():
-        print(f"{name:16}{median(took):9.1f}{min(took):9.1f}{max(took):9.1f}")
-    more = median(runs["dnsbl check"]) - median(runs["python -c pass"])
-    print(f"more than python -c pass: {more:.1f} ms (limit {LIMIT_MS:.0f} ms)")
+    table(["process", "ms"], [[name, spread(took, ".1f")] for name, took in runs.items()])
+    bare = median(runs["python -c pass"])
+    for name, limit_ms in (("import dnsbl", IMPORT_LIMIT_MS), ("dnsbl check", LIMIT_MS)):
+        more = median(runs[name]) - bare
+        verdict(f"{name}, ms more than python -c pass", more, limit_ms, at_least=False)
 
 
 if __name__ == "__main__":

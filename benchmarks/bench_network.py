@@ -1,12 +1,15 @@
-"""Queries a second, and lookups at loss, where the nameserver is some way off: delay_server.c on loopback.
+"""Pace, loss, overload and fairness where the nameserver is some way off: delay_server.c on loopback.
 
-`check_many` with a window of 2,000 over six zones, beside raw pycares callbacks with 1,500 in flight.
-Arguments: seconds of each measurement (3), and the rounds (1).
+`check_many` with a window of 2,000 over six zones, beside raw pycares callbacks with 1,500 in flight, aiodns and
+pydnsbl; rounds interleaved. Arguments: seconds of each measurement (3), the rounds (5), and which parts: any of
+rates, loss, load, fair, many (all).
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import resource
 import shutil
 import statistics
 import subprocess
@@ -17,17 +20,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import contestants
 import pycares
-from common import ZONES, median, need, table, verdict
+from common import ZONES, median, need, spread, table, verdict
 
 from dnsbl import Resolver
 
-DELAYS_MS = (0, 5, 20, 50)
+DELAYS_MS = (0, 1, 5, 20, 50, 200)
 LOSSES_PERCENT = (1, 5, 20)
 WINDOW = 2000
 RAW_IN_FLIGHT = 1500
 TARGET = 1.3
 P99_S = 1.3
+LOSS_LOOKUPS = 10_000
+"""At the least, so that one in a thousand shows."""
+CAPACITY = 300
+"""Lookups a second that the nameserver can answer, for the open load: far below what this program can send."""
+LOADS = (0.5, 1, 2, 5)
 
 
 @contextlib.contextmanager
@@ -44,9 +53,9 @@ def built() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def nameserver(program: Path, delay_ms: float, loss_percent: float = 0) -> Iterator[int]:
+def nameserver(program: Path, delay_ms: float, loss_percent: float = 0, rate: float = 0) -> Iterator[int]:
     """It runs; gives its port."""
-    command = [str(program), str(delay_ms), str(loss_percent)]
+    command = [str(program), str(delay_ms), str(loss_percent), str(rate)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdin is not None
@@ -95,58 +104,195 @@ def raw(port: int, seconds: float) -> float:
     return rate
 
 
-def at_loss(port: int, seconds: float) -> tuple[float, float, int]:
-    """Of single lookups by 20 threads: p99 in seconds, the share incomplete, how many."""
+def peer(name: str, port: int, seconds: float) -> float:
+    """Queries a second of aiodns or pydnsbl, as they are in contestants.py."""
+
+    async def main() -> float:
+        many = getattr(contestants, name)(port)[0]
+        began_s, done = time.monotonic(), 0
+        while time.monotonic() < began_s + seconds:
+            await many(done, 500)
+            done += 500
+        return done * len(ZONES) / (time.monotonic() - began_s)
+
+    return asyncio.run(main())
+
+
+def at_loss(port: int, count: int) -> tuple[float, float]:
+    """Of `count` single lookups by 50 threads: p99 in seconds, and the share incomplete."""
     took_s: list[float] = []
     incomplete = 0
-    end_s = time.monotonic() + seconds
     with Resolver(ZONES, [f"127.0.0.1:{port}"], reasons=False) as resolver:
 
         def look_up(thread: int) -> None:
             nonlocal incomplete
-            number = 0
-            while time.monotonic() < end_s:
-                number += 1
+            for number in range(count // 50):
                 began_s = time.monotonic()
                 found = resolver.check(bytes([12, thread, number >> 8 & 255, number & 255]))
                 took_s.append(time.monotonic() - began_s)
                 incomplete += not found.complete
 
-        threads = [threading.Thread(target=look_up, args=(thread,)) for thread in range(20)]
+        threads = [threading.Thread(target=look_up, args=(thread,)) for thread in range(50)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    return statistics.quantiles(took_s, n=100)[-1], incomplete / len(took_s), len(took_s)
+    return statistics.quantiles(took_s, n=100)[-1], incomplete / len(took_s)
+
+
+def resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+async def open_load(port: int, rate: float, seconds: float) -> tuple[float, float]:
+    """`rate` lookups a second, however many are under way: complete ones a second, and MiB more at the end."""
+    complete = 0
+    async with Resolver(ZONES, [f"127.0.0.1:{port}"], reasons=False) as resolver:
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def one(number: int) -> None:
+            nonlocal complete
+            found = await resolver.check_async(number.to_bytes(4, "big"))
+            complete += found.complete
+
+        before, began_s, number = resident_mib(), time.monotonic(), 0
+        while (passed_s := time.monotonic() - began_s) < seconds:
+            while number < passed_s * rate:
+                task = asyncio.ensure_future(one(0x0C000000 + number))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                number += 1
+            await asyncio.sleep(0.005)
+        goodput = complete / seconds
+        grown = resident_mib() - before
+        await asyncio.gather(*tasks)
+    return goodput, grown
+
+
+def beside_a_stream(port: int, seconds: float) -> tuple[list[float], list[float]]:
+    """Milliseconds of single lookups alone, and beside a stream of 2,500: p50 and p99 of each."""
+    took_s: list[float] = []
+    stop = threading.Event()
+    with Resolver(ZONES, [f"127.0.0.1:{port}"], reasons=False) as resolver:
+
+        def single() -> None:
+            number = 0
+            while not stop.wait(0.005):
+                number += 1
+                began_s = time.monotonic()
+                resolver.check(bytes([13, 0, number >> 8 & 255, number & 255]))
+                took_s.append(time.monotonic() - began_s)
+
+        thread = threading.Thread(target=single)
+        thread.start()
+        time.sleep(seconds)
+        alone = [took * 1000 for took in took_s]
+        took_s.clear()
+        for _ in resolver.check_many(subjects(time.monotonic() + seconds), window=2500):
+            pass
+        stop.set()
+        thread.join()
+    beside = [took * 1000 for took in took_s]
+    return _middle_and_end(alone), _middle_and_end(beside)
+
+
+def _middle_and_end(values: list[float]) -> list[float]:
+    return [statistics.median(values), statistics.quantiles(values, n=100)[-1]]
+
+
+def rates(program: Path, seconds: float, rounds: int) -> None:
+    names = ("check_many", "pycares", "aiodns", "pydnsbl")
+    rows = []
+    for delay_ms in DELAYS_MS:
+        found: dict[str, list[float]] = {name: [] for name in names}
+        lost = 0.0
+        for _ in range(rounds):
+            for name, took in found.items():
+                with nameserver(program, delay_ms) as port:
+                    if name == "check_many":
+                        rate, share = ours(port, seconds)
+                        lost = max(lost, share)
+                    else:
+                        rate = raw(port, seconds) if name == "pycares" else peer(name, port, seconds)
+                    took.append(rate)
+        ratio = median(found["check_many"]) / median(found["pycares"])
+        rows.append([f"{delay_ms}", *(spread(of) for of in found.values()), f"{ratio:.2f}", f"{lost:.2%}"])
+        verdict(f"queries/s at {delay_ms} ms, times pycares", ratio, TARGET, at_least=True)
+    table(["delay ms", *(f"{name} q/s" for name in names), "ratio", "incomplete"], rows)
+
+
+def loss(program: Path) -> None:
+    rows = []
+    for percent in LOSSES_PERCENT:
+        with nameserver(program, 20, percent) as port:
+            p99_s, share = at_loss(port, LOSS_LOOKUPS)
+        rows.append([f"{percent} %", f"{p99_s:.2f}", f"{share:.2%}", f"{LOSS_LOOKUPS:,}"])
+        if percent <= 5:
+            verdict(f"incomplete at {percent} % loss, of a thousand", share * 1000, 1.0, at_least=False)
+        if percent == 5:
+            verdict("p99 of a lookup at 5 % loss, seconds", p99_s, P99_S, at_least=False)
+    table(["loss", "p99 s", "incomplete", "lookups"], rows)
+
+
+def load(program: Path, seconds: float) -> None:
+    rows, at_once = [], 0.0
+    for times in LOADS:
+        with nameserver(program, 50, 0, CAPACITY * len(ZONES)) as port:
+            goodput, grown = asyncio.run(open_load(port, times * CAPACITY, seconds))
+        at_once = goodput if times == 1 else at_once
+        rows.append([f"{times:g}", f"{goodput:,.0f}", f"{grown:.1f}"])
+        if times > 1:
+            verdict(
+                f"goodput at {times:g} times capacity, of that at once", goodput / at_once, 0.8, at_least=True
+            )
+    table(["load / capacity", "complete lookups/s", "MiB more"], rows)
+
+
+def fair(program: Path, seconds: float) -> None:
+    with nameserver(program, 20) as port:
+        alone, beside = beside_a_stream(port, seconds)
+    table(["single lookup", "p50 ms", "p99 ms"], [
+        [name, f"{of[0]:.1f}", f"{of[1]:.1f}"] for name, of in (("alone", alone), ("beside 2,500", beside))
+    ])  # fmt: skip
+    verdict("p99 beside a stream, times that alone", beside[1] / alone[1], 1.5, at_least=False)
+
+
+def many(program: Path) -> None:
+    """10,000 gathered, and 64 zones with a window of 1,024."""
+
+    async def gathered(port: int) -> float:
+        async with Resolver(ZONES, [f"127.0.0.1:{port}"], deadline_s=30, reasons=False) as resolver:
+            found = await asyncio.gather(*map(resolver.check_async, range_of(10_000)))
+        return sum(not one.complete for one in found)
+
+    with nameserver(program, 20) as port:
+        verdict("10,000 gathered: incomplete", asyncio.run(gathered(port)), 0, at_least=False)
+    zones = [f"zone{number}.bl.example" for number in range(64)]
+    with nameserver(program, 20) as port, Resolver(zones, [f"127.0.0.1:{port}"], deadline_s=30) as resolver:
+        found = list(resolver.check_many(range_of(2048), window=1024))
+        incomplete = sum(not getattr(one, "complete", False) for one in found)
+        verdict("64 zones, window 1,024: incomplete", incomplete, 0, at_least=False)
+
+
+def range_of(count: int) -> list[bytes]:
+    return [(0x0E000000 + number).to_bytes(4, "big") for number in range(count)]
 
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    rows = []
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    parts = sys.argv[3:] or ["rates", "loss", "load", "fair", "many"]
     with built() as program:
-        for delay_ms in DELAYS_MS:
-            mine, theirs, lost = [], [], 0.0
-            for _ in range(rounds):
-                with nameserver(program, delay_ms) as port:
-                    rate, share = ours(port, seconds)
-                    mine.append(rate)
-                    lost = max(lost, share)
-                with nameserver(program, delay_ms) as port:
-                    theirs.append(raw(port, seconds))
-            ratio = median(mine) / median(theirs)
-            rates = [f"{median(mine):,.0f}", f"{median(theirs):,.0f}"]
-            rows.append([f"{delay_ms}", *rates, f"{ratio:.2f}", f"{lost:.2%}"])
-            verdict(f"queries/s at {delay_ms} ms, times pycares", ratio, TARGET, at_least=True)
-        table(["delay ms", "check_many q/s", "pycares q/s", "ratio", "incomplete"], rows)
-        rows = []
-        for loss in LOSSES_PERCENT:
-            with nameserver(program, 20, loss) as port:
-                p99_s, share, count = at_loss(port, seconds)
-            rows.append([f"{loss} %", f"{p99_s:.2f}", f"{share:.2%}", f"{count:,}"])
-            if loss == 5:
-                verdict("p99 of a lookup at 5 % loss, seconds", p99_s, P99_S, at_least=False)
-        table(["loss", "p99 s", "incomplete", "lookups"], rows)
+        if "rates" in parts:
+            rates(program, seconds, rounds)
+        if "loss" in parts:
+            loss(program)
+        if "load" in parts:
+            load(program, max(seconds, 20.0) if rounds >= 5 else seconds)
+        if "fair" in parts:
+            fair(program, seconds)
+        if "many" in parts:
+            many(program)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-/* A nameserver for bench_network.py: delay_server DELAY_MS LOSS_PERCENT
+/* A nameserver for bench_network.py: delay_server DELAY_MS LOSS_PERCENT RATE
  *
- * It says NXDOMAIN to everything after the set delay, and loses the set share of the queries. It prints its port,
+ * It says NXDOMAIN to everything after the set delay, and loses the set share of the queries. RATE: queries a
+ * second that it answers, one after the other, with room for BACKLOG that wait; 0: as many as come. It prints its port,
  * and at the end of its input how many queries came. It never waits on a full buffer: what does not fit is lost,
  * as in a network. */
 #define _GNU_SOURCE
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RING = 1 << 17, SIZE = 320, HEADER = 12 };
+enum { RING = 1 << 17, SIZE = 320, HEADER = 12, BACKLOG = 256 };
 
 typedef struct {
     uint64_t due;
@@ -64,10 +65,11 @@ static int open_socket(void)
 
 int main(int count, char **argument)
 {
-    if (count != 3)
-        return fprintf(stderr, "usage: delay_server DELAY_MS LOSS_PERCENT\n"), 2;
+    if (count != 4)
+        return fprintf(stderr, "usage: delay_server DELAY_MS LOSS_PERCENT RATE\n"), 2;
     uint64_t delay_ns = (uint64_t)(atof(argument[1]) * 1e6);
-    double loss = atof(argument[2]) / 100;
+    double loss = atof(argument[2]) / 100, rate = atof(argument[3]);
+    uint64_t each_ns = rate > 0 ? (uint64_t)(1e9 / rate) : 0, busy_until = 0;
     int fd = open_socket();
     reply *ring = malloc(RING * sizeof *ring);
     if (ring == NULL)
@@ -94,9 +96,13 @@ int main(int count, char **argument)
                 break;
             got++;
             r->length = answer(r->bytes, (size_t)size);
-            r->due = now_ns() + delay_ns;
-            if (r->length > 0 && drand48() >= loss)
-                head++;
+            uint64_t began = now_ns();
+            busy_until = busy_until > began ? busy_until : began;
+            if (r->length == 0 || drand48() < loss || busy_until - began > each_ns * BACKLOG)
+                continue;
+            busy_until += each_ns;
+            r->due = busy_until + delay_ns;
+            head++;
         }
     }
     printf("%lu\n", got);

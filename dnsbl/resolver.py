@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from functools import partial
 from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dnsbl.cache.answers import HEADER, CacheInfo, Key
 from dnsbl.cache.clock import now as clock
-from dnsbl.config.settings import checked_nameservers, checked_number, checked_settings, chosen_zones
+from dnsbl.config.settings import (
+    checked_deadline,
+    checked_nameservers,
+    checked_number,
+    checked_settings,
+    chosen_zones,
+)
 from dnsbl.errors import ConfigError, SubjectError, ZoneError
-from dnsbl.lookup.answers import CachedAnswers
+from dnsbl.lookup.answers import cached_answers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.local import clean_verdict
 from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
-from dnsbl.lookup.stream import GRACE_S, results
+from dnsbl.lookup.stream import GRACE_S, results, room_in
 from dnsbl.lookup.values import bits
 from dnsbl.model import Verdict
 from dnsbl.names._qname import format_address
 from dnsbl.subject import address_key
+from dnsbl.zones.name import known_name
 from dnsbl.zones.secret import mask_keys
-from dnsbl.zones.zone import Zone, known_name
+from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     from dnsbl.lookup.aio import LoopWaiter
     from dnsbl.lookup.begun import Begun
     from dnsbl.lookup.message import MessageVerdict
+    from dnsbl.lookup.rendered import RenderedVerdicts
 
 
 class Resolver:
@@ -116,7 +125,9 @@ class Resolver:
         Raises SubjectError for what is neither an address nor a domain, ClosedError after `close`. A DNS
         failure raises nothing: it is in the verdict.
         """
-        started, decide = clock(), _decide(decide)
+        started = clock()
+        if decide is not None:
+            decide = _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -126,7 +137,7 @@ class Resolver:
         if waiter is None:
             from dnsbl.engine._engine import Waiter
 
-            waiter = Waiter()
+            waiter = Waiter(alone=True)
         try:
             return self._wait(self._lookup(subject, waiter, started, deadline_s, decide), waiter)
         finally:
@@ -144,6 +155,7 @@ class Resolver:
                 waiter.wait(left_s)
                 finished = lookup.advance()
         finally:
+            waiter.tell()  # of questions that were asked for others as well, or that nobody waited for
             if not finished:
                 lookup.abandon()
         return lookup.verdict
@@ -152,7 +164,9 @@ class Resolver:
         self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
     ) -> Verdict:
         """As `check`, in an asyncio event loop. Cancelling it leaves the answers to the cache."""
-        started, decide = clock(), _decide(decide)
+        started = clock()
+        if decide is not None:
+            decide = _decide(decide)
         found = self._clean(subject, started)
         if found is not None:
             return found
@@ -195,6 +209,16 @@ class Resolver:
         lookup = self._lookup(subject, None, started, 0.0, None)
         return lookup.verdict if lookup.start() else None
 
+    def rendered(self) -> RenderedVerdicts:
+        """What writes the JSON of cached verdicts without making them: for a server that is asked for thousands.
+
+        >>> texts = resolver.rendered()                                             # doctest: +SKIP
+        >>> text = texts.get(subject) or texts.render(subject, resolver.check(subject))  # doctest: +SKIP
+        """
+        from dnsbl.lookup.rendered import RenderedVerdicts
+
+        return RenderedVerdicts(self._core, self.check_cached)
+
     def check_many(
         self,
         subjects: Iterable[object],
@@ -217,7 +241,7 @@ class Resolver:
             subjects,
             waiter,
             ordered,
-            window,
+            room_in(window, core.upstream),
             lambda: core.check_epoch(epoch),
         )
 
@@ -234,13 +258,50 @@ class Resolver:
 
         from dnsbl.lookup.aio import results_async
 
-        subjects = _many(subjects)
-        waiter, window = self._loop_waiter().waiter, checked_number("window", window, 1, 65_536)
+        subjects, stream, core = _many(subjects), object(), self._core
+        window = checked_number("window", window, 1, 65_536)
+        # A list of its own, so that single lookups in the same loop are not behind what the stream has ready.
+        waiter = self._loop_waiter(stream)
         found = results_async(
-            lambda subject: self._begin(subject, waiter, deadline_s), subjects, ordered, window
+            lambda subject: self._begin(subject, waiter.waiter, deadline_s),
+            subjects,
+            ordered,
+            room_in(window, core.upstream),
         )
-        async with aclosing(found):
+        try:
+            async with aclosing(found):
+                async for result in found:
+                    yield result
+        finally:
+            waiter.let_go()
+            core.of_loop.pop((waiter.loop, stream), None)
+
+    async def check_each_async(
+        self, subject: object, *, deadline_s: float | None = None
+    ) -> AsyncIterator[Verdict]:
+        """As `check_async`, but a verdict of each zone by itself, with its one answer, as soon as it is there.
+
+        For who shows answers as they come; `check_async` is less work where all are waited for.
+        `dnsbl.lookup.each.joined` makes one verdict of them.
+        """
+        from contextlib import aclosing
+
+        from dnsbl.lookup.aio import results_async
+        from dnsbl.lookup.each import ZoneLookup
+
+        core, started = self._core, clock()
+        wanted, waiter = asked_subject(core, subject), self._loop_waiter().waiter
+        if deadline_s is None:
+            deadline_s = core.settings.deadline_s
+        wait_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
+
+        def begin(zone: Any) -> Lookup | Verdict:
+            lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
+            return lookup.verdict if lookup.start() else lookup
+
+        async with aclosing(results_async(begin, range(len(core.zones)), False, lambda _: True)) as found:
             async for result in found:
+                assert isinstance(result, Verdict)
                 yield result
 
     # ---- messages ----
@@ -359,9 +420,10 @@ class Resolver:
     def stats(self) -> dict[str, Any]:
         """Counters since the start, ready for JSON.
 
-        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries,
-            `latency_ms` (p50, p90, p99), `breaker` (state, failures, next_probe_s, unhealthy; of the kind
-            of subject that fares worst) and `budget` (queries_today, daily_limit, state).
+        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries
+            (of a list file, of every look-up), `latency_ms` (p50, p90, p99), `breaker` (state, failures,
+            next_probe_s, unhealthy; of the kind of subject that fares worst) and `budget` (queries_today,
+            daily_limit, state).
         cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
         """
         core = self._core
@@ -388,7 +450,7 @@ class Resolver:
         from dnsbl.lookup.healthcheck import check_health
 
         indices = range(len(self.zones)) if zones is None else [self._zone_index(name) for name in zones]
-        return check_health(self._core, indices, checked_number("deadline_s", deadline_s, 0.001, 300.0))
+        return check_health(self._core, indices, checked_deadline(deadline_s))
 
     async def health_async(
         self, zones: Iterable[str] | None = None, *, deadline_s: float = 5.0
@@ -450,10 +512,9 @@ class Resolver:
         key = address_key(subject)
         if key is None:
             return None
-        core = self._core
-        core.enter()
-        wanted = self._wanted[len(key)]
-        local = core.local
+        core, local, wanted = self._core, self._core.local, self._wanted[len(key)]
+        if core.inside():
+            core.enter()
         if wanted & local.mask:
             if not local.none_lists(key):
                 return None
@@ -463,7 +524,9 @@ class Resolver:
         with core.lock:
             if (core.breaker.unhealthy_mask | core.breaker.doubt_mask) & wanted or core.closed:
                 return None
-            core.questions.drain()
+            engine = core.upstream.engine
+            if engine is not None and engine.has_retired:
+                core.questions.drain()
             entry = core.cache.get(key)
             if entry is None:
                 return None
@@ -471,11 +534,13 @@ class Resolver:
             if started >= soonest or present & wanted != wanted or notable & wanted:
                 return None
             core.cache.hits += 1
-            core.stats.clean_hit(wanted)
+            core.stats.clean_hits[wanted] += 1
+            if local.mask:
+                core.stats.clean_files(local.mask_of_kind(key))
         if core.journal.waiting or core.close_wanted:
             core.unlocked()
         text = format_address(key)
-        answers = CachedAnswers(core.readings, text, key, entry, started, local.mask)
+        answers = partial(cached_answers, core.readings, text, key, entry, started, local.mask)
         return Verdict(text, False, True, 0.0, answers, clock() - started, soonest - started)
 
     def _lookup(
@@ -490,7 +555,7 @@ class Resolver:
         if deadline_s is None:
             deadline_s = self._core.settings.deadline_s
         elif waiter is not None:
-            deadline_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
+            deadline_s = checked_deadline(deadline_s)
         return kind(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
 
     def _begin(
@@ -506,7 +571,7 @@ class Resolver:
         except SubjectError as error:
             return error
 
-    def _loop_waiter(self) -> LoopWaiter:
+    def _loop_waiter(self, stream: object = None) -> LoopWaiter:
         import asyncio
 
         from dnsbl.lookup.aio import LoopWaiter
@@ -515,18 +580,16 @@ class Resolver:
         core.enter()
         with core.lock:
             core.raise_if_closed()
-            found = core.of_loop.get(loop)
+            found = core.of_loop.get((loop, stream))
             if found is None:
-                for other in [other for other in core.of_loop if other.is_closed()]:
+                for other in [other for other in core.of_loop if other[0].is_closed()]:
                     del core.of_loop[other]
-                found = core.of_loop[loop] = LoopWaiter(loop)
+                found = core.of_loop[loop, stream] = LoopWaiter(loop)
             return found
 
 
-def _decide(given: Decide | None) -> Decide | None:
+def _decide(given: Decide) -> Decide:
     """The thresholds, read once and outside any lock: the mapping is the caller's."""
-    if given is None:
-        return None
     decide = dict(given)
     if not decide:
         raise ConfigError("decide is empty: give at least one threshold, as {'reject': 3}, or None", "{}")

@@ -64,6 +64,7 @@ static void process(dnsbl_loop *loop, channel *ch, int fd, short ready)
     bool readable = ready & (POLLIN | POLLERR | POLLHUP | POLLNVAL);
     bool writable = ready & POLLOUT;
     loop->current = ch;
+    loop->to_read = READ_AT_ONCE;
     if (loop->cares.process_fds != NULL) {
         dnsbl_cares_event event = {fd, (readable ? EVENT_READ : 0u) | (writable ? EVENT_WRITE : 0u)};
         loop->cares.process_fds(ch->ares, &event, 1, SKIP_NON_FD);
@@ -99,17 +100,13 @@ static channel *open_channel(dnsbl_loop *loop, server *srv, uint64_t now)
     if (ch == NULL)
         return NULL;
     const dnsbl_cares *cares = &loop->cares;
-    loop->current = ch;
     ch->ares = dnsbl_stock_take(loop, srv->loopback);
-    int status = ch->ares != NULL ? 0
-                 : srv->loopback ? cares->init_options(&ch->ares, cares->options_loopback, cares->optmask_loopback)
-                               : cares->init_options(&ch->ares, cares->options_remote, cares->optmask_remote);
-    if (status != 0) {
-        loop->current = NULL;
+    if (ch->ares == NULL) {
         free(ch);
         return NULL;
     }
-    status = cares->set_servers_csv(ch->ares, srv->csv);
+    loop->current = ch;
+    int status = cares->set_servers_csv(ch->ares, srv->csv);
     if (status != 0) {
         cares->destroy(ch->ares);
         loop->current = NULL;
@@ -148,10 +145,11 @@ static bool worn_out(const channel *ch, uint64_t now)
 
 channel *dnsbl_channel_of(dnsbl_loop *loop, server *srv, uint64_t now)
 {
-    channel *ch = srv->channels;
-    if (ch != NULL && !worn_out(ch, now))
-        return ch;
-    return open_channel(loop, srv, now);
+    channel *newest = srv->channels;
+    if (newest != NULL && !worn_out(newest, now))
+        return newest;
+    channel *made = open_channel(loop, srv, now);
+    return made != NULL || newest == NULL || newest->broken ? made : newest;
 }
 
 /* Until when somebody listens to one of its tries: a lookup that joined may have made it later. */
@@ -207,18 +205,16 @@ void dnsbl_channel_sweep(dnsbl_loop *loop, uint64_t now)
         return;
     loop->next_sweep = now + SWEEP_EVERY;
     loop->sweep_wanted = loop->in_flight > 0;
+    dnsbl_servers_remove(loop);
     for (int i = dnsbl_servers_count(loop); i-- > 0;)
         sweep_server(loop, loop->servers[i], now);
 }
 
-void dnsbl_channel_close_all(dnsbl_loop *loop)
+void dnsbl_channel_close_those_of(dnsbl_loop *loop, server *srv)
 {
-    for (int i = dnsbl_servers_count(loop); i-- > 0;) {
-        server *srv = loop->servers[i];
-        while (srv->channels != NULL) {
-            channel *ch = srv->channels;
-            srv->channels = ch->older;
-            close_channel(loop, ch);
-        }
+    while (srv->channels != NULL) {
+        channel *ch = srv->channels;
+        srv->channels = ch->older;
+        close_channel(loop, ch);
     }
 }

@@ -8,7 +8,8 @@
  * c-ares ends a try after five times the mean latency (at least 250 ms) and then drops its answer, so a
  * slow list behind a fast nameserver would never be heard.
  *
- * Threads: the loop thread is the only one that calls c-ares, and the only one that writes slots.
+ * Threads: the loop thread is the only one that calls c-ares, and the only one that writes slots. While it has
+ * nothing to do, one who waits may take its place (dnsbl_fanout_take_over): two thread switches less a lookup.
  * "Any thread" below means any thread, with or without Python's lock, but not from a c-ares callback.
  *
  * Ownership: fans, tickets and waiters are counted; every function that hands one out gives the caller
@@ -147,13 +148,17 @@ void dnsbl_fanout_free(dnsbl_loop *loop);
 void dnsbl_fanout_abandon(dnsbl_loop *loop);
 
 /* Make channels ahead, where there are too few. Any thread that the environment cannot change under (Python's
- * lock held), before the first submit and again now and then; the loop makes its own where it finds none. */
+ * lock held), after nameservers were added and before each submit. The loop makes none itself: it goes on with
+ * an old one, or waits. */
 void dnsbl_fanout_stock(dnsbl_loop *loop);
 
 /* Register a set of 1..8 nameservers, texts as ares_set_servers_csv takes them, in order of preference.
  * Equal sets share a number, and equal nameservers their health. Returns the set's number, -1 if the
  * tables are full or memory is short. Any thread. */
 int dnsbl_fanout_add_set(dnsbl_loop *loop, const char *const *servers, const bool *loopback, int count);
+
+/* No fan that is not finished asks this set, and none will: its number may be given to another. Any thread. */
+void dnsbl_fanout_remove_set(dnsbl_loop *loop, int number);
 
 /* A fan of `count` questions (1..64), to be filled with dnsbl_fan_question and started with
  * dnsbl_fanout_submit. NULL: out of memory, or bad count. Any thread. */
@@ -184,6 +189,25 @@ bool dnsbl_fan_finished(const dnsbl_fan *fan);
  * NULL if the loop is stopped or memory is short. Any thread. */
 dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter, uint64_t deadline,
                                   uint64_t listen_ns, bool each);
+/* More waits for a nameserver that answers than it will soon take: who has much to ask had better wait. Any thread. */
+bool dnsbl_fanout_crowded(const dnsbl_loop *loop);
+
+/* As dnsbl_fanout_submit, but the loop thread is not woken: dnsbl_fanout_take_over must follow, or
+ * dnsbl_fanout_wake by who will not wait after all. */
+dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter,
+                                          uint64_t deadline, uint64_t listen_ns, bool each);
+
+/* Have the loop thread look at what was submitted quietly. Any thread. */
+void dnsbl_fanout_wake(dnsbl_loop *loop);
+
+/* Take the loop thread's place if it has nothing to do: true, and dnsbl_fanout_drive must follow, until when the
+ * loop is neither stopped nor freed. Else the loop thread (or who has its place) is woken for what was submitted
+ * quietly. Any thread. */
+bool dnsbl_fanout_take_over(dnsbl_loop *loop);
+
+/* Do the loop's work until `waiter` has a ticket or `for_ns` have passed, then give it back. */
+void dnsbl_fanout_drive(dnsbl_loop *loop, dnsbl_waiter *waiter, uint64_t for_ns);
+
 /* The ticket's deadline has passed or its fan has finished. Any thread. */
 bool dnsbl_ticket_done(const dnsbl_ticket *ticket);
 dnsbl_fan *dnsbl_ticket_fan(const dnsbl_ticket *ticket); /* borrowed */
@@ -198,6 +222,14 @@ void dnsbl_waiter_close(dnsbl_waiter *waiter);
 int dnsbl_waiter_fd(const dnsbl_waiter *waiter); /* -1 without one */
 /* Wait until the list is not empty or `for_ns` have passed. Any thread, without Python's lock. */
 void dnsbl_waiter_wait(dnsbl_waiter *waiter, uint64_t for_ns);
+/* Somebody else in this process has something to take that came since this list last gave way, or may wait for
+ * Python's lock: time for dnsbl_waiter_give_way. For one who has much to do, and asks often. */
+bool dnsbl_waiter_is_wanted(dnsbl_waiter *waiter);
+/* Let others have the processor and Python's lock, for about a millisecond at the most. Without that lock. */
+void dnsbl_waiter_give_way(dnsbl_waiter *waiter);
+/* In a child after fork(): the lists of the parent's other threads are read by nobody. */
+void dnsbl_waiter_forked(void);
+bool dnsbl_waiter_empty(dnsbl_waiter *waiter);
 /* The oldest ticket of the list, with a reference for the caller; NULL if empty. Any thread. */
 dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *waiter);
 

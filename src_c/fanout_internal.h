@@ -19,6 +19,8 @@ enum { ARES_EBADRESP = 10, ARES_ETIMEOUT = 12, ARES_EDESTRUCTION = 16, ARES_ECAN
 enum {
     SPARES = 4,
     LANES = 64,
+    FLOW_BUCKETS = 512,
+    READ_AT_ONCE = 32, /* datagrams of one socket */
     CHANNEL_IDS = 1024, /* buckets of the table of queries by their ids */
     RETIRED_MAX = 8192,
     SERVERS_MAX = 256,
@@ -55,10 +57,16 @@ typedef struct {
 
 enum { ON_WAY = 0, ON_LANE = 1 };
 
+/* Where something stands in a heap that is ordered by `key`, the least first, and then by when it came. */
+typedef struct place {
+    struct place *child, *next;
+    uint64_t key, serial;
+} place;
+
 /* One zone at one nameserver (zones whose numbers are equal modulo LANES share one). */
 typedef struct {
-    struct query **waiting; /* a heap, the next to be sent first */
-    int waiting_count, waiting_size;
+    place *flows; /* those who have queries waiting, whose turn it is first */
+    int waiting;  /* of all of them */
     query_list open; /* sent, and not yet late */
     query_list late; /* sent so long ago that an answer is late; the nameserver may be waiting for the zone */
     uint64_t answered;      /* when its last answer came; 0: never */
@@ -68,9 +76,19 @@ typedef struct {
     int answers, answers_before;
 } lane;
 
+/* The queries of one who waits, on one lane. */
+typedef struct flow {
+    place in_lane;  /* by its turn; first, see queue.c */
+    place *queries; /* the earliest deadline first */
+    dnsbl_waiter *waiter; /* NULL: of all for whom nobody waits */
+    lane *lane;
+    struct flow *next; /* in its bucket */
+} flow;
+
 typedef struct server {
     char *csv;
     bool loopback;
+    int uses;           /* sets it is in; under the loop's lock */
     int failures;       /* tries in a row without an answer, since the last answer to anybody */
     uint64_t answered;  /* when the last answer to anybody came; 0: never */
     uint64_t probe_at;  /* when down: the next time it is asked again */
@@ -80,6 +98,7 @@ typedef struct server {
     double window;      /* how many may be on the way */
     double threshold;   /* up to here it doubles in each round trip */
     uint64_t rtt, rtt_var;       /* of what was on the way when answered */
+    uint64_t measured;           /* when that was last the case; 0: never */
     uint64_t least, least_before; /* the least in this period of PERIOD_NS, and in the one before; 0: none */
     uint64_t period;
     int answers, losses; /* since the window was last looked at */
@@ -87,6 +106,7 @@ typedef struct server {
     int waiting;       /* on all lanes */
     unsigned turn;     /* the lane that is first in the next round */
     lane lanes[LANES];
+    flow *flows[FLOW_BUCKETS];
 } server;
 
 typedef struct {
@@ -135,6 +155,7 @@ struct dnsbl_fan {
     atomic_int refs;
     atomic_bool finished;
     bool started;
+    bool sent; /* a query of its went out */
     bool retired_queued; /* on the loop's retired list; under the loop's lock */
     int count;
     int open; /* slots not answered */
@@ -149,6 +170,8 @@ struct dnsbl_fan {
 
 /* One try. It holds a reference to its fan until its callback fires, or it is dropped before it was sent. */
 typedef struct query {
+    place waits;       /* among those waiting, by when they have to be answered; first, see queue.c */
+    uint64_t began;    /* to wait */
     dnsbl_loop *loop;
     dnsbl_fan *fan;
     channel *channel;
@@ -158,7 +181,6 @@ typedef struct query {
         query_list *on;
     } link[2];
     lane *lane;
-    uint64_t order; /* among those waiting: the least is sent first */
     struct query *next_sent, **sent_at; /* on its channel's list, once sent */
     struct query *next_id; /* on its channel's table, once sent */
     uint16_t id;
@@ -176,6 +198,10 @@ struct dnsbl_loop {
     pthread_mutex_t lock; /* guards from here ... */
     bool stopping;
     bool sleeping;
+    bool parked; /* the loop thread sleeps, and nothing is in flight: another may do its work */
+    bool driven; /* another does */
+    uint64_t parked_until; /* when the loop thread wakes by itself */
+    pthread_cond_t handed_back;
     dnsbl_ticket *inbox, **inbox_end;
     server *servers[SERVERS_MAX];
     int server_count;
@@ -183,15 +209,19 @@ struct dnsbl_loop {
     int set_count;
     dnsbl_fan *retired[RETIRED_MAX];
     unsigned retired_head, retired_count;
-    void *spares[2][SPARES]; /* channels made ahead, for other hosts and for loopback */
+    void *spares[2][SERVERS_MAX + SPARES]; /* channels made ahead, for other hosts and for loopback */
     int spare_count[2];
     bool retired_overflow; /* ... to here */
     atomic_bool has_retired;
+    atomic_bool stock_wanted; /* nameservers were added or channels taken */
 
     query *sending;   /* being given to c-ares; NULL when it has ended inside that call */
+    int to_read;      /* datagrams, until others have their turn */
     channel *current; /* whose c-ares call is under way: its sockets are reported to us */
     int in_flight;  /* sent, and not ended */
-    uint64_t order; /* of the last query that left the waiting ones */
+    uint64_t order; /* the turn of the last query that left the waiting ones */
+    uint64_t serial; /* of the next that waits */
+    atomic_bool crowded; /* see dnsbl_fanout_crowded */
     struct pollfd *polled; /* [0] is the wake pipe */
     channel **polled_channel;
     nfds_t polled_count, polled_size;
@@ -210,13 +240,14 @@ void dnsbl_stock_free(dnsbl_loop *loop);                 /* after the loop threa
 
 /* servers.c */
 int dnsbl_servers_count(dnsbl_loop *loop); /* any thread */
+void dnsbl_servers_remove(dnsbl_loop *loop); /* those in no set any more; loop thread */
 void dnsbl_servers_free(dnsbl_loop *loop); /* after the loop thread's end */
 
 /* channel.c */
 channel *dnsbl_channel_of(dnsbl_loop *loop, server *srv, uint64_t now); /* NULL: no memory or descriptor */
 void dnsbl_channel_ready(dnsbl_loop *loop); /* handle what poll found */
 void dnsbl_channel_sweep(dnsbl_loop *loop, uint64_t now);
-void dnsbl_channel_close_all(dnsbl_loop *loop);
+void dnsbl_channel_close_those_of(dnsbl_loop *loop, server *srv);
 
 /* front.c: what stands between the sockets and c-ares. */
 void dnsbl_front_install(dnsbl_loop *loop, channel *ch);
@@ -231,16 +262,22 @@ void dnsbl_pace_answered(server *srv, query *q, uint64_t now);
 void dnsbl_pace_lost(server *srv, const slot *s, uint64_t now);
 void dnsbl_pace_forget(query *q);
 uint64_t dnsbl_pace_retry_ns(const server *srv, const slot *s, uint64_t now);
-bool dnsbl_pace_push(dnsbl_loop *loop, server *srv, query *q); /* false: out of memory */
-query *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now); /* NULL: none has room now */
-query *dnsbl_pace_pop_any(server *srv);
+query *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now, bool *over); /* NULL: none has room now */
+bool dnsbl_pace_crowded(const server *srv, uint64_t now);
 uint64_t dnsbl_pace_next(server *srv, uint64_t now); /* when one waiting may have room though no answer comes */
-void dnsbl_pace_free(server *srv);
+
+/* queue.c: those that wait. */
+bool dnsbl_queue_push(dnsbl_loop *loop, server *srv, query *q); /* false: out of memory */
+query *dnsbl_queue_first(const lane *ln); /* NULL: none waits */
+/* The first, of a lane where one waits; one that is to be sent uses up its asker's turn. */
+query *dnsbl_queue_pop(dnsbl_loop *loop, server *srv, lane *ln, bool to_be_sent);
+query *dnsbl_queue_pop_any(dnsbl_loop *loop, server *srv); /* NULL: none waits */
 
 /* transport.c */
 bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
 uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now); /* when to call again; UINT64_MAX: no need */
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now);
+void dnsbl_transport_drop_waiting(dnsbl_loop *loop, server *srv);
 void dnsbl_transport_close(dnsbl_loop *loop);
 
 /* answer.c: read a c-ares record into the answer of a slot. */

@@ -18,7 +18,7 @@
 
 #include "fanout_internal.h"
 
-enum { HEADER = 12, QUESTION_TAIL = 4, CLASS_IN = 1, MESSAGE_MAX = 65535, DROPPED_MAX = 256, CUT = 1 };
+enum { HEADER = 12, QUESTION_TAIL = 4, CLASS_IN = 1, MESSAGE_MAX = 65535, CUT = 1 };
 
 /* struct ares_socket_functions_ex, version 1 (ares.h of c-ares 1.34). */
 typedef struct {
@@ -151,16 +151,19 @@ static ssize_t receive_datagram(channel *ch, int fd, void *buffer, size_t size, 
                                 socklen_t *from_length)
 {
     socklen_t room = *from_length;
-    for (int dropped = 0; dropped < DROPPED_MAX; dropped++) {
+    /* The rest with the next poll, so that others have their turn and who waits for these is told. */
+    for (; ch->loop->to_read > 0; ch->loop->to_read--) {
         *from_length = room;
         ssize_t count = recvfrom(fd, buffer, size, flags, from, from_length);
         if (count < 0)
             return count;
         size_t length = (size_t)count;
-        if (passes(ch, buffer, &length))
+        if (passes(ch, buffer, &length)) {
+            ch->loop->to_read--;
             return (ssize_t)length;
+        }
     }
-    errno = EAGAIN; /* the rest with the next poll, so that others have their turn */
+    errno = EAGAIN;
     return -1;
 }
 

@@ -46,7 +46,14 @@ static dnsbl_ticket *take_inbox(dnsbl_loop *loop, bool *stopping)
     return tickets;
 }
 
-static void wake(dnsbl_loop *loop)
+/* Under the loop's lock, so that nobody frees it meanwhile; the pipe does not block. */
+static void wake_locked(dnsbl_loop *loop)
+{
+    while (write(loop->wake[1], "", 1) < 0 && errno == EINTR)
+        ;
+}
+
+void dnsbl_fanout_wake(dnsbl_loop *loop)
 {
     pthread_mutex_lock(&loop->lock);
     int fd = loop->wake[1];
@@ -55,8 +62,8 @@ static void wake(dnsbl_loop *loop)
         ;
 }
 
-dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter, uint64_t deadline,
-                                  uint64_t listen_ns, bool each)
+static dnsbl_ticket *submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter, uint64_t deadline,
+                            uint64_t listen_ns, bool each, bool quietly)
 {
     dnsbl_ticket *ticket = calloc(1, sizeof *ticket);
     if (ticket == NULL)
@@ -71,11 +78,11 @@ dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter
     dnsbl_waiter_retain(waiter);
     pthread_mutex_lock(&loop->lock);
     bool accepted = loop->started && !loop->stopping;
-    bool sleeping = loop->sleeping;
+    bool sleeping = loop->sleeping && !quietly;
     if (accepted) {
         *loop->inbox_end = ticket;
         loop->inbox_end = &ticket->next;
-        loop->sleeping = false; /* one wake is enough */
+        loop->sleeping &= quietly; /* one wake is enough */
     }
     pthread_mutex_unlock(&loop->lock);
     if (!accepted) {
@@ -84,8 +91,25 @@ dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter
         return NULL;
     }
     if (sleeping)
-        wake(loop);
+        dnsbl_fanout_wake(loop);
     return ticket;
+}
+
+bool dnsbl_fanout_crowded(const dnsbl_loop *loop)
+{
+    return atomic_load_explicit(&loop->crowded, memory_order_relaxed);
+}
+
+dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter, uint64_t deadline,
+                                  uint64_t listen_ns, bool each)
+{
+    return submit(loop, fan, waiter, deadline, listen_ns, each, false);
+}
+
+dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter,
+                                          uint64_t deadline, uint64_t listen_ns, bool each)
+{
+    return submit(loop, fan, waiter, deadline, listen_ns, each, true);
 }
 
 /* ---- the loop ---- */
@@ -131,24 +155,124 @@ static void renew_wake(dnsbl_loop *loop)
     loop->polled[0].fd = made[0];
 }
 
-static void sleep_until_something(dnsbl_loop *loop)
+static void drain_wake(const dnsbl_loop *loop)
+{
+    char bytes[64];
+    while (read(loop->wake[0], bytes, sizeof bytes) > 0)
+        ;
+}
+
+/* For at most `most_ms`, -1: however long. By who has the loop. */
+static void sleep_until_something(dnsbl_loop *loop, int most_ms)
 {
     pthread_mutex_lock(&loop->lock);
     bool idle = loop->inbox == NULL && !loop->stopping;
     loop->sleeping = idle;
     pthread_mutex_unlock(&loop->lock);
     int timeout_ms = idle ? poll_timeout_ms(loop, dnsbl_fanout_now()) : 0;
+    if (most_ms >= 0 && (timeout_ms < 0 || timeout_ms > most_ms))
+        timeout_ms = most_ms;
     if (poll(loop->polled, loop->polled_count, timeout_ms) <= 0)
         return;
     if (loop->polled[0].revents & (POLLNVAL | POLLERR | POLLHUP))
         renew_wake(loop);
-    else if (loop->polled[0].revents != 0) {
-        char bytes[64];
-        while (read(loop->wake[0], bytes, sizeof bytes) > 0)
-            ;
-    }
+    else if (loop->polled[0].revents != 0)
+        drain_wake(loop);
     dnsbl_channel_ready(loop);
 }
+
+/* One turn without the sleep. False: the loop is to end. */
+static bool turn(dnsbl_loop *loop)
+{
+    bool stopping;
+    dnsbl_ticket *ticket = take_inbox(loop, &stopping);
+    uint64_t now = dnsbl_fanout_now();
+    while (ticket != NULL) {
+        dnsbl_ticket *next = ticket->next;
+        dnsbl_fanout_accept(loop, ticket, now);
+        ticket = next;
+    }
+    dnsbl_fanout_run_due(loop, now);
+    if (loop->next_pump != UINT64_MAX)
+        loop->next_pump = dnsbl_transport_pump(loop, now);
+    dnsbl_channel_sweep(loop, now);
+    dnsbl_fanout_flush_wakes(loop);
+    return !stopping;
+}
+
+/* ---- one who waits in the loop thread's place ---- */
+
+static bool has_work(const dnsbl_loop *loop)
+{
+    return loop->heap_count > 0 || loop->in_flight > 0 || loop->next_pump != UINT64_MAX;
+}
+
+/* The loop thread with nothing to do: what it has may be used by another, who gives it back when it has. */
+static void park(dnsbl_loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    if (loop->inbox != NULL || loop->stopping) {
+        pthread_mutex_unlock(&loop->lock);
+        return;
+    }
+    loop->sleeping = loop->parked = true;
+    loop->parked_until = loop->sweep_wanted ? loop->next_sweep : UINT64_MAX;
+    struct pollfd woken = {.fd = loop->wake[0], .events = POLLIN};
+    int timeout_ms = poll_timeout_ms(loop, dnsbl_fanout_now());
+    pthread_mutex_unlock(&loop->lock);
+    (void)poll(&woken, 1, timeout_ms);
+    pthread_mutex_lock(&loop->lock);
+    while (loop->driven) /* what is in the pipe is for who drives */
+        pthread_cond_wait(&loop->handed_back, &loop->lock);
+    loop->parked = false;
+    pthread_mutex_unlock(&loop->lock);
+    if (woken.revents & (POLLNVAL | POLLERR | POLLHUP))
+        renew_wake(loop);
+    else
+        drain_wake(loop);
+}
+
+bool dnsbl_fanout_take_over(dnsbl_loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    bool mine = loop->parked && !loop->driven && !loop->stopping;
+    loop->driven |= mine;
+    if (!mine && loop->sleeping && loop->inbox != NULL) {
+        loop->sleeping = false;
+        wake_locked(loop);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return mine;
+}
+
+void dnsbl_fanout_drive(dnsbl_loop *loop, dnsbl_waiter *waiter, uint64_t for_ns)
+{
+    uint64_t until = dnsbl_fanout_now() + for_ns;
+    bool stopping = false;
+    while (!stopping) {
+        stopping = !turn(loop);
+        uint64_t now = dnsbl_fanout_now();
+        if (stopping || now >= until || !dnsbl_waiter_empty(waiter))
+            break;
+        sleep_until_something(loop, (int)((until - now) / DNSBL_MS) + 1);
+        dnsbl_fanout_flush_wakes(loop);
+        if (!dnsbl_waiter_empty(waiter))
+            break;
+    }
+    pthread_mutex_lock(&loop->lock);
+    loop->driven = false;
+    loop->sleeping = true;
+    bool due = loop->sweep_wanted && loop->next_sweep < loop->parked_until;
+    if (has_work(loop) || due || loop->inbox != NULL || loop->stopping) {
+        loop->sleeping = false;
+        loop->parked = false; /* nobody else, until it has looked */
+        wake_locked(loop);
+    }
+    pthread_cond_broadcast(&loop->handed_back);
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* ---- its life ---- */
 
 static void end_everything(dnsbl_loop *loop)
 {
@@ -162,21 +286,11 @@ static void end_everything(dnsbl_loop *loop)
 static void *run(void *arg)
 {
     dnsbl_loop *loop = arg;
-    for (bool stopping = false; !stopping;) {
-        dnsbl_ticket *ticket = take_inbox(loop, &stopping);
-        uint64_t now = dnsbl_fanout_now();
-        while (ticket != NULL) {
-            dnsbl_ticket *next = ticket->next;
-            dnsbl_fanout_accept(loop, ticket, now);
-            ticket = next;
-        }
-        dnsbl_fanout_run_due(loop, now);
-        if (loop->next_pump != UINT64_MAX)
-            loop->next_pump = dnsbl_transport_pump(loop, now);
-        dnsbl_channel_sweep(loop, now);
-        dnsbl_fanout_flush_wakes(loop);
-        if (!stopping)
-            sleep_until_something(loop);
+    while (turn(loop)) {
+        if (has_work(loop))
+            sleep_until_something(loop, -1);
+        else
+            park(loop);
         dnsbl_fanout_flush_wakes(loop);
     }
     end_everything(loop);
@@ -202,6 +316,10 @@ dnsbl_loop *dnsbl_fanout_new(void)
     loop->polled_count = 1;
     if (pthread_mutex_init(&loop->lock, NULL) != 0)
         goto failed;
+    if (pthread_cond_init(&loop->handed_back, NULL) != 0) {
+        pthread_mutex_destroy(&loop->lock);
+        goto failed;
+    }
     return loop;
 failed:
     for (int i = 0; i < 2; i++)
@@ -242,7 +360,7 @@ void dnsbl_fanout_stop(dnsbl_loop *loop)
     pthread_mutex_unlock(&loop->lock);
     if (!join)
         return;
-    wake(loop);
+    dnsbl_fanout_wake(loop);
     pthread_join(loop->thread, NULL);
 }
 
@@ -253,6 +371,7 @@ void dnsbl_fanout_free(dnsbl_loop *loop)
         ;
     dnsbl_stock_free(loop);
     dnsbl_servers_free(loop);
+    pthread_cond_destroy(&loop->handed_back);
     pthread_mutex_destroy(&loop->lock);
     close(loop->wake[0]);
     close(loop->wake[1]);
@@ -270,6 +389,7 @@ static bool is_socket(int fd)
 
 void dnsbl_fanout_abandon(dnsbl_loop *loop)
 {
+    dnsbl_waiter_forked();
     /* The sockets as well: the parent reads them. Its thread may have been changing the table; what is in no
      * order there is left open. */
     nfds_t count = loop->polled_count;

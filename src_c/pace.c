@@ -6,14 +6,13 @@
  * and the least round trip tells: rbldnsd's socket buffer holds 157 small datagrams, Linux' default 256.
  *
  * A zone that does not answer must not use up what a resolver keeps for one client (unbound: 1,000 that wait), so
- * of each zone only so many may be late. Those waiting take turns: the zones, and within a zone who asks. */
-#include <stdlib.h>
-
+ * of each zone only so many may be late. The zones take turns, and on each of them those who ask: see queue.c. */
 #include "fanout_internal.h"
 
 #define FLOOR 100.0 /* a burst that any nameserver's socket buffer holds */
 #define CEILING 6000.0
-#define QUEUE_MAX 80.0
+#define QUEUE_MAX 40.0
+#define JITTER_SHARE 16 /* of a way's length: that much longer tells of no queue */
 #define SHRINK 0.7
 #define GROW (1.0 / 16)          /* an answer, above the threshold */
 #define LOSS_BORNE 0.03          /* less than this is the network's, and no sign of a full buffer */
@@ -25,6 +24,8 @@
 #define LATE_ALIVE_NS DNSBL_S     /* then it is lost, if its zone answers others */
 #define LATE_SILENT_NS (5 * DNSBL_S)
 #define PROBE_NS (250 * DNSBL_MS)
+#define WAITED_NS (10 * DNSBL_MS) /* one that waited less was not kept from being in time */
+#define BEGUN_NS (20 * DNSBL_MS)
 #define RETRY_NS (250 * DNSBL_MS) /* a nameserver that is quick is asked again so soon */
 
 enum { LATE_MAX = 64, LATE_SHARE = 4, LATE_CEILING = 400 };
@@ -66,70 +67,6 @@ void dnsbl_pace_init(server *srv)
     srv->on_way.kind = ON_WAY;
     for (int i = 0; i < LANES; i++)
         srv->lanes[i].open.kind = srv->lanes[i].late.kind = ON_LANE;
-}
-
-void dnsbl_pace_free(server *srv)
-{
-    for (int i = 0; i < LANES; i++)
-        free(srv->lanes[i].waiting);
-}
-
-/* ---- those waiting ---- */
-
-static void put(lane *ln, int at, query *q)
-{
-    ln->waiting[at] = q;
-}
-
-bool dnsbl_pace_push(dnsbl_loop *loop, server *srv, query *q)
-{
-    lane *ln = q->lane;
-    if (ln->waiting_count == ln->waiting_size) {
-        int size = ln->waiting_size == 0 ? 16 : ln->waiting_size * 2;
-        query **waiting = realloc(ln->waiting, (size_t)size * sizeof(query *));
-        if (waiting == NULL)
-            return false;
-        ln->waiting = waiting;
-        ln->waiting_size = size;
-    }
-    /* Start-time fair queueing: who has sent little is not behind who has sent much. What is asked again has
-     * had its turn of waiting. */
-    const dnsbl_ticket *ticket = q->fan->tickets;
-    if (q->order == 0 && (ticket == NULL || q->fan->slots[q->slot].sent > 0))
-        q->order = loop->order + 1;
-    else if (q->order == 0)
-        q->order = dnsbl_waiter_order(ticket->waiter, loop->order);
-    int at = ln->waiting_count++;
-    for (int up; at > 0 && ln->waiting[up = (at - 1) / 2]->order > q->order; at = up)
-        put(ln, at, ln->waiting[up]);
-    put(ln, at, q);
-    srv->waiting++;
-    return true;
-}
-
-static query *pop(server *srv, lane *ln)
-{
-    query *first = ln->waiting[0], *moved = ln->waiting[--ln->waiting_count];
-    int at = 0;
-    for (int down; (down = 2 * at + 1) < ln->waiting_count; at = down) {
-        if (down + 1 < ln->waiting_count && ln->waiting[down + 1]->order < ln->waiting[down]->order)
-            down++;
-        if (ln->waiting[down]->order >= moved->order)
-            break;
-        put(ln, at, ln->waiting[down]);
-    }
-    if (ln->waiting_count > 0)
-        put(ln, at, moved);
-    srv->waiting--;
-    return first;
-}
-
-query *dnsbl_pace_pop_any(server *srv)
-{
-    for (int i = 0; i < LANES; i++)
-        if (srv->lanes[i].waiting_count > 0)
-            return pop(srv, &srv->lanes[i]);
-    return NULL;
 }
 
 /* ---- room ---- */
@@ -197,31 +134,48 @@ static bool server_has_room(server *srv, uint64_t now)
     return srv->on_way.count < (int)srv->window;
 }
 
-/* What has expired needs no room: the caller drops it. */
-static bool is_over(const query *q, uint64_t now)
+/* One that had to wait, and would be answered too late if it were sent now: it is not sent, in favour of those
+ * that can be answered in time. What was begun is ended: a lookup some of whose questions are sent needs them all. */
+static bool is_too_late(const query *q, uint64_t now)
 {
-    return q->fan->slots[q->slot].answered || now >= q->fan->ask_until;
+    const lane *ln = q->lane;
+    if (now - q->began < WAITED_NS || !lives(ln->answered, now))
+        return false;
+    uint64_t usual = ln->rtt + 4 * ln->rtt_var, margin = q->fan->sent ? 0 : usual / 2 + BEGUN_NS;
+    return now + usual + margin >= q->fan->ask_until;
 }
 
-query *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now)
+/* Nobody would use its answer; it needs no room: the caller drops it. */
+static bool is_over(const query *q, uint64_t now)
+{
+    return q->fan->slots[q->slot].answered || now >= q->fan->ask_until || is_too_late(q, now);
+}
+
+query *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now, bool *over)
 {
     bool room = server_has_room(srv, now) && loop->in_flight < DNSBL_FANOUT_MAX_IN_FLIGHT;
     for (unsigned i = 0; i < LANES && srv->waiting > 0; i++) {
         lane *ln = &srv->lanes[(srv->turn + i) % LANES];
-        if (ln->waiting_count == 0)
+        if (ln->waiting == 0)
             continue;
-        bool over = is_over(ln->waiting[0], now);
-        if (!over && !(room && lane_has_room(ln, now)))
+        *over = is_over(dnsbl_queue_first(ln), now);
+        if (!*over && !(room && lane_has_room(ln, now)))
             continue;
-        query *q = pop(srv, ln);
-        if (!over) {
+        if (!*over)
             srv->turn = (srv->turn + i + 1) % LANES;
-            if (q->order > loop->order)
-                loop->order = q->order;
-        }
-        return q;
+        return dnsbl_queue_pop(loop, srv, ln, !*over);
     }
     return NULL;
+}
+
+bool dnsbl_pace_crowded(const server *srv, uint64_t now)
+{
+    int waiting = 0, most = (int)(srv->window + FLOOR);
+    /* What waits for a zone that does not answer keeps none of the others back. */
+    for (int i = 0; i < LANES && srv->waiting > most && waiting <= most; i++)
+        if (lives(srv->lanes[i].answered, now))
+            waiting += srv->lanes[i].waiting;
+    return waiting > most;
 }
 
 uint64_t dnsbl_pace_next(server *srv, uint64_t now)
@@ -270,7 +224,8 @@ static double queued(const server *srv)
     uint64_t least = srv->least;
     if (srv->least_before != 0 && (least == 0 || srv->least_before < least))
         least = srv->least_before;
-    return srv->rtt <= least ? 0 : srv->window * (1 - (double)least / (double)srv->rtt);
+    uint64_t usual = least + least / JITTER_SHARE;
+    return srv->rtt <= usual ? 0 : srv->window * (double)(srv->rtt - usual) / (double)srv->rtt;
 }
 
 /* Shrinks at most once in a round trip, and only for more loss than a sound network has. */
@@ -319,11 +274,17 @@ void dnsbl_pace_answered(server *srv, query *q, uint64_t now)
     srv->answers++;
     if (q->link[ON_WAY].on != NULL) {
         int on_way = srv->on_way.count;
+        srv->measured = now;
         smooth(&srv->rtt, &srv->rtt_var, sample);
         note_least(srv, sample, now);
         while (srv->on_way.first != q)
             take_off(srv->on_way.first, ON_WAY);
         grow(srv, on_way);
+    } else if (now - srv->measured >= ALIVE_NS) { /* it is further off than was thought: all answers come late */
+        srv->measured = now;
+        srv->rtt = srv->least = srv->least_before = 0;
+        smooth(&srv->rtt, &srv->rtt_var, sample);
+        note_least(srv, sample, now);
     }
     dnsbl_pace_forget(q);
     look_at_loss(srv, now);

@@ -23,10 +23,14 @@ static void show(const char *name, char *value)
     free(value);
 }
 
-static int made_ahead(dnsbl_loop *loop, bool loopback)
+/* How many there are too few: each nameserver may need one at once, and some need their next soon after. */
+static int lacking(dnsbl_loop *loop, bool loopback)
 {
     pthread_mutex_lock(&loop->lock);
-    int count = loop->spare_count[loopback];
+    int servers = 0;
+    for (int i = 0; i < loop->server_count; i++)
+        servers += loop->servers[i]->loopback == loopback;
+    int count = servers == 0 ? 0 : servers + SPARES - loop->spare_count[loopback];
     pthread_mutex_unlock(&loop->lock);
     return count;
 }
@@ -39,7 +43,7 @@ static bool add(dnsbl_loop *loop, bool loopback)
                             loopback ? cares->optmask_loopback : cares->optmask_remote) != 0)
         return false;
     pthread_mutex_lock(&loop->lock);
-    bool room = loop->spare_count[loopback] < SPARES;
+    bool room = loop->spare_count[loopback] < SERVERS_MAX + SPARES;
     if (room)
         loop->spares[loopback][loop->spare_count[loopback]++] = ares;
     pthread_mutex_unlock(&loop->lock);
@@ -50,12 +54,15 @@ static bool add(dnsbl_loop *loop, bool loopback)
 
 void dnsbl_fanout_stock(dnsbl_loop *loop)
 {
-    if (made_ahead(loop, true) == SPARES && made_ahead(loop, false) == SPARES)
+    if (!atomic_exchange_explicit(&loop->stock_wanted, false, memory_order_acq_rel))
         return;
     char *options = hide("RES_OPTIONS"), *domain = hide("LOCALDOMAIN");
     for (int loopback = 0; loopback < 2; loopback++)
-        while (made_ahead(loop, loopback) < SPARES && add(loop, loopback))
-            ;
+        for (int count = lacking(loop, loopback); count > 0; count--)
+            if (!add(loop, loopback)) {
+                atomic_store_explicit(&loop->stock_wanted, true, memory_order_release);
+                break;
+            }
     show("RES_OPTIONS", options);
     show("LOCALDOMAIN", domain);
 }
@@ -63,6 +70,7 @@ void dnsbl_fanout_stock(dnsbl_loop *loop)
 void *dnsbl_stock_take(dnsbl_loop *loop, bool loopback)
 {
     pthread_mutex_lock(&loop->lock);
+    atomic_store_explicit(&loop->stock_wanted, true, memory_order_release);
     void *ares = loop->spare_count[loopback] > 0 ? loop->spares[loopback][--loop->spare_count[loopback]] : NULL;
     pthread_mutex_unlock(&loop->lock);
     return ares;

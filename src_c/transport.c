@@ -71,7 +71,7 @@ static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
 {
     channel *ch = dnsbl_channel_of(loop, srv, now);
     if (ch == NULL) {
-        drop(q); /* no memory or descriptor: as if it were lost */
+        drop(q); /* none to be had now: as if it were lost */
         return;
     }
     slot *s = &q->fan->slots[q->slot];
@@ -96,6 +96,7 @@ static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
         dnsbl_fanout_ask_again_at(loop, q->fan, s, now + dnsbl_pace_retry_ns(srv, s, now));
     }
     s->sent++;
+    q->fan->sent = true;
     loop->current = ch;
     loop->sending = q;
     loop->cares.query_dnsrec(ch->ares, s->name, CLASS_IN, s->type, on_answer, q, &id);
@@ -120,9 +121,9 @@ static void give_back(dnsbl_loop *loop, server *srv, uint64_t now)
 {
     srv->went_down = false;
     query *kept = NULL;
-    for (query *q; (q = dnsbl_pace_pop_any(srv)) != NULL;) {
+    for (query *q; (q = dnsbl_queue_pop_any(loop, srv)) != NULL;) {
         slot *s = &q->fan->slots[q->slot];
-        if (!is_down_but_not_all(&loop->sets[s->set], srv)) {
+        if (s->answered || !is_down_but_not_all(&loop->sets[s->set], srv)) {
             q->next_sent = kept;
             kept = q;
             continue;
@@ -135,22 +136,23 @@ static void give_back(dnsbl_loop *loop, server *srv, uint64_t now)
     while (kept != NULL) {
         query *q = kept;
         kept = q->next_sent;
-        if (!dnsbl_pace_push(loop, srv, q)) {
+        if (!dnsbl_queue_push(loop, srv, q)) {
             q->fan->slots[q->slot].waiting--;
             drop(q);
         }
     }
 }
 
-/* What nobody waits for any more is never sent. */
+/* What nobody waits for any more, or what would be answered too late, is never sent. */
 static void pump_server(dnsbl_loop *loop, server *srv, uint64_t now)
 {
     if (srv->went_down)
         give_back(loop, srv, now);
-    for (query *q; (q = dnsbl_pace_pop(loop, srv, now)) != NULL;) {
+    bool over = false;
+    for (query *q; (q = dnsbl_pace_pop(loop, srv, now, &over)) != NULL;) {
         slot *s = &q->fan->slots[q->slot];
         s->waiting--;
-        if (!s->answered && now < q->fan->ask_until) {
+        if (!over) {
             transmit(loop, srv, q, now);
             continue;
         }
@@ -162,6 +164,7 @@ static void pump_server(dnsbl_loop *loop, server *srv, uint64_t now)
 uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now)
 {
     uint64_t again = UINT64_MAX;
+    bool crowded = false;
     for (int i = dnsbl_servers_count(loop); i-- > 0;) {
         server *srv = loop->servers[i];
         if (srv->waiting == 0)
@@ -169,19 +172,27 @@ uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now)
         pump_server(loop, srv, now);
         uint64_t next = srv->waiting == 0 ? UINT64_MAX : dnsbl_pace_next(srv, now);
         again = next < again ? next : again;
+        crowded |= dnsbl_pace_crowded(srv, now);
     }
+    atomic_store_explicit(&loop->crowded, crowded, memory_order_relaxed);
     return again;
+}
+
+void dnsbl_transport_drop_waiting(dnsbl_loop *loop, server *srv)
+{
+    for (query *q; (q = dnsbl_queue_pop_any(loop, srv)) != NULL;)
+        drop(q);
 }
 
 void dnsbl_transport_close(dnsbl_loop *loop)
 {
-    for (int i = dnsbl_servers_count(loop); i-- > 0;)
-        for (query *q; (q = dnsbl_pace_pop_any(loop->servers[i])) != NULL;)
-            drop(q);
-    dnsbl_channel_close_all(loop);
+    for (int i = dnsbl_servers_count(loop); i-- > 0;) {
+        dnsbl_transport_drop_waiting(loop, loop->servers[i]);
+        dnsbl_channel_close_those_of(loop, loop->servers[i]);
+    }
 }
 
-static bool send_query(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at)
+static bool send_query(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint64_t now)
 {
     slot *s = &fan->slots[index];
     server *srv = loop->sets[s->set].servers[at];
@@ -190,8 +201,9 @@ static bool send_query(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at)
         return false;
     *q = (query){.loop = loop, .fan = fan, .slot = (uint8_t)index, .server = (uint8_t)at};
     q->lane = &srv->lanes[s->zone % LANES];
+    q->began = now;
     dnsbl_fan_retain(fan);
-    if (!dnsbl_pace_push(loop, srv, q)) {
+    if (!dnsbl_queue_push(loop, srv, q)) {
         drop(q);
         return false;
     }
@@ -223,7 +235,7 @@ bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t n
     const server_set *set = &loop->sets[s->set];
     bool first = s->tries == 0;
     int chosen = choose_server(set, s);
-    bool sent = send_query(loop, fan, index, chosen);
+    bool sent = send_query(loop, fan, index, chosen, now);
     uint16_t tries = s->tries;
     /* A better server that was down is asked as well, now and then, so that it is used again soon
      * after it is back; nobody waits for it, and it is none of the tries. */
@@ -232,7 +244,7 @@ bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t n
         if (now < srv->probe_at || s->answered)
             continue;
         srv->probe_at = now + PROBE_EVERY;
-        sent |= send_query(loop, fan, index, at);
+        sent |= send_query(loop, fan, index, at, now);
         s->last_server = (uint8_t)chosen;
         s->tries = tries;
     }

@@ -17,8 +17,22 @@ struct dnsbl_waiter {
     bool closed;
     bool signalled; /* a byte is in the pipe */
     dnsbl_ticket *head, **end;
-    atomic_ullong order; /* of its last question, see pace.c */
+    atomic_ullong order; /* the turn of its last question, see queue.c */
+    atomic_bool unread;  /* something is on the list */
+    atomic_uint fills;   /* how often the list became unread */
+    /* Of the one who reads it, see dnsbl_waiter_give_way. */
+    unsigned others; /* how often the lists of others had become unread */
+    uint64_t gave_way, busy_until;
 };
+
+/* Of all lists in this process: those that are unread, and how often one became so. */
+static atomic_int all_unread; /* after a fork less than 0, if one of the parent is read */
+static atomic_uint all_fills;
+
+#define GIVE_WAY_EVERY DNSBL_MS
+#define GIVE_WAY_MAX DNSBL_MS
+#define OTHERS_NS DNSBL_S /* how long others count as busy */
+#define NAP_NS 100000
 
 uint64_t dnsbl_waiter_order(dnsbl_waiter *waiter, uint64_t now_at)
 {
@@ -110,6 +124,62 @@ int dnsbl_waiter_fd(const dnsbl_waiter *waiter)
     return waiter->fd[0];
 }
 
+/* ---- giving way ---- */
+
+static void note_filled(dnsbl_waiter *waiter)
+{
+    atomic_store_explicit(&waiter->unread, true, memory_order_relaxed);
+    atomic_fetch_add_explicit(&waiter->fills, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&all_unread, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&all_fills, 1, memory_order_relaxed);
+}
+
+static void note_read(dnsbl_waiter *waiter)
+{
+    atomic_store_explicit(&waiter->unread, false, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&all_unread, 1, memory_order_relaxed);
+}
+
+static bool others_have_news(const dnsbl_waiter *waiter)
+{
+    int own = atomic_load_explicit(&waiter->unread, memory_order_relaxed);
+    return atomic_load_explicit(&all_unread, memory_order_relaxed) > own;
+}
+
+static unsigned filled_by_others(const dnsbl_waiter *waiter)
+{
+    return atomic_load_explicit(&all_fills, memory_order_relaxed) -
+           atomic_load_explicit(&waiter->fills, memory_order_relaxed);
+}
+
+bool dnsbl_waiter_is_wanted(dnsbl_waiter *waiter)
+{
+    uint64_t now = dnsbl_fanout_now();
+    unsigned others = filled_by_others(waiter);
+    if (others != waiter->others) {
+        waiter->others = others;
+        waiter->busy_until = now + OTHERS_NS;
+        if (others_have_news(waiter))
+            return true;
+    }
+    return now < waiter->busy_until && now - waiter->gave_way >= GIVE_WAY_EVERY;
+}
+
+void dnsbl_waiter_give_way(dnsbl_waiter *waiter)
+{
+    const struct timespec nap = {0, NAP_NS};
+    uint64_t until = dnsbl_fanout_now() + GIVE_WAY_MAX;
+    do
+        nanosleep(&nap, NULL);
+    while (others_have_news(waiter) && dnsbl_fanout_now() < until);
+    waiter->gave_way = dnsbl_fanout_now();
+}
+
+void dnsbl_waiter_forked(void)
+{
+    atomic_store(&all_unread, 0);
+}
+
 void dnsbl_waiter_push(dnsbl_waiter *waiter, dnsbl_ticket *ticket)
 {
     pthread_mutex_lock(&waiter->lock);
@@ -117,6 +187,8 @@ void dnsbl_waiter_push(dnsbl_waiter *waiter, dnsbl_ticket *ticket)
         dnsbl_ticket_retain(ticket);
         ticket->queued = true;
         ticket->next_queued = NULL;
+        if (waiter->head == NULL)
+            note_filled(waiter);
         *waiter->end = ticket;
         waiter->end = &ticket->next_queued;
     }
@@ -161,14 +233,24 @@ void dnsbl_waiter_wait(dnsbl_waiter *waiter, uint64_t for_ns)
     pthread_mutex_unlock(&waiter->lock);
 }
 
+bool dnsbl_waiter_empty(dnsbl_waiter *waiter)
+{
+    pthread_mutex_lock(&waiter->lock);
+    bool empty = waiter->head == NULL;
+    pthread_mutex_unlock(&waiter->lock);
+    return empty;
+}
+
 dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *waiter)
 {
     pthread_mutex_lock(&waiter->lock);
     dnsbl_ticket *ticket = waiter->head;
     if (ticket != NULL) {
         waiter->head = ticket->next_queued;
-        if (waiter->head == NULL)
+        if (waiter->head == NULL) {
             waiter->end = &waiter->head;
+            note_read(waiter);
+        }
         ticket->queued = false;
     }
     if (waiter->head == NULL && waiter->signalled) {

@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "lists.loader": {"lists"} | VALUES | TEXT,
     "cache": {"zones"} | VALUES,
     "health": {"zones"} | VALUES,
-    "config": {"cache", "lists"} | LISTS,
+    "config": {"cache", "lists", "config.rules"} | LISTS,
     "config.rules": set(),
     "lookup": LOOKUP,
     "resolver": {"lookup"} | LOOKUP,
@@ -40,11 +40,23 @@ ARROWS: dict[str, set[str]] = {
     "migrate": {"config.rules"} | LISTS,
     "policy": {"config", "config.rules"} | LISTS,
     "policyd": {"policy", "resolver", "lookup"} | LOOKUP,
-    "doctor": {"policy", "resolver", "lookup"} | LOOKUP,
+    "doctor": {"policyd", "policy", "resolver", "lookup"} | LOOKUP,
     "testing": {"errors"},
     "audit": {"resolver", "config", "migrate"} | LISTS,
     "monitor": {"policyd", "resolver", "lookup"} | LOOKUP,
-    "cli": {"audit", "monitor", "testing", "doctor", "migrate", "policyd", "policy", "resolver", "lookup"}
+    "web": {"doctor", "monitor", "policyd", "resolver", "lookup"} | LOOKUP,
+    "cli": {
+        "audit",
+        "web",
+        "monitor",
+        "testing",
+        "doctor",
+        "migrate",
+        "policyd",
+        "policy",
+        "resolver",
+        "lookup",
+    }
     | LOOKUP
     | FETCH,
     "__main__": {"cli"},
@@ -72,8 +84,11 @@ HOMES = {
     "idna": "subject",
     "publicsuffixlist": "subject",
     "lxml": "mail",
+    "starlette": "web",
+    "uvicorn": "web",
+    "bcrypt": "web",
 }
-SHARED = {("prometheus_client", "monitor"), ("urllib3", "monitor")}
+SHARED = {("prometheus_client", "monitor"), ("prometheus_client", "web"), ("urllib3", "monitor")}
 """Rooms that use a package beside its home."""
 
 

@@ -61,7 +61,7 @@ def test_the_wheel_carries_what_it_takes_to_run_and_no_more(built: Path) -> None
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     expected = {f"dnsbl/{name}{suffix}" for name in ("engine/_engine", "names/_qname")} | {"dnsbl/py.typed"}
     for path in (ROOT / "dnsbl").rglob("*"):
-        if path.suffix in {".py", ".pyi", ".toml"}:
+        if path.suffix in {".py", ".pyi", ".toml", ".css", ".js", ".svg"}:
             expected.add(path.relative_to(ROOT).as_posix())
     assert names == expected
 

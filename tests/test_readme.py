@@ -68,3 +68,25 @@ def test_the_commands_are_there(capsys: pytest.CaptureFixture[str]) -> None:
         assert main([command, "--help"]) == 0
         known = capsys.readouterr().out
         assert [word for word in words if word.startswith("-") and word not in known] == []
+
+
+def test_the_exit_codes_are_those_of_check() -> None:
+    from dnsbl.cli import check
+
+    rows = dict(re.findall(r"^\| (\d) \| (.*) \|$", README, re.MULTILINE))
+    assert sorted(rows) == sorted(
+        str(code)
+        for code in (check.EXIT_CLEAN, check.EXIT_LISTED, check.EXIT_BAD_INPUT, check.EXIT_INCOMPLETE)
+    )
+    assert rows[str(check.EXIT_CLEAN)].startswith("not listed, and every list answered")
+    assert rows[str(check.EXIT_LISTED)] == "listed"
+    assert rows[str(check.EXIT_BAD_INPUT)].startswith("bad usage")
+    assert rows[str(check.EXIT_INCOMPLETE)].startswith("not listed, but")
+
+
+def test_the_architecture_names_every_room() -> None:
+    root = Path(__file__).parents[1]
+    page = (root / "docs/architecture.md").read_text()
+    table = page[page.index("| room |") : page.index("Parsing and deciding")]
+    rooms = {path.parent.name for path in (root / "dnsbl").glob("*/__init__.py")}
+    assert {room for room in rooms if f"{room}/`" not in table} == set()

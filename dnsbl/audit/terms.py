@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.errors import ZoneError
-from dnsbl.zones.zone import KINDS, known_name
+from dnsbl.zones.name import known_name
+from dnsbl.zones.zone import KINDS
 
 if TYPE_CHECKING:
     from dnsbl.zones.zone import Zone

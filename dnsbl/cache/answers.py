@@ -241,6 +241,18 @@ class AnswerCache:
             }
         self._store(key, pack(answers, texts or {}, now))
 
+    def put_packed(self, key: Key, entry: bytes) -> None:
+        """As `put`, of plain answers that are packed already and valid."""
+        if self.maxsize < 1:
+            return
+        now = self._timer()
+        held = self.get(key)
+        if held is not None and HEADER.unpack_from(held)[1] > now:
+            self.put(key, unpack(entry, now).answers)
+            return
+        self._sweep.advance(now)
+        self._store(key, entry)
+
     def fill(self, key: Key, entry: bytes) -> None:
         """Hold an entry of earlier, packed as `items` gives it. What the cache holds already stays."""
         now = self._timer()

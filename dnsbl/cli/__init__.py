@@ -23,7 +23,8 @@ from dnsbl.errors import DnsblError
 from dnsbl.text.printable import printable
 
 COMMANDS = (
-    "check", "bulk", "audit", "message", "filter", "zones", "config", "monitor", "policyd", "doctor", "demo",
+    "check", "bulk", "audit", "message", "filter", "zones", "config", "policyd", "monitor", "serve", "doctor",
+    "demo",
 )  # fmt: skip
 
 COMPLETE = "_DNSBL_COMPLETE"

@@ -265,11 +265,14 @@ def open_lookups(
 ) -> tuple[Resolver, Terms]:
     """The resolver these options ask for, and what its lists' free limits leave; `stack` closes it."""
     from dnsbl.audit.terms import Terms, agreed
+    from dnsbl.cli.unknown import UnknownZones
 
-    resolver, _ = stack.enter_context(open_resolver(*source, reasons=False))
+    resolver, catalogue = stack.enter_context(open_resolver(*source, reasons=False))
     if agreements:
         given = agreed(resolver.zones, agreements)
-        resolver, _ = stack.enter_context(open_resolver(given, *source[1:], reasons=False))
+        resolver, catalogue = stack.enter_context(open_resolver(given, *source[1:], reasons=False))
+    unknown = UnknownZones(resolver, catalogue)
+    stack.push(lambda *exc: None if exc[0] else unknown.tell())
     return resolver, Terms(resolver.zones, rate)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,10 @@ import click
 
 from dnsbl.cli import render
 from dnsbl.cli.options import source_options
-from dnsbl.errors import ConfigError
 from dnsbl.text.printable import printable
 
 if TYPE_CHECKING:
-    from dnsbl.config.file import Config
-    from dnsbl.doctor.findings import Finding, Patient, Report
-    from dnsbl.health.judge import ZoneHealth
-    from dnsbl.policy.rules import Policy
+    from dnsbl.doctor.findings import Patient, Report
 
 DEADLINE_S = 5.0
 
@@ -48,101 +43,21 @@ def command(
     """Examine nameservers, zones and configuration.
 
     Asks the zones in use for their test entries (RFC 5782 section 5), each once, and where there are several
-    nameservers each of them for those of one zone; nothing else. The budget shown is that of this
+    nameservers each of them for those of one zone; nothing else. Reads list files, and asks a policy daemon that
+    runs here whether a bridge hides its clients. The budget shown is that of this
     run; a running policy daemon counts its own.
 
     Exit code: 0 healthy; 1 something was found; 2 bad usage.
     """
+    from dnsbl.doctor.examine import examine
+
     logging.getLogger("dnsbl").addHandler(logging.NullHandler())  # what it would say is among the findings
-    report = _examine(zones, nameservers, deadline_s, config_path)
+    report = examine(zones, nameservers, deadline_s, config_path)
     if as_json:
         click.echo(json.dumps(report.to_dict()))
     else:
         _show(report)
     return EXIT_FINDINGS if report.findings else EXIT_HEALTHY
-
-
-def _examine(
-    zones: tuple[str, ...], nameservers: tuple[str, ...], deadline_s: float, config_path: Path | None
-) -> Report:
-    from dnsbl.config import file as config
-    from dnsbl.doctor.findings import (
-        Finding,
-        Report,
-        findings_of,
-        findings_of_servers,
-        split_remedy,
-        split_retired,
-    )
-    from dnsbl.zones.zone import parse_zone
-
-    try:
-        settings = config.load(config_path, retired=True)
-    except ConfigError as error:
-        if config_path is not None and not config_path.is_file():
-            raise
-        return Report((), (Finding("configuration", str(error), "correct it and run this again"),))
-    wanted = list(map(parse_zone, zones)) or settings.zones or settings.catalogue.default()
-    alive, findings = split_retired(wanted, settings.catalogue, settings.resolver.allow)
-    warnings = settings.warnings
-    if zones:
-        alive, warnings = settings.catalogue.build(alive, allow=settings.resolver.allow)
-    policy = None
-    if not zones and not findings:
-        policy, mistakes = _policy(config_path)
-        findings += mistakes
-    findings += tuple(split_remedy(warning, "configuration") for warning in warnings)
-    patients = _ask(replace(settings, zones=alive), nameservers, deadline_s) if alive else ()
-    findings += findings_of_servers(_ask_alone(settings, patients, deadline_s))
-    return Report(patients, (*findings, *findings_of(patients, settings.catalogue, policy)))
-
-
-def _ask_alone(settings: Config, patients: tuple[Patient, ...], deadline_s: float) -> dict[str, ZoneHealth]:
-    """One zone's state through each nameserver by itself, where there are several.
-
-    Else the others hide what one of them lacks: a lookup goes on to the next.
-    """
-    from dnsbl.resolver import Resolver
-
-    if not patients:
-        return {}
-    patient = next((each for each in patients if not each.zone.nameservers), patients[0])
-    found = {}
-    for server in patient.nameservers if len(patient.nameservers) > 1 else ():
-        alone = replace(settings, zones=(replace(patient.zone, nameservers=(server,)),))
-        with Resolver(nameservers=[server], config=alone) as resolver:
-            (found[server],) = resolver.health(deadline_s=deadline_s / len(patient.nameservers))
-    return found
-
-
-def _policy(config_path: Path | None) -> tuple[Policy | None, tuple[Finding, ...]]:
-    """The daemon's rules, or what is wrong with its part of the configuration."""
-    from dnsbl.doctor.findings import Finding
-    from dnsbl.policyd.settings import Options, load_settings
-
-    try:
-        return load_settings(Options(config_path)).policy, ()
-    except ConfigError as error:
-        return None, (Finding("configuration", str(error), "correct it: the policy daemon does not start"),)
-
-
-def _ask(settings: Config, nameservers: tuple[str, ...], deadline_s: float) -> tuple[Patient, ...]:
-    from dnsbl.doctor.findings import Patient
-    from dnsbl.resolver import Resolver
-
-    with Resolver(nameservers=nameservers or None, config=settings) as resolver:
-        healths = resolver.health(deadline_s=deadline_s)
-        stats = resolver.stats()["zones"]
-        return tuple(
-            Patient(
-                zone=zone,
-                row=settings.catalogue.row(zone.name),
-                health=health,
-                nameservers=zone.nameservers or resolver.nameservers,
-                budget=stats[zone.name]["budget"],
-            )
-            for zone, health in zip(resolver.zones, healths, strict=True)
-        )
 
 
 # ---- what is shown ----
@@ -164,6 +79,9 @@ def _show(report: Report) -> None:
 
 
 def _row(patient: Patient) -> list[str]:
+    if patient.zone.file:
+        shown = f"{patient.entries:,} entries"
+        return [printable(patient.zone.name), "a file", "", "", printable(f"{shown}: {patient.zone.file}")]
     latency_ms, limit = patient.health.latency_ms, patient.budget["daily_limit"]
     return [
         printable(patient.zone.name),

@@ -87,7 +87,7 @@ def command(
         return EX_DATAERR
     try:
         harmless = read_harmless(harmless_path)
-        with open_resolver(zones, nameservers, deadline_s, config_path) as (resolver, _):
+        with open_resolver(zones, nameservers, deadline_s, config_path, prove=True) as (resolver, _):
             verdict = resolver.check_message(data, trusted=trusted or None, harmless=harmless)
     except DnsblError as error:
         complain(str(error))

@@ -75,7 +75,7 @@ def command(
 
     codes: set[int] = set()
     harmless = read_harmless(harmless_path)
-    with open_resolver(zones, nameservers, deadline_s, config_path) as (resolver, _):
+    with open_resolver(zones, nameservers, deadline_s, config_path, prove=True) as (resolver, _):
         for number, source in enumerate(messages(path), 1):
             verdict = resolver.check_message(source.data, trusted=trusted or None, harmless=harmless)
             if as_json:

@@ -8,8 +8,10 @@ import os
 import signal
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +23,7 @@ from dnsbl.text.printable import printable
 
 if TYPE_CHECKING:
     from dnsbl.monitor.entry import Entry
+    from dnsbl.monitor.settings import Settings
     from dnsbl.monitor.setup import Setup
 
 EXIT_UNKNOWN = 3
@@ -95,10 +98,15 @@ def command(
     from dnsbl.monitor.setup import set_up
 
     def load() -> Setup:
-        return set_up(config.load(config_path), watch, zones, nameservers, deadline_s)
+        loaded = config.load(config_path)
+        for text in loaded.warnings:
+            complain(text)
+        return set_up(loaded, watch, zones, nameservers, deadline_s)
 
     if once:
         try:
+            if status:
+                raise InputError("--once and --status: use one of the two", "--status")
             return _once(load(), state_path, (warning, critical), severities, grid, as_json)
         except (DnsblError, OSError) as error:
             click.echo(f"DNSBL UNKNOWN: {printable(str(error))}")
@@ -120,35 +128,18 @@ def _once(
     as_json: bool,
 ) -> int:
     """A round by itself, in a state of its own where every sight counts; or one more of a state that is kept."""
-    from dataclasses import replace
-
-    from dnsbl.monitor.daemon import write_grid
     from dnsbl.monitor.nagios import report
-    from dnsbl.monitor.rounds import Rounds
-    from dnsbl.monitor.sinks import Delivery
-    from dnsbl.monitor.state import State
 
     logging.getLogger("dnsbl").addHandler(logging.NullHandler())
     settings = _wanting(setup, thresholds, severities)
     with ExitStack() as stack:
         if state_path is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dnsbl-monitor-"))
-            state_path, settings = Path(folder) / "state.db", replace(settings, confirm=1)
-            sinks: tuple[Any, ...] = ()
+            alone = replace(setup, settings=replace(settings, confirm=1), sinks=())
+            entries, took_s = _one_round(alone, Path(folder) / "state.db", grid)
         else:
-            sinks = setup.sinks
-        state = stack.enter_context(State(state_path))
-        names = [sink.name for sink in sinks]
-        done = Rounds(
-            state, settings, setup.zones, setup.nameservers, setup.open_resolver, names
-        ).run()  # fmt: skip
-        Delivery(state, sinks, complain).run(_now())
-        entries = list(state.entries())
-        if grid is not None:
-            write_grid(grid, state)
-    for trouble in done.troubles:
-        complain(trouble)
-    found = report(entries, settings.warning, settings.critical, settings.severity, done.took_s)
+            entries, took_s = _one_round(setup, state_path, grid)
+    found = report(entries, settings.warning, settings.critical, settings.severity, took_s)
     if as_json:
         _print_json(entries)
     else:
@@ -156,10 +147,29 @@ def _once(
     return found.code
 
 
-def _wanting(setup: Setup, thresholds: tuple[int | None, int | None], severities: tuple[str, ...]) -> Any:
-    """The settings with the thresholds and severities of the command line."""
-    from dataclasses import replace
+def _one_round(setup: Setup, path: Path, grid: Path | None) -> tuple[list[Entry], float]:
+    """One more round of a state, and what is to be told; its entries, and how long it took in seconds."""
+    from dnsbl.monitor.daemon import write_grid
+    from dnsbl.monitor.rounds import Rounds
+    from dnsbl.monitor.sinks import Delivery
+    from dnsbl.monitor.state import State
 
+    names = [sink.name for sink in setup.sinks]
+    with State(path) as state:
+        asking = (setup.zones, setup.nameservers, setup.open_resolver)
+        done = Rounds(state, setup.settings, *asking, names).run()
+        Delivery(state, setup.sinks, complain).run(time())
+        for trouble in done.troubles:
+            complain(trouble)
+        if grid is not None:
+            write_grid(grid, state)
+        return list(state.entries()), done.took_s
+
+
+def _wanting(
+    setup: Setup, thresholds: tuple[int | None, int | None], severities: tuple[str, ...]
+) -> Settings:
+    """The settings with the thresholds and severities of the command line."""
     settings = setup.settings
     if not settings.watch:
         raise InputError("nothing to watch: give addresses, ranges or names, or `watch` under [monitor]", "")
@@ -197,12 +207,11 @@ def _status(
 ) -> int:
     from dnsbl.config import file as config
     from dnsbl.monitor.daemon import write_grid
-    from dnsbl.monitor.settings import load_settings
+    from dnsbl.monitor.settings import state_path as configured
     from dnsbl.monitor.state import Reader
 
     if state_path is None:
-        settings = load_settings(config.load(config_path, keys=False), None)
-        state_path = settings.state
+        state_path = configured(config.load(config_path, keys=False))
     if state_path is None:
         raise ConfigError("no state file: give --state FILE, or `state` under [monitor]", "")
     with Reader(state_path) as state:
@@ -272,21 +281,14 @@ def _time(at: float | None) -> str:
     return stamp(at) if at else "-"
 
 
-def _now() -> float:
-    import time
-
-    return time.time()
-
-
 # ---- the service ----
 
 
 def _serve(load: Any, state_path: Path | None, grid: Path | None, as_json: bool) -> int:
-    from dataclasses import replace
-
     from dnsbl.monitor.daemon import Daemon
     from dnsbl.monitor.state import State
-    from dnsbl.policyd.log import FdWriter, Log, is_journal
+    from dnsbl.policyd.log import Log
+    from dnsbl.policyd.writers import FdWriter, is_journal
 
     def load_all() -> Setup:
         setup: Setup = load()
@@ -300,10 +302,10 @@ def _serve(load: Any, state_path: Path | None, grid: Path | None, as_json: bool)
         raise ConfigError("no state file: give --state FILE, or `state` under [monitor]", "")
     to_journal = is_journal(STDERR, os.environ)
     log = Log(FdWriter(STDERR), as_json=as_json, with_time=not to_journal, with_level=to_journal)
-    # What a list's failure is, the monitor says itself, once, and not in every round.
-    logging.getLogger("dnsbl").addHandler(logging.NullHandler())
-    logging.getLogger("dnsbl").propagate = False
     with State(path) as state:
+        # What a list's failure is, the monitor says itself, once, and not in every round.
+        logging.getLogger("dnsbl").addHandler(logging.NullHandler())
+        logging.getLogger("dnsbl").propagate = False
         daemon = Daemon(setup, load_all, state, log)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, partial(_end, daemon))

@@ -56,7 +56,7 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
-class _Complaints(logging.Handler):
+class Complaints(logging.Handler):
     """Shows what the library logs as the command's own complaints."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -81,10 +81,13 @@ def open_resolver(
     nameservers: tuple[str, ...],
     deadline_s: float | None,
     config_path: Path | None,
+    *,
+    prove: bool = False,
     **more: Any,
 ) -> Iterator[tuple[Resolver, Catalogue]]:
     """The resolver that these options ask for, and its catalogue; what is not given is as configured.
 
+    prove: look first whether the zones exist that the catalogue does not know.
     more: further arguments of the Resolver, which win over the configuration.
 
     Raises InputError for what cannot be used. What the library warns of meanwhile goes to stderr.
@@ -92,13 +95,17 @@ def open_resolver(
     from dnsbl.config import file as config
     from dnsbl.resolver import Resolver
 
-    log, complaints = logging.getLogger("dnsbl"), _Complaints(logging.WARNING)
+    log, complaints = logging.getLogger("dnsbl"), Complaints(logging.WARNING)
     log.addHandler(complaints)
     try:
         settings = config.load(config_path)
         for warning in settings.warnings:
             complain(warning)
         with Resolver(zones or None, nameservers or None, deadline_s, config=settings, **more) as resolver:
+            if prove:
+                from dnsbl.cli.unknown import UnknownZones
+
+                UnknownZones(resolver, settings.catalogue).prove()
             yield resolver, settings.catalogue
     finally:
         log.removeHandler(complaints)

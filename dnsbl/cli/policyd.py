@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_FILE_BYTES = 1 << 20
 STDERR = 2
-DEFAULT_CONTROL = Path("/run/dnsbl/control")
-"""Where the unit in contrib/ has it."""
 
 
 @click.group("policyd", invoke_without_command=True)
@@ -92,10 +90,8 @@ def command(
     """
     from dnsbl.policyd.settings import Options
 
-    if context.invoked_subcommand is not None:
-        return 0
-    if recheck:
-        return _recheck(config_path, None, as_json)
+    if recheck or context.invoked_subcommand is not None:
+        return _recheck(config_path, None, as_json) if recheck else 0
     options = Options(
         config_path, zones, nameservers, deadline_s, listen, metrics or None, dry_run, allow_remote
     )
@@ -119,7 +115,7 @@ _socket_option = click.option(
 
 def _ask(config_path: Path | None, socket_path: Path | None, line: str) -> dict[str, Any]:
     """Ask the running daemon."""
-    from dnsbl.policyd.control import ask
+    from dnsbl.policyd.control import DEFAULT_CONTROL, ask
     from dnsbl.policyd.settings import Options, load_settings
 
     if socket_path is None:
@@ -175,8 +171,8 @@ def _check(options: Options) -> int:
     from dnsbl.policyd.advice import advise
     from dnsbl.policyd.backend import make_resolver
     from dnsbl.policyd.listeners import check_address
-    from dnsbl.policyd.server import summary
     from dnsbl.policyd.settings import cache_file_fault, load_settings
+    from dnsbl.policyd.startup import summary
 
     settings = load_settings(options)
     if fault := cache_file_fault(settings):
@@ -195,8 +191,8 @@ def _check(options: Options) -> int:
 def _serve(options: Options, as_json: bool) -> int:
     import asyncio
 
-    from dnsbl.policyd.log import FdWriter
     from dnsbl.policyd.server import serve
+    from dnsbl.policyd.writers import FdWriter
 
     log = _open_log(FdWriter(STDERR), as_json)
     try:
@@ -222,7 +218,8 @@ def _spawn(options: Options, as_json: bool) -> int:
 
 def _open_log(write: Write, as_json: bool) -> Log:
     """The daemon's log, which also takes what the library says by `logging`."""
-    from dnsbl.policyd.log import Log, LogHandler, SyslogWriter, is_journal
+    from dnsbl.policyd.log import Log, LogHandler
+    from dnsbl.policyd.writers import SyslogWriter, is_journal
 
     to_journal = is_journal(STDERR, os.environ)
     with_level = to_journal or isinstance(write, SyslogWriter)
@@ -253,7 +250,9 @@ def _pretended(address: str, sender: str, helo: str, client_name: str, recipient
     from dnsbl.subject import address_key
 
     if address_key(address) is None:
-        raise InputError(f"--test: {address!r} is no IP address; write 192.0.2.99 or 2001:db8::99", address)
+        raise InputError(
+            f"--test: {address!r} is not a valid IP address: use 192.0.2.99 or 2001:db8::99", address
+        )
     return {
         "request": REQUEST_TYPE, "protocol_state": "RCPT", "protocol_name": "ESMTP", "server_port": "25",
         "client_address": address, "client_name": client_name or "unknown",
@@ -307,7 +306,7 @@ def _explain_one(settings: Settings, resolver: Resolver, request: Attributes, as
         return
     _show_rules(client, policy.is_own(client), outcomes)
     if "client" not in verdicts:
-        click.echo("no lookup: client_address is no IP address")
+        click.echo("no lookup: client_address is not an IP address")
     for source, verdict in verdicts.items():
         if source != "client":
             click.echo(f"{source}:")
@@ -321,6 +320,6 @@ def _show_rules(client: str, is_own: bool, outcomes: Any) -> None:
     click.echo(f"client {printable(client) or '-'}" + (" is in own_networks: DUNNO" if is_own else ""))
     outcome: RuleOutcome
     for outcome in outcomes:
-        click.echo(f"rule {outcome.number}: {printable(outcome.action)}")
+        click.echo(f"{outcome.name}: {printable(outcome.action)}")
         why = f": {printable('; '.join(outcome.failing))}" if outcome.failing else ""
         click.echo(f"    {outcome.outcome}{why}")

@@ -1,8 +1,11 @@
 """Zones that the catalogue does not know: a name that does not exist in the DNS answers "not listed" to all.
 
-So a mistyped zone would pass for a clean answer for ever. When such a zone first says "not listed", its own
-name and its test entry are asked for, once a process; where neither exists the zone is set aside, and the
-verdict is incomplete. A zone of one's own that exists is asked as ever, with test entries or without.
+So a mistyped zone would pass for a clean answer for ever. When such a zone first says "not listed" (`check`),
+or before anything is looked up (`message`, `filter`), its own name and its test entry are asked for, once a
+process; where neither exists the zone is set aside, and the verdict is incomplete. `bulk` and `audit` ask at
+their end, about a zone that has said nothing else and is nearly called as one of the catalogue, so that no
+query of a good zone's free ones is spent. A zone of one's own that exists is asked as ever, with test entries
+or without. The daemon's health check does as much.
 """
 
 from __future__ import annotations
@@ -47,6 +50,27 @@ class UnknownZones:
         # A stream asks ahead: later verdicts too may come from before the zone was set aside.
         return self._resolver.check(verdict.subject) if unlisted & self._absent else verdict
 
+    def prove(self) -> None:
+        """Look at every such zone now: for what looks up many subjects at once."""
+        for zone in self._resolver.zones:
+            if zone.name in self._unproved and not zone.file:
+                self._judge(zone)
+        self._unproved.clear()
+
+    def tell(self) -> None:
+        """Complain of what said "not listed" only, is nearly called as a known zone, and does not exist."""
+        counts = self._resolver.stats()
+        for zone in self._resolver.zones:
+            said = {outcome for outcome, count in counts["zones"][zone.name]["outcomes"].items() if count}
+            is_doubtful = zone.name in self._unproved and said == {"not_listed"}
+            if is_doubtful and nearest_zone(zone.name, self._catalogue) and self._is_absent(zone):
+                complain(f'{zone.name}: its "not listed" means nothing: {self._why_absent(zone.name)}')
+
+    def _why_absent(self, name: str) -> str:
+        near = nearest_zone(name, self._catalogue)
+        advice = f"did you mean {near}?" if near else "look for a mistake in its name"
+        return f"its name does not exist in the DNS; {advice}"
+
     def _judge(self, zone: Zone) -> None:
         if self._is_absent(zone):
             self._absent.add(zone.name)
@@ -73,12 +97,10 @@ class UnknownZones:
         return health.answers[0].wire.status
 
     def _set_aside(self, name: str) -> None:
-        near = nearest_zone(name, self._catalogue)
-        advice = f"did you mean {near}?" if near else "look for a mistake in its name"
         index = [zone.name for zone in self._resolver.zones].index(name)
         core = self._resolver._core
         with core.lock:  # as the health check sets a broken zone aside; it logs, so the user is told
-            core.breaker.set_aside(index, f"its name does not exist in the DNS; {advice}")
+            core.breaker.set_aside(index, self._why_absent(name))
 
 
 def nearest_zone(name: str, catalogue: Catalogue) -> str | None:

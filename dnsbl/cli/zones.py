@@ -188,7 +188,7 @@ def export_zones(dialect: str, config_path: Path | None) -> int:
     """
     from dnsbl.migrate.export_others import export_others, threshold_of
     from dnsbl.migrate.postfix_export import export_postfix
-    from dnsbl.zones.zone import check_name
+    from dnsbl.zones.name import check_name
 
     config = _config(config_path)
     variables = {

@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 
 from dnsbl.config.file import Config
 from dnsbl.config.keys import Key, keys_of
+from dnsbl.config.limits import RANGES
 from dnsbl.zones.secret import mask_keys
-from dnsbl.zones.zone import Code, Filter, Zone
+from dnsbl.zones.zone import HASHED_KINDS, Code, Filter, Zone
 
-_OF_NO_ROW: Final = ("nameservers", "timeout_s", "on_error")
+_OF_NO_ROW: Final = ("nameservers", "timeout_s", "on_error", "format", "interval_s")
 """Keys that no row of the catalogue has."""
 
 
@@ -53,6 +54,7 @@ def effective(config: Config, nameservers: tuple[str, ...]) -> Iterator[Value]:
     yield from _of_policy(config)
     yield from _of_table(config, "message", config.message.given())
     yield from _of_table(config, "monitor", config.monitor)
+    yield from _of_table(config, "serve", config.serve)
 
 
 def _of_zone(
@@ -61,22 +63,9 @@ def _of_zone(
     """One [[zone]] table: a zone with several filters is one for each, as it was written."""
     given: Mapping[str, Any] = {} if at is None else config.tables[at].values
     row = config.catalogue.row(zone.name)
-    values: dict[str, Any] = {
-        "name": zone.name,
-        "subjects": sorted(zone.subjects),
-        "domain": zone.domain,
-        "weight": entry.weight if entry else zone.weight,
-        "reply": str(entry.reply or "any") if entry else None,
-        "codes": [_code(code) for code in zone.codes] or None,
-        "nameservers": list(zone.nameservers) or None,
-        "timeout_s": zone.timeout_s,
-        "on_error": zone.on_error,
-        "key_env": given.get("key_env"),
-        "key_file": given.get("key_file"),
-        "daily_limit": zone.daily_limit,
-    }
+    values = _zone_values(zone, entry, given)
     for key, value in values.items():
-        if value is None or (key == "domain" and "domain" not in zone.subjects):
+        if value is None:
             continue
         if key in given and at is not None:
             source = config.where(("zone", at, key))
@@ -89,19 +78,41 @@ def _of_zone(
         yield Value("[[zone]]", number, key, value, source)
 
 
+def _zone_values(zone: Zone, entry: Filter | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """By key; None for what the zone does not have. given: what its table says."""
+    values: dict[str, Any] = {
+        "name": zone.name,
+        "subjects": sorted(zone.subjects),
+        "domain": zone.domain if "domain" in zone.subjects else None,
+        "weight": entry.weight if entry else zone.weight,
+        "reply": str(entry.reply or "any") if entry else None,
+        "codes": [_code(code) for code in zone.codes] or None,
+        "nameservers": list(zone.nameservers) or None,
+        "timeout_s": zone.timeout_s,
+        "on_error": zone.on_error,
+        "key_env": given.get("key_env"),
+        "key_file": given.get("key_file"),
+        "daily_limit": zone.daily_limit,
+        "hash": zone.hash if zone.subjects & HASHED_KINDS else None,
+        "normal_form": zone.normal_form if zone.subjects & HASHED_KINDS else None,
+    }
+    if not zone.file:
+        return values
+    of_dns = dict.fromkeys(
+        ("domain", "nameservers", "timeout_s", "on_error", "daily_limit", "hash", "normal_form")
+    )
+    of_file = {"file": zone.file, "format": zone.format, "url": given.get("url")}
+    if "url" in given:
+        of_file["interval_s"] = given.get("interval_s", RANGES["interval_s"].default)
+    return values | of_dns | of_file
+
+
 def _names(table: Mapping[str, Any], zone: Zone) -> bool:
     return str(table.get("name", "")).strip(".").lower() == zone.name
 
 
 def _of_policy(config: Config) -> Iterator[Value]:
-    for key in keys_of("[policy]"):
-        if key.name == "rule":
-            continue
-        if key.name in config.policy:
-            value = config.policy[key.name]
-            yield Value("[policy]", 0, key.name, value, config.where(("policy", key.name)))
-        else:
-            yield _default("[policy]", 0, key)
+    yield from _of_table(config, "policy", config.policy)
     for number, rule in enumerate(config.policy.get("rule", ())):
         if isinstance(rule, Mapping):
             for name, value in rule.items():
@@ -109,11 +120,12 @@ def _of_policy(config: Config) -> Iterator[Value]:
                 yield Value("[[policy.rule]]", number, name, value, source)
 
 
-def _of_table(config: Config, name: str, given: Mapping[str, Any]) -> Iterator[Value]:
+def _of_table(config: Config, name: str, values: Mapping[str, Any]) -> Iterator[Value]:
+    """Every key of a plain table; [policy]'s rules are tables of their own."""
     for key in keys_of(f"[{name}]"):
-        if key.name in given:
-            yield Value(f"[{name}]", 0, key.name, given[key.name], config.where((name, key.name)))
-        else:
+        if key.name in values and key.name != "rule":
+            yield Value(f"[{name}]", 0, key.name, values[key.name], config.where((name, key.name)))
+        elif key.name != "rule":
             yield _default(f"[{name}]", 0, key)
 
 

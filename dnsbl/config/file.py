@@ -2,33 +2,29 @@
 
 The order: the path given, else `$DNSBL_CONFIG`, else /etc/dnsbl.toml where there is one, else the curated
 default. [resolver] and [[zone]] are checked here; [policy] is handed on as it stands, for
-dnsbl/policy/rules.py, and so are [monitor], for dnsbl/monitor/settings.py, and [postfix], for `dnsbl zones export`.
+dnsbl/policy/rules.py, and so are [monitor], for `dnsbl monitor`, [serve], for `dnsbl serve`, and [postfix], for
+`dnsbl zones export`.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from dnsbl.config.key_reader import KeyReader, read_text
 from dnsbl.config.message import MessageConfig, message_config
 from dnsbl.config.toml_lines import Path as KeyPath
-from dnsbl.config.toml_table import Source, Table, check_keys, parse_toml
+from dnsbl.config.toml_table import Source, Table, check_keys, each_text, parse_toml
+from dnsbl.config.zone_table import ListSource, sources_of, zone_of
 from dnsbl.errors import ConfigError, InputError
-from dnsbl.lists.read import check_format
 from dnsbl.names.nameserver import parse_nameserver
-from dnsbl.subject.hashed import HASHES, NORMAL_FORMS
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.catalogue import load as load_catalogue
-from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.row import parse_code
-from dnsbl.zones.secret import MASK, Secret, mask_keys
-from dnsbl.zones.zone import KINDS, MAX_WEIGHT, Code, Filter, Zone, check_name, known_name
+from dnsbl.zones.name import known_name
+from dnsbl.zones.zone import Zone
 
 __all__ = ["Config", "ResolverConfig", "Source", "Table", "check_keys", "load", "parse"]
 
@@ -36,20 +32,8 @@ VARIABLE: Final = "DNSBL_CONFIG"
 SYSTEM_PATH: Final = Path("/etc/dnsbl.toml")
 MAX_BYTES: Final = 1 << 20
 """Longest configuration file taken. A file of a hundred zones and rules has about 20 KiB."""
-MAX_KEY_BYTES: Final = 4096
 
-MAX_TTL_S: Final = 7 * 86_400
-
-TABLES: Final = ("resolver", "zone", "policy", "monitor", "message", "postfix")
-ZONE_KEYS: Final = (
-    "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
-    "key_env", "key_file", "daily_limit", "file", "format", "url", "interval_s", "hash", "normal_form",
-)  # fmt: skip
-MAIL_KINDS: Final = "email, url, dkim, link_a, link_ns"
-CODE_KEYS: Final = ("match", "mask", "outcome", "meaning", "weight")
-ANY_REPLY: Final = "any"
-"""`reply = "any"`: any reply that the zone's codes call a listing counts, once. It is what a zone without a
-filter is in postscreen_dnsbl_sites; without `reply` each code that is found counts."""
+TABLES: Final = ("resolver", "zone", "policy", "message", "monitor", "serve", "postfix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +69,11 @@ class ResolverConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ListSource:
-    """Where a list file comes from: what `dnsbl zones fetch` gets. interval_s: seconds between requests."""
-
-    zone: str
-    path: Path
-    url: str
-    format: str = "auto"
-    interval_s: float = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """A configuration that was read and checked.
 
     path: the file, or None for the curated default. zones: ready to be asked, in the file's order, each once.
-    warnings: one line each, to be shown or logged once. policy, monitor, postfix: the raw tables of
+    warnings: one line each, to be shown or logged once. policy, monitor, serve, postfix: the raw tables of
     these names. tables: the [[zone]] tables as they stand. sources: the list files that are fetched.
     source: names the line of any key in an error.
     """
@@ -114,6 +87,7 @@ class Config:
     monitor: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
     postfix: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    serve: Mapping[str, Any] = field(default_factory=dict, repr=False)
     message: MessageConfig = field(default_factory=MessageConfig)
     sources: tuple[ListSource, ...] = field(default=(), repr=False)
     source: Source = field(default_factory=lambda: Source("dnsbl.toml"), repr=False)
@@ -140,25 +114,13 @@ def load(
     named = path or env.get(VARIABLE) or None
     target = Path(named) if named else SYSTEM_PATH
     try:
-        text = _read(target, MAX_BYTES)
+        text = read_text(target, MAX_BYTES)
     except OSError as error:
         if named is None and isinstance(error, FileNotFoundError):
             return parse("", name="default")
         hint = f", which ${VARIABLE} names" if named and not path else ""
         raise ConfigError(f"{target}{hint}: cannot be read: {error.strerror}", str(target)) from None
     return parse(text, name=str(target), path=target, env=env, retired=retired, keys=keys)
-
-
-def _read(path: Path, limit_bytes: int) -> str:
-    with open(path, "rb") as file:
-        data = file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:
-        raise ConfigError(f"{path}: longer than {limit_bytes} bytes; is it the right file?", str(path))
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8; save the file as UTF-8", str(path)) from None
 
 
 def parse(
@@ -186,72 +148,50 @@ def parse(
     resolver = _resolver(top.table("resolver") or Table({}, ("resolver",), source), folder)
     catalogue = _catalogue(resolver, source)
     tables = top.tables("zone")
-    key_reader = _Keys(folder, env if keys else None)
-    zones = [_zone(table, catalogue, key_reader) for table in tables]
+    key_reader = KeyReader(folder, env if keys else None)
+    zones = [zone_of(table, catalogue, key_reader) for table in tables]
     dead = [row.name for row in catalogue if row.status == "retired"] if retired else []
     built, warnings = _build(catalogue, zones, tables, (*resolver.allow, *dead))
-    policy, monitor, postfix = (top.table(name) for name in ("policy", "monitor", "postfix"))
+    raw = {name: top.table(name) for name in ("policy", "monitor", "serve", "postfix")}
     return Config(
         path=path,
         resolver=resolver,
         zones=built,
         catalogue=catalogue,
         warnings=(*catalogue.warnings, *key_reader.warnings, *warnings),
-        policy=policy.values if policy else {},
-        monitor=monitor.values if monitor else {},
         tables=tables,
-        postfix=postfix.values if postfix else {},
+        **{name: table.values for name, table in raw.items() if table},
         message=message_config(top.table("message")),
-        sources=tuple(_sources(tables, folder)),
+        sources=tuple(sources_of(tables, folder)),
         source=source,
     )
 
 
 def _resolver(table: Table, folder: Path) -> ResolverConfig:
     table.check_keys(f.name for f in fields(ResolverConfig))
-    ttl_min_s, ttl_max_s = table.number("ttl_min_s", 0, MAX_TTL_S), table.number("ttl_max_s", 0, MAX_TTL_S)
+    ttl_min_s, ttl_max_s = table.within("ttl_min_s"), table.within("ttl_max_s")
     if ttl_min_s is not None and ttl_max_s is not None and ttl_min_s > ttl_max_s:
         raise table.error("ttl_min_s", f"{ttl_min_s:g} is above ttl_max_s = {ttl_max_s:g}", ttl_min_s)
     catalogue = table.text("catalogue")
     return ResolverConfig(
-        nameservers=_each(table, "nameservers", parse_nameserver),
-        deadline_s=table.number("deadline_s", 0.001, 300),
-        timeout_s=table.number("timeout_s", 0.001, 60),
-        tries=table.integer("tries", 1, 100),
-        cache_size=table.integer("cache_size", 0, 100_000_000),
+        nameservers=each_text(table, "nameservers", parse_nameserver),
+        deadline_s=table.within("deadline_s"),
+        timeout_s=table.within("timeout_s"),
+        tries=_whole(table, "tries"),
+        cache_size=_whole(table, "cache_size"),
         ttl_min_s=ttl_min_s,
         ttl_max_s=ttl_max_s,
         reasons=table.flag("reasons"),
-        reason_timeout_s=table.number("reason_timeout_s", 0, 60),
+        reason_timeout_s=table.within("reason_timeout_s"),
         check_private=table.flag("check_private"),
         catalogue=folder / catalogue if catalogue else None,
-        allow=_each(table, "allow", known_name) or (),
+        allow=each_text(table, "allow", known_name) or (),
     )
 
 
-def _each(table: Table, key: str, parse_one: Callable[[str], str]) -> tuple[str, ...] | None:
-    """An array of texts, each read by `parse_one`, whose complaint gets its element's line."""
-    texts = table.texts(key)
-    if texts is None:
-        return None
-    if not texts:
-        raise table.error(key, "an empty array; name at least one, or leave the key out")
-    found = []
-    for index, text in enumerate(texts):
-        with _placed(table, key, index):
-            found.append(parse_one(text))
-    return tuple(found)
-
-
-@contextmanager
-def _placed(table: Table, *key: str | int) -> Iterator[None]:
-    """Turns what the parts of a zone complain of into a ConfigError with the line of `key`."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except InputError as error:
-        raise table.source.error((*table.path, *key), str(error), error.text) from None
+def _whole(table: Table, key: str) -> int | None:
+    value = table.within(key)
+    return None if value is None else int(value)
 
 
 def _catalogue(resolver: ResolverConfig, source: Source) -> Catalogue:
@@ -260,157 +200,6 @@ def _catalogue(resolver: ResolverConfig, source: Source) -> Catalogue:
     except (InputError, OSError) as error:
         text = error.text if isinstance(error, InputError) else str(resolver.catalogue)
         raise source.error(("resolver", "catalogue"), str(error), text) from None
-
-
-def _zone(table: Table, catalogue: Catalogue, keys: _Keys) -> Zone:
-    """One [[zone]] table as a Zone: what it leaves out comes from the catalogue."""
-    table.check_keys(ZONE_KEYS)
-    name = table.text("name")
-    if name is None:
-        raise table.source.error(table.path, 'a [[zone]] needs a name, as in name = "zen.spamhaus.org"')
-    if mask_keys(name) != name:
-        message = f"holds a key: write {_bare(name)!r}, and put the key into a file that key_file names"
-        raise table.error("name", message, name)
-    with _placed(table, "name"):
-        name = check_name(name)
-    weight = table.number("weight", -MAX_WEIGHT, MAX_WEIGHT)
-    reply = table.text("reply")
-    if table.values.get("codes") == []:
-        raise table.error("codes", "an empty array; leave the key out")
-    codes = tuple(map(_code, table.tables("codes")))
-    given = {
-        "subjects": _subjects(table),
-        "domain": table.choice("domain", ("registrable", "host")),
-        "hash": table.choice("hash", HASHES),
-        "normal_form": table.choice("normal_form", NORMAL_FORMS),
-        "weight": weight if reply is None else None,
-        "filters": None if reply is None else (_filter(table, reply, weight),),
-        "codes": codes or None,
-        "nameservers": _each(table, "nameservers", parse_nameserver),
-        "timeout_s": table.number("timeout_s", 0.001, 60),
-        "on_error": table.choice("on_error", ("no_opinion", "listed")),
-        "daily_limit": table.integer("daily_limit", 1, 10**12),
-        "key": keys.read(table),
-    }
-    if file := table.text("file"):
-        return _file_zone(table, name, keys.folder / file, given)
-    for key in ("format", "url", "interval_s"):
-        if key in table.values:
-            raise table.error(key, f"it is about a list file: name that with file, or leave {key} out")
-    with _placed(table):
-        return catalogue.zone(name, **{key: value for key, value in given.items() if value is not None})
-
-
-FILE_KEYS: Final = ("subjects", "weight", "filters", "codes")
-"""What of a zone also applies where its list is a file."""
-
-
-def _file_zone(table: Table, name: str, path: Path, given: Mapping[str, Any]) -> Zone:
-    """A zone whose list is a file; what is about asking by DNS is refused."""
-    for key in ("nameservers", "timeout_s", "daily_limit", "key_env", "key_file", "on_error", "domain"):
-        if key in table.values:
-            raise table.error(key, "means nothing for a list file, which is not asked by DNS; leave it out")
-    format = table.text("format") or "auto"
-    values = {key: given[key] for key in FILE_KEYS if given[key] is not None}
-    with _placed(table, "format"):
-        check_format(format)
-    with _placed(table):
-        return Zone.from_file(path, name=name, format=format, **values)
-
-
-MIN_INTERVAL_S: Final = 3600
-MAX_INTERVAL_S: Final = 31 * 86_400
-
-
-def _sources(tables: tuple[Table, ...], folder: Path) -> Iterator[ListSource]:
-    """The list files with a URL. An hour is the shortest interval: operators block who asks more often."""
-    for table in tables:
-        url, interval_s = table.text("url"), table.number("interval_s", MIN_INTERVAL_S, MAX_INTERVAL_S)
-        if url is None:
-            if interval_s is not None:
-                raise table.error("interval_s", "is about fetching: name what to fetch with url")
-            continue
-        if not url.startswith(("https://", "http://")):
-            raise table.error("url", f"{url[:60]!r} is not a valid URL: use https://...", url)
-        name, file = check_name(table.values["name"]), folder / table.values["file"]
-        yield ListSource(name, file, url, table.text("format") or "auto", interval_s or 86_400.0)
-
-
-def _bare(name: str) -> str:
-    """A name without its key; it is masked first, so that nothing of the key is left."""
-    return mask_keys(name).rpartition(MASK + ".")[2]
-
-
-def _subjects(table: Table) -> frozenset[str] | None:
-    names = table.texts("subjects")
-    if names is None:
-        return None
-    for index, name in enumerate(names):
-        if name not in KINDS:
-            path = (*table.path, "subjects", index)
-            raise table.source.error(
-                path, f"subjects: {name!r} is none of ip4, ip6, domain, {MAIL_KINDS}", name
-            )
-    return frozenset(names)
-
-
-def _filter(table: Table, reply: str, weight: float | None) -> Filter:
-    """`reply` as an entry of its own: it counts 1 unless a weight is given, as in postscreen_dnsbl_sites."""
-    with _placed(table, "reply"):
-        accepted = None if reply == ANY_REPLY else parse_reply_filter(reply)
-        return Filter(accepted, 1.0 if weight is None else weight)
-
-
-def _code(table: Table) -> Code:
-    table.check_keys(CODE_KEYS)
-    with _placed(table):
-        return parse_code(table.values)
-
-
-_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
-_NOT_THE_KEY: Final = "; give the name of what holds the key, not the key itself"
-
-
-class _Keys:
-    """Reads the keys of keyed zones, or with env None gives a stand-in. A key is never part of a message,
-    nor is what may be one that was written in the place of a name."""
-
-    def __init__(self, folder: Path, env: Mapping[str, str] | None) -> None:
-        self.folder = folder
-        self.env = env
-        self.warnings: list[str] = []
-
-    def read(self, table: Table) -> Secret | None:
-        """The key that a zone's `key_env` or `key_file` names; None where it names none."""
-        variable, file = table.text("key_env"), table.text("key_file")
-        if variable is not None and file is not None:
-            raise table.error("key_file", "key_env is given too; give one of the two", file)
-        if self.env is None:
-            return Secret("key") if variable or file else None
-        if variable is not None:
-            key = self.env.get(variable, "").strip()
-            if not key:
-                shown = variable if _VARIABLE.fullmatch(variable) else MASK
-                message = f"the environment variable {shown} is not set, or empty{_NOT_THE_KEY}"
-                raise table.error("key_env", message, shown)
-            return Secret(key)
-        return None if file is None else self._from_file(table, file)
-
-    def _from_file(self, table: Table, name: str) -> Secret:
-        path = self.folder / name
-        try:
-            key = _read(path, MAX_KEY_BYTES).strip()
-            mode = path.stat().st_mode
-        except OSError as error:
-            shown = str(path) if "/" in name or "." in name else MASK
-            message = f"{shown} cannot be read: {error.strerror}{_NOT_THE_KEY}"
-            raise table.error("key_file", message, shown) from None
-        if not key:
-            raise table.error("key_file", f"{path} is empty; put the key in it, on one line", name)
-        if mode & stat.S_IROTH:
-            where = table.source.where((*table.path, "key_file"))
-            self.warnings.append(f"{where}: everybody can read the key in {path}; chmod o-r {path}")
-        return Secret(key)
 
 
 def _build(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from dnsbl.cache.answers import MAX_TTL_S
-from dnsbl.config.settings import CACHE_SIZE, DEADLINE_S, REASON_TIMEOUT_S, TIMEOUT_S
+from dnsbl.config.limits import MAX_NAMESERVERS, RANGES
+from dnsbl.zones.name import MAX_NAME
 
 
 class Key(NamedTuple):
@@ -24,6 +24,13 @@ class Key(NamedTuple):
     meaning: str
 
 
+def _number(table: str, name: str, example: str, meaning: str, default: str = "") -> Key:
+    """A key with a range in dnsbl/config/limits.py, and the default there unless one is given in words."""
+    found = RANGES[name]
+    kind = "whole number" if found.is_whole else "number"
+    return Key(table, name, kind, found.words, default or str(found.default), example, meaning)
+
+
 TABLES: Final = {
     "[resolver]": "How lists are asked.",
     "[[zone]]": "One list; as many tables as lists. Without any, the default zones are asked.",
@@ -32,30 +39,31 @@ TABLES: Final = {
     "[[policy.rule]]": "All conditions of a rule must hold; the first that matches decides; none: DUNNO.",
     "[message]": "Whole messages: `dnsbl message`, `dnsbl filter` and `check_message`.",
     "[monitor]": "Own addresses and names watched, `dnsbl monitor`; see docs/monitor.md.",
+    "[serve]": "Lookups over HTTP and the page, `dnsbl serve`.",
 }
 """The tables, in the order in which they are shown."""
 
 _ZONES: Final = '["zen.spamhaus.org"]'
 
 KEYS: Final[tuple[Key, ...]] = (
-    Key("[resolver]", "nameservers", "array of text", "1 to 8 of ADDRESS or ADDRESS:PORT",
+    Key("[resolver]", "nameservers", "array of text", f"1 to {MAX_NAMESERVERS} of ADDRESS or ADDRESS:PORT",
         "those of /etc/resolv.conf", '["127.0.0.1:53", "[::1]:53"]',
         "nameservers to ask, in their order; a resolver of your own"),
-    Key("[resolver]", "deadline_s", "number", "0.001 to 300 seconds", f"{DEADLINE_S}", "2.0",
+    _number("[resolver]", "deadline_s", "2.0",
         "how long one lookup may take, all its zones together"),
-    Key("[resolver]", "timeout_s", "number", "0.001 to 60 seconds", f"{TIMEOUT_S}", "0.8",
+    _number("[resolver]", "timeout_s", "0.8",
         "how long one query waits for its answer before the next try"),
-    Key("[resolver]", "tries", "whole number", "1 to 100", "as many as fit before the deadline", "3",
-        "at most so many queries for one question"),
-    Key("[resolver]", "cache_size", "whole number", "0 to 100,000,000 entries", f"{CACHE_SIZE}", "20000",
+    _number("[resolver]", "tries", "3",
+        "at most so many queries for one question", default="as many as fit before the deadline"),
+    _number("[resolver]", "cache_size", "20000",
         "answers held in memory, one entry for each subject; 0 holds none"),
-    Key("[resolver]", "ttl_min_s", "number", f"0 to {MAX_TTL_S:.0f} seconds", "0.0", "60.0",
+    _number("[resolver]", "ttl_min_s", "60.0",
         "an answer is held at least so long, whatever its TTL"),
-    Key("[resolver]", "ttl_max_s", "number", f"0 to {MAX_TTL_S:.0f} seconds", "86400.0", "3600.0",
+    _number("[resolver]", "ttl_max_s", "3600.0",
         "an answer is held at most so long"),
     Key("[resolver]", "reasons", "true or false", "", "true", "false",
         "ask for the reason (the TXT record) of a listing too"),
-    Key("[resolver]", "reason_timeout_s", "number", "0 to 60 seconds", f"{REASON_TIMEOUT_S}", "0.2",
+    _number("[resolver]", "reason_timeout_s", "0.2",
         "how long a verdict waits for its reasons"),
     Key("[resolver]", "check_private", "true or false", "", "false", "true",
         "look private addresses and names up too, which no public list can hold"),
@@ -65,34 +73,34 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("[resolver]", "allow", "array of text", "names of zones", "none", '["dnsbl.sorbs.net"]',
         "zones to use although the catalogue warns of them or calls them retired"),
 
-    Key("[[zone]]", "name", "text", "a DNS name of at most 189 characters, without a key",
+    Key("[[zone]]", "name", "text", f"a DNS name of at most {MAX_NAME} characters, without a key",
         "none: it is needed", '"zen.spamhaus.org"',
         "the list; what other keys leave out comes from the catalogue"),
     Key("[[zone]]", "subjects", "array of text", '"ip4", "ip6", "domain"',
         'the catalogue\'s, else ["ip4", "ip6"]', '["ip4", "domain"]', "what the list is asked about"),
     Key("[[zone]]", "domain", "text", '"registrable" or "host"', 'the catalogue\'s, else "registrable"',
         '"host"', "what of a domain is asked: the registrable domain or the whole name"),
-    Key("[[zone]]", "weight", "number", "-1,000,000 to 1,000,000", "the catalogue's, else 1", "2.5",
-        "what a listing adds to the score; below 0: an allowlist"),
+    _number("[[zone]]", "weight", "2.5",
+        "what a listing adds to the score; below 0: an allowlist", default="the catalogue's, else 1"),
     Key("[[zone]]", "reply", "text", 'a reply filter as in postscreen_dnsbl_sites, or "any"',
         "none: see codes", '"127.0.0.[2..11]"',
         "the return codes that count; any of them counts the weight once"),
     Key("[[zone]]", "codes", "array of tables", "1 or more", "the catalogue's, else any of 127.0.0.0/8",
         '[{ match = "127.0.0.2", meaning = "spam source" }]',
         "what each return code means; see codes below"),
-    Key("[[zone]]", "nameservers", "array of text", "1 to 8 of ADDRESS or ADDRESS:PORT",
+    Key("[[zone]]", "nameservers", "array of text", f"1 to {MAX_NAMESERVERS} of ADDRESS or ADDRESS:PORT",
         "those of [resolver]", '["127.0.0.1:5353"]', "nameservers for this zone alone"),
-    Key("[[zone]]", "timeout_s", "number", "0.001 to 60 seconds", "that of [resolver]", "0.5",
-        "how long one query of this zone waits"),
+    _number("[[zone]]", "timeout_s", "0.5",
+        "how long one query of this zone waits", default="that of [resolver]"),
     Key("[[zone]]", "on_error", "text", '"no_opinion" or "listed"', '"no_opinion"', '"listed"',
         "whether the weight is added to the score while the zone gives no answer"),
     Key("[[zone]]", "key_env", "text", "the name of an environment variable", "none",
         '"DNSBL_KEY_SPAMHAUS"', "the variable that holds a keyed zone's key; never the key itself"),
     Key("[[zone]]", "key_file", "text", "a path, from the configuration's folder", "none", '"spamhaus.key"',
         "the file that holds a keyed zone's key, on one line"),
-    Key("[[zone]]", "daily_limit", "whole number", "1 to 1,000,000,000,000 queries",
-        "the catalogue's, else none", "100000",
-        "queries a day (UTC) that are free; with them spent, the zone is left out until the next"),
+    _number("[[zone]]", "daily_limit", "100000",
+        "queries a day (UTC) that are free; with them spent, the zone is left out until the next",
+        default="the catalogue's, else none"),
     Key("[[zone]]", "file", "text", "a path, from the configuration's folder", "none", '"drop.txt"',
         "a list that is a file here: answered without a query, read again when it changes"),
     Key("[[zone]]", "format", "text",
@@ -100,7 +108,7 @@ KEYS: Final[tuple[Key, ...]] = (
         '"auto"', '"ip4set"', "how `file` is written"),
     Key("[[zone]]", "url", "text", "https:// or http://", "none", '"https://www.example.com/drop.json"',
         "where `dnsbl zones fetch` gets `file`"),
-    Key("[[zone]]", "interval_s", "number", "3,600 seconds or more", "86400", "43200.0",
+    _number("[[zone]]", "interval_s", "43200.0",
         "`dnsbl zones fetch` asks no oftener"),
     Key("[[zone]]", "hash", "text", "sha1, md5 or sha256", 'the catalogue\'s, else "sha1"', '"md5"',
         "the digest by which an e-mail address or URL is asked"),
@@ -113,8 +121,8 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("codes", "outcome", "text", '"listed", "neutral" or "blocked"', '"listed"', '"blocked"',
         "a listing, no listing, or the list's refusal to answer"),
     Key("codes", "meaning", "text", "", '""', '"dynamic address"', "what the code means, in words"),
-    Key("codes", "weight", "number", "-1,000,000 to 1,000,000", "the zone's", "0.5",
-        "what this code counts"),
+    _number("codes", "weight", "0.5",
+        "what this code counts", default="the zone's"),
 
     Key("[policy]", "listen", "array of text", "ADDRESS:PORT on loopback, or unix:PATH",
         '["127.0.0.1:10040"]', '["unix:/run/dnsbl/policy.sock"]', "where Postfix reaches the daemon"),
@@ -122,11 +130,11 @@ KEYS: Final[tuple[Key, ...]] = (
         '"0600"', "permissions of UNIX sockets"),
     Key("[policy]", "socket_group", "text", "a group's name", "the daemon's own", '"postfix"',
         "group of UNIX sockets: that of the smtpd that writes to them"),
-    Key("[policy]", "idle_timeout_s", "number", "0.1 to 86,400 seconds", "600.0", "300.0",
+    _number("[policy]", "idle_timeout_s", "300.0",
         "a connection without a request is closed after that"),
-    Key("[policy]", "read_timeout_s", "number", "0.1 to 86,400 seconds", "30.0", "10.0",
+    _number("[policy]", "read_timeout_s", "10.0",
         "a request that has begun must be whole by then"),
-    Key("[policy]", "max_connections", "whole number", "1 to 100,000", "1000", "200",
+    _number("[policy]", "max_connections", "200",
         "connections at once"),
     Key("[policy]", "metrics", "text", "ADDRESS:PORT", "none", '"127.0.0.1:9117"',
         "where Prometheus reads"),
@@ -138,17 +146,22 @@ KEYS: Final[tuple[Key, ...]] = (
         "client, sender, helo, client_name, reverse_client_name, recipient",
         "all but recipient", '["client", "sender", "helo"]',
         "what is looked up: the address in lists of addresses, the names in lists of domains"),
-    Key("[policy]", "control", "text", "unix:PATH", "none", '"unix:/run/dnsbl/control.sock"',
+    Key("[policy]", "control", "text", "a path, from the configuration's folder",
+        "control in systemd's RuntimeDirectory, if it has one", '"/run/dnsbl/control"',
         "where `dnsbl policyd stats`, `flush` and `recheck` reach the daemon"),
     Key("[policy]", "health_file", "text", "a path, from the configuration's folder", "none", '"health"',
         "what processes under `--spawn` know of broken lists, shared"),
+    Key("[policy]", "log", "text", '"stderr", "syslog" (facility mail), or a file\'s path', '"stderr"',
+        '"/var/log/dnsbl-policyd.log"', "where the log goes; a file is opened again at SIGHUP"),
+    Key("[policy]", "log_level", "text", '"error", "warning" or "info"', '"info"', '"warning"',
+        "what is left out of the log: all that is less grave; decisions are info"),
     Key("[policy]", "on_error", "text", "an action as in access(5)", '"DUNNO"',
         '"DEFER_IF_PERMIT Service unavailable"', "the answer where the daemon cannot decide"),
     Key("[policy]", "dry_run", "true, false, or array of text", "names of zones", "false", _ZONES,
         "log what would be done and answer DUNNO: for all, or for the zones named"),
     Key("[policy]", "restriction_classes", "array of text", "names from smtpd_restriction_classes", "none",
         '["greylist"]', "names that an action may give besides Postfix' own"),
-    Key("[policy]", "rule", "array of tables", "", "four rules: see README", '[{ action = "DUNNO" }]',
+    Key("[policy]", "rule", "array of tables", "", "the built-in rules: see README", '[{ action = "DUNNO" }]',
         "the rules, mostly written as [[policy.rule]]"),
 
     Key("[[policy.rule]]", "client", "array of text", 'addresses, networks, or "private"', "any",
@@ -262,6 +275,33 @@ KEYS: Final[tuple[Key, ...]] = (
         "where Prometheus reads"),
     Key("[monitor]", "grid", "text", "a path, from the configuration's folder", "none", '"grid.svg"',
         "a picture of what is watched, written after each round"),
+    Key("[serve]", "listen", "array of text", "ADDRESS:PORT, or unix:PATH; beyond loopback only with "
+        "token_file or password_file", '["127.0.0.1:10080"]', '["unix:/run/dnsbl/serve.sock"]',
+        "where HTTP is served"),
+    Key("[serve]", "token_file", "text", "a path, from the configuration's folder", "none", '"serve.token"',
+        "file with the token that requests bring, 20 characters or more"),
+    Key("[serve]", "password_file", "text", "a path, from the configuration's folder", "none",
+        '"serve.htpasswd"', "file with users and bcrypt hashes, as `htpasswd -B` writes it"),
+    Key("[serve]", "hosts", "array of text", "host names", "those of loopback", '["lookup.example.com"]',
+        "without token and passwords: names by which browsers may reach the server"),
+    Key("[serve]", "trusted_proxies", "array of text", "addresses and networks", '["127.0.0.1", "::1"]',
+        '["127.0.0.1", "192.0.2.0/24"]', "proxies whose X-Forwarded-For is believed"),
+    Key("[serve]", "rate_per_s", "number", "0 to 1,000,000 subjects; 0: no limit", "50.0", "10.0",
+        "subjects a second that one client may look up, over time"),
+    Key("[serve]", "burst", "whole number", "1 to 1,000,000", "500", "100",
+        "subjects that a client may look up at once"),
+    Key("[serve]", "max_connections", "whole number", "1 to 100,000", "500", "100", "connections at once"),
+    Key("[serve]", "max_subjects", "whole number", "1 to 1,000,000", "10000", "1000",
+        "subjects in one request"),
+    Key("[serve]", "authz_zones", "array of text", "names of zones asked, none of them for mail only",
+        "all zones asked but allowlists and those for mail only", _ZONES,
+        "lists that web visitors are looked up in"),
+    Key("[serve]", "authz_score", "number", "0.001 to 1,000,000", "1.0", "2.0",
+        "a web visitor with such a score is refused"),
+    Key("[serve]", "authz_deadline_s", "number", "0.01 to 60 seconds", "1.0", "0.5",
+        "how long a web visitor may have to wait; then it is let in"),
+    Key("[serve]", "state", "text", "a path, from the configuration's folder", "none", '"monitor.sqlite"',
+        "the state file of `dnsbl monitor`, to be shown"),
 )  # fmt: skip
 
 

@@ -5,24 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from dnsbl.cache.answers import MAX_TTL_S, TtlRules
+from dnsbl.cache.answers import TtlRules
+from dnsbl.config.limits import MAX_NAMESERVERS, MAX_ZONES, RANGES
 from dnsbl.errors import ConfigError, NameserverError, ZoneError
 from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
-
-DEADLINE_S: Final = 3.0
-TIMEOUT_S: Final = 1.0
-REASON_TIMEOUT_S: Final = 0.5
-CACHE_SIZE: Final = 80_000
-"""Entries; at most 600 bytes each for a clean address and six zones. The tables of Python's dicts double just
-below 2^n / 3 * 2 entries, so that 100,000 would take 650."""
-MAX_NAMESERVERS: Final = 8
-MAX_ZONES: Final = 64
 
 _Number = TypeVar("_Number", int, float)
 
@@ -45,27 +37,26 @@ class Settings(NamedTuple):
 def checked_settings(values: Mapping[str, Any]) -> Settings:
     """`values` by name as in the [resolver] table; what is not there has its default. Raises ConfigError."""
 
-    def number(name: str, default: _Number, low: _Number, high: _Number) -> _Number:
-        value: _Number = values.get(name, default)
-        return checked_number(name, value, low, high)
+    def number(name: str) -> float:
+        found = RANGES[name]
+        value: float = values.get(name, found.default)
+        return checked_number(name, value, found.low, found.high)
 
     def flag(name: str, default: bool) -> bool:
         value: bool = values.get(name, default)
         if not isinstance(value, bool):
-            raise ConfigError(f"{name} = {value!r}: give True or False", str(value))
+            raise ConfigError(f"{name} = {value!r}: use True or False", str(value))
         return value
 
     return Settings(
-        deadline_s=number("deadline_s", DEADLINE_S, 0.001, 300.0),
-        timeout_s=number("timeout_s", TIMEOUT_S, 0.001, 60.0),
-        tries=number("tries", 1, 1, 100) if "tries" in values else 0,
+        deadline_s=number("deadline_s"),
+        timeout_s=number("timeout_s"),
+        tries=int(number("tries")) if "tries" in values else 0,
         reasons=flag("reasons", True),
-        reason_timeout_s=number("reason_timeout_s", REASON_TIMEOUT_S, 0.0, 60.0),
+        reason_timeout_s=number("reason_timeout_s"),
         check_private=flag("check_private", False),
-        cache_size=number("cache_size", CACHE_SIZE, 0, 100_000_000),
-        ttl_rules=TtlRules(
-            number("ttl_min_s", 0.0, 0.0, MAX_TTL_S), number("ttl_max_s", 86_400.0, 0.0, MAX_TTL_S)
-        ),
+        cache_size=int(number("cache_size")),
+        ttl_rules=TtlRules(number("ttl_min_s"), number("ttl_max_s")),
     )
 
 
@@ -97,7 +88,7 @@ def chosen_zones(
 def _checked_zones(zones: tuple[Zone, ...]) -> tuple[Zone, ...]:
     if not 1 <= len(zones) <= MAX_ZONES:
         raise ZoneError(
-            f"{len(zones) or 'no'} zones: give 1 to {MAX_ZONES}, or None for the curated ones",
+            f"{len(zones) or 'no'} zones: use 1 to {MAX_ZONES}, or None for the curated ones",
             ", ".join(zone.name for zone in zones)[:80],
         )
     return tuple(_with_nameservers(zone) if zone.nameservers else zone for zone in zones)
@@ -117,14 +108,20 @@ def checked_nameservers(given: Sequence[str] | None) -> tuple[str, ...] | None:
         given = [given]
     for text in given:
         if not isinstance(text, str):
-            raise NameserverError(f"{text!r} is no nameserver: give its address as text", repr(text))
+            raise NameserverError(f"{text!r} is not a valid nameserver: use its address as text", repr(text))
     found = tuple(dict.fromkeys(map(parse_nameserver, given)))
     if not 1 <= len(found) <= MAX_NAMESERVERS:
         raise NameserverError(
-            f"{len(found)} nameservers: give 1 to {MAX_NAMESERVERS}, or None for those of the system",
+            f"{len(found)} nameservers: use 1 to {MAX_NAMESERVERS}, or None for those of the system",
             ", ".join(found),
         )
     return found
+
+
+def checked_deadline(seconds: float) -> float:
+    """As `deadline_s` in [resolver]. Raises ConfigError."""
+    found = RANGES["deadline_s"]
+    return checked_number("deadline_s", seconds, found.low, found.high)
 
 
 def checked_number(name: str, value: _Number, low: _Number, high: _Number) -> _Number:
@@ -132,5 +129,7 @@ def checked_number(name: str, value: _Number, low: _Number, high: _Number) -> _N
     kinds = int if isinstance(low, int) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         kind = "whole number" if kinds is int else "number"
-        raise ConfigError(f"{name} = {value!r}: give a {kind} from {low:g} to {high:g}", str(value))
+        raise ConfigError(
+            f"{name} = {value!r} is out of range: use a {kind} from {low:g} to {high:g}", str(value)
+        )
     return value

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
+from dnsbl.config.limits import RANGES
 from dnsbl.config.toml_lines import Path, find_lines
-from dnsbl.errors import ConfigError
+from dnsbl.errors import ConfigError, InputError
 from dnsbl.text.toml import find_big_integer, loads
 from dnsbl.zones.secret import MASK, mask_keys
 
@@ -122,6 +124,18 @@ class Table:
             raise self.error(key, f"{value} is out of range; give {low} to {high}", value)
         return value
 
+    def within(self, key: str) -> float | None:
+        """A number of the range that dnsbl/config/limits.py gives the key; an `int` where only these are taken."""
+        found = RANGES[key]
+        if found.is_whole:
+            return self.integer(key, int(found.low), int(found.high))
+        return self.number(key, found.low, found.high)
+
+    def ranged(self, key: str) -> float:
+        """As `within`, and the key's default where it is not there."""
+        value, default = self.within(key), RANGES[key].default
+        return value if value is not None else default or 0.0
+
     def text(self, key: str) -> str | None:
         """A text that is not empty, of at most 2,000 characters."""
         value: str | None = self._take(key, str, "a text")
@@ -135,7 +149,7 @@ class Table:
         """One of the texts in `choices`."""
         value, names = self.text(key), list(choices)
         if value is not None and value not in names:
-            raise self.error(key, f"{value!r} is none of {', '.join(names)}", value)
+            raise self.error(key, f"{value!r} is not valid: use one of {', '.join(names)}", value)
         return value
 
     def flag(self, key: str) -> bool | None:
@@ -187,3 +201,28 @@ def _shown(value: object) -> str:
         return str(value).lower()
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def each_text(table: Table, key: str, parse_one: Callable[[str], str]) -> tuple[str, ...] | None:
+    """An array of texts, each read by `parse_one`, whose complaint gets its element's line."""
+    texts = table.texts(key)
+    if texts is None:
+        return None
+    if not texts:
+        raise table.error(key, "an empty array; name at least one, or leave the key out")
+    found = []
+    for index, text in enumerate(texts):
+        with placed(table, key, index):
+            found.append(parse_one(text))
+    return tuple(found)
+
+
+@contextmanager
+def placed(table: Table, *key: str | int) -> Iterator[None]:
+    """Turns what the parts of a zone complain of into a ConfigError with the line of `key`."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except InputError as error:
+        raise table.source.error((*table.path, *key), str(error), error.text) from None

@@ -14,8 +14,9 @@ from dnsbl.doctor.public_resolvers import public_operator
 from dnsbl.errors import ZoneError
 from dnsbl.health.judge import State, ZoneHealth
 from dnsbl.model import Status
-from dnsbl.policy.findings import Findings
+from dnsbl.policy.findings import Findings, Scope
 from dnsbl.policy.rules import Policy
+from dnsbl.policy.sources import CLIENT, FORGEABLE
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.interpret import score_bounds
 from dnsbl.zones.replyfilter import ReplyFilter
@@ -38,19 +39,24 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """A zone that was examined. nameservers: those it is asked through. budget: as in `Resolver.stats`."""
+    """A zone that was examined. nameservers: those it is asked through; a file has none.
+
+    budget: as in `Resolver.stats`. entries: of a list file.
+    """
 
     zone: Zone
     row: Row | None
     health: ZoneHealth
     nameservers: tuple[str, ...]
     budget: dict[str, Any]
+    entries: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         return self.health.to_dict() | {
             "nameservers": list(self.nameservers),
             "budget": self.budget,
+            "file": {"path": self.zone.file, "entries": self.entries} if self.zone.file else None,
             "terms": None if self.row is None else _terms(self.row),
         }
 
@@ -171,7 +177,7 @@ def _health(patients: Sequence[Patient]) -> Iterator[Finding]:
 
 
 def _is_sound(patient: Patient) -> bool:
-    """Weak evidence about a test entry that the catalogue is not sure of is no finding."""
+    """Weak evidence about a test entry that the catalogue is not sure of does not count."""
     if patient.health.state is State.UNPROVEN:
         return patient.row is not None and "tests" in patient.row.unverified
     return patient.health.state in (State.HEALTHY, State.UNTESTED)
@@ -264,20 +270,34 @@ _REFUSING_REMEDY: Final = "let this host ask it (unbound: access-control), or ta
 
 
 def _unreachable(patients: Sequence[Patient], policy: Policy) -> Iterator[Finding]:
-    """Rules whose score no client can have: one address gets the points of the zones that take its kind."""
-    kinds: tuple[Kind, ...] = ("ip4", "ip6")
-    bounds = []
-    for kind in kinds:
-        of_kind = [score_bounds(patient.zone) for patient in patients if kind in patient.zone.subjects]
-        bounds.append((sum(low for low, _ in of_kind), sum(high for _, high in of_kind)))
-    low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+    """Rules whose score no client can have."""
     for rule in policy.rules:
         if any(condition.key == "certain" for condition in rule.of_verdict):
             continue  # about answers that are missing, not about a score that can be reached
+        low, high = _reach(patients, rule.scope)
         for condition in rule.of_verdict:
             reached = (condition.test(Findings(score=score, least=score)) for score in (low, high))
             if condition.key == "score" and not any(reached):
                 problem = f"score {condition.text} can never be: all zones together give {low:g} to {high:g}"
-                yield Finding(
-                    f"policy rule {rule.number}", problem, "change the rule's score or zones' weights"
+                about = rule.name if rule.is_built_in else f"policy {rule.name}"
+                remedy = (
+                    "write rules of your own, or change" if rule.is_built_in else "change the rule's score or"
                 )
+                yield Finding(about, problem, f"{remedy} zones' weights")
+
+
+def _reach(patients: Sequence[Patient], scope: Scope) -> tuple[float, float]:
+    """The least and the most that a client can score: its address is of one kind, each name a domain."""
+    low = high = 0.0
+    for source in scope.look_up:
+        kinds: tuple[Kind, ...] = ("ip4", "ip6") if source == CLIENT else ("domain",)
+        of_kinds = [_sum(patients, kind) for kind in kinds]
+        high += max(most for _, most in of_kinds)
+        if scope.forged or source not in FORGEABLE:
+            low += min(least for least, _ in of_kinds)
+    return low, high
+
+
+def _sum(patients: Sequence[Patient], kind: Kind) -> tuple[float, float]:
+    bounds = [score_bounds(patient.zone) for patient in patients if kind in patient.zone.subjects]
+    return sum(least for least, _ in bounds), sum(most for _, most in bounds)

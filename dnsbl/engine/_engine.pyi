@@ -1,4 +1,5 @@
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 Answer: TypeAlias = tuple[
@@ -22,7 +23,14 @@ class Plan:
     zones: tuple[bytes, ...]
     sets: tuple[int, ...]
     timeouts_s: tuple[float, ...]
-    def __new__(cls, zones: Iterable[str], sets: Iterable[int], timeouts_s: Iterable[float]) -> Plan: ...
+    def __new__(
+        cls,
+        zones: Iterable[str],
+        sets: Iterable[int],
+        timeouts_s: Iterable[float],
+        engine: Engine | None = None,
+    ) -> Plan:
+        """`engine`: gives the sets back to it when neither the plan nor a fan made with it is left."""
 
 class Fan:
     key: bytes | str
@@ -40,6 +48,51 @@ class Fan:
     def answers(self) -> dict[int, Answer]:
         """All answers so far, by zone."""
 
+class Plain:
+    """Answers of some zones to one question, all of them a plain no (NXDOMAIN, or NOERROR without an address)."""
+
+    @property
+    def zones(self) -> int:
+        """A bit mask."""
+    @property
+    def soonest(self) -> float:
+        """When the first of them expires."""
+    @property
+    def entry(self) -> bytes:
+        """As `dnsbl.cache.entry.pack` would have packed them."""
+    @property
+    def way(self) -> bytes:
+        """Of each, in the order of the entry: latency in microseconds (4 bytes), index of the server (2)."""
+
+class Tally:
+    """Takes plain answers in: counts them, notes that their zones answer, and packs them for the cache.
+
+    counters: by zone, one array of "Q": a bucket for each bound and one more, the sum of them, how many
+        answers were plain, how many questions were sent. bounds_us: an array of "Q", ascending.
+        halve_at: a sum that is reached halves the buckets.
+    answered: by set of nameservers an array of "d": when each zone answered last. row_of: makes one that is
+        missing there. None of these arrays may change its length any more."""
+
+    def __new__(
+        cls,
+        counters: Sequence[array[int]],
+        bounds_us: array[int],
+        halve_at: int,
+        ttl_min_s: float,
+        ttl_max_s: float,
+        answered: dict[Any, array[float]],
+        row_of: Callable[[int], array[float]],
+    ) -> Tally: ...
+    def sent(self, zones: int) -> None:
+        """One question went to each of `zones` (a bit mask)."""
+    def take(
+        self, fan: Fan, wanted: int, may_be_plain: int, sets: tuple[int, ...], now: float
+    ) -> tuple[Plain | None, list[tuple[int, Answer]]]:
+        """The answers that have come of the zones `wanted`: the plain ones, taken in, and all others.
+
+        may_be_plain: of these zones only. sets: by zone. An answer for which more than one query was sent,
+        or that may not be held at `now`, counts as not plain."""
+
 class Ticket:
     fan: Fan
     owner: Any
@@ -48,13 +101,19 @@ class Ticket:
         """Its deadline has passed, or its fan has finished."""
 
 class Waiter:
-    def __new__(cls, with_fd: bool = False) -> Waiter: ...
+    def __new__(cls, with_fd: bool = False, alone: bool = False) -> Waiter:
+        """alone: who submits with it calls `wait` (or `tell`) right after, and does the engine's work meanwhile
+        if its thread has nothing else to do; so that thread is not told of what is submitted."""
     def fileno(self) -> int:
         """The descriptor that is readable while there is something to drain; -1 without one."""
-    def drain(self) -> list[Ticket]:
-        """The tickets with something new, the oldest first. Never waits."""
+    def drain(self, most: int = ...) -> list[Ticket]:
+        """The tickets with something new, at most so many, the oldest first. Never waits."""
     def wait(self, for_s: float) -> list[Ticket]:
         """As drain, but waits for at most `for_s` seconds; signals are seen within 0.1 s."""
+    def give_way(self) -> None:
+        """For one who does much: let other threads go first, for a millisecond or so, if they have news."""
+    def tell(self) -> None:
+        """Nobody will wait after all: the engine's thread is to do what was submitted. For an `alone` one."""
     def forget(self, ticket: Ticket) -> None:
         """Nobody waits for this ticket any more."""
 
@@ -93,3 +152,6 @@ class Engine:
         """Fans with answers that no waiter was told of, and all that finished since the last call."""
     @property
     def in_flight(self) -> int: ...
+    @property
+    def crowded(self) -> bool:
+        """More waits for a nameserver that answers than it will soon take."""

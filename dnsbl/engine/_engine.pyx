@@ -6,9 +6,10 @@ Nothing here knows what an answer means for a list.
 """
 
 cimport cython
+from cpython cimport array
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
-from libc.stdint cimport uint64_t, uintptr_t
+from libc.stdint cimport SIZE_MAX, uint8_t, uint16_t, uint64_t, uintptr_t
 from posix.types cimport pid_t
 from posix.unistd cimport getpid
 
@@ -46,13 +47,34 @@ cdef class Plan:
     cdef readonly tuple zones      # of bytes: the names as they go to C, secret keys included
     cdef readonly tuple sets
     cdef readonly tuple timeouts_s
+    cdef dict _uses
+    cdef const char *_names[DNSBL_FANOUT_MAX_SLOTS]
+    cdef size_t _lengths[DNSBL_FANOUT_MAX_SLOTS]
+    cdef int _sets[DNSBL_FANOUT_MAX_SLOTS]
+    cdef uint64_t _timeouts_ns[DNSBL_FANOUT_MAX_SLOTS]
+    cdef uint16_t _numbers[DNSBL_FANOUT_MAX_SLOTS]
+    cdef object _numbered_by  # the engine whose numbers these are
 
-    def __cinit__(self, zones, sets, timeouts_s):
+    def __cinit__(self, zones, sets, timeouts_s, Engine engine=None):
         self.zones = tuple(zone.encode("ascii") for zone in zones)
         self.sets = tuple(sets)
         self.timeouts_s = tuple(timeouts_s)
         if not len(self.zones) == len(self.sets) == len(self.timeouts_s) <= MAX_ZONES:
             raise ValueError(f"at most {MAX_ZONES} zones, each with a set and a timeout")
+        for i in range(len(self.zones)):
+            self._names[i] = <const char *>self.zones[i]
+            self._lengths[i] = len(self.zones[i])
+            self._sets[i] = self.sets[i]
+            self._timeouts_ns[i] = as_ns(self.timeouts_s[i])
+        if engine is not None:
+            for number in self.sets:
+                engine._uses[number] = engine._uses.get(number, 0) + 1
+            self._uses = engine._uses
+
+    def __del__(self):
+        if self._uses is not None:
+            for number in self.sets:
+                self._uses[number] -= 1
 
 
 cdef class Fan:
@@ -62,9 +84,12 @@ cdef class Fan:
     cdef readonly object key
     cdef readonly tuple indices    # the zone of each slot, as an index into the plan
     cdef readonly object tag
+    cdef Plan _plan                # kept, so that its sets are
     cdef readonly uint64_t token
     cdef uint64_t _taken
     cdef bint _asked
+    cdef int _count
+    cdef uint8_t _zones[DNSBL_FANOUT_MAX_SLOTS]
 
     def __dealloc__(self):
         if self._c != NULL:
@@ -137,6 +162,99 @@ cdef tuple answer_tuple(const dnsbl_answer *answer):
     )
 
 
+@cython.final
+cdef class Plain:
+    """Answers of some zones, all of them a plain no: counted, and packed for the cache."""
+
+    cdef readonly uint64_t zones
+    cdef readonly double soonest
+    cdef readonly bytes entry
+    cdef readonly bytes way
+
+
+@cython.final
+cdef class Tally:
+    """Takes plain answers in; the arrays it counts in are the caller's to read."""
+
+    cdef dnsbl_plain_rules _rules
+    cdef uint64_t *_counters[DNSBL_FANOUT_MAX_SLOTS]
+    cdef int _zone_count
+    cdef int _sent_at
+    cdef dict _answered
+    cdef object _row_of
+    cdef list _alive
+    cdef dnsbl_plain _plain
+
+    def __cinit__(self, counters, bounds_us, halve_at, ttl_min_s, ttl_max_s, answered, row_of):
+        self._alive = [*counters, bounds_us]
+        self._answered = answered
+        self._row_of = row_of
+        self._zone_count = len(counters)
+        self._rules.buckets = len(bounds_us) + 1
+        self._rules.bound_us = numbers_of(bounds_us, len(bounds_us))
+        self._rules.halve_at = halve_at
+        self._rules.ttl_min_s = ttl_min_s
+        self._rules.ttl_max_s = ttl_max_s
+        self._sent_at = self._rules.buckets + 2
+        if self._zone_count > MAX_ZONES:
+            raise ValueError(f"at most {MAX_ZONES} zones")
+        for zone in range(self._zone_count):
+            self._counters[zone] = numbers_of(counters[zone], self._sent_at + 1)
+
+    def sent(self, uint64_t zones):
+        cdef int zone
+        for zone in range(self._zone_count):
+            self._counters[zone][self._sent_at] += zones >> zone & 1
+
+    def take(self, Fan fan, uint64_t wanted, uint64_t may_be_plain, tuple sets, double now):
+        cdef int i, zone
+        cdef const dnsbl_answer *answer
+        cdef list notable = []
+        cdef array.array row = None
+        cdef Plain plain
+        of = None
+        dnsbl_plain_begin(&self._plain)
+        for i in range(fan._count):
+            zone = fan._zones[i]
+            if not wanted >> zone & 1:
+                continue
+            answer = dnsbl_fan_answer(fan._c, i)
+            if answer == NULL:
+                continue
+            if sets[zone] != of:
+                of = sets[zone]
+                row = self.row(of)
+            if not (may_be_plain >> zone & 1 and dnsbl_plain_add(
+                    &self._plain, &self._rules, answer, zone, self._counters[zone], row.data.as_doubles + zone,
+                    now)):
+                notable.append((zone, answer_tuple(answer)))
+        if not self._plain.zones:
+            return None, notable
+        dnsbl_plain_end(&self._plain)
+        plain = Plain.__new__(Plain)
+        plain.zones = self._plain.zones
+        plain.soonest = self._plain.soonest
+        plain.entry = self._plain.entry[:self._plain.size]
+        plain.way = self._plain.way[:self._plain.way_size]
+        return plain, notable
+
+    cdef array.array row(self, number):
+        """When each zone answered last through a set of nameservers."""
+        cdef array.array row = self._answered.get(number)
+        if row is None:
+            row = self._row_of(number)
+        if row.typecode != "d" or len(row) < self._zone_count:
+            raise ValueError("an array of one number for each zone is needed")
+        return row
+
+
+cdef uint64_t *numbers_of(array.array numbers, int count) except NULL:
+    """Where they are: the array must not grow any more."""
+    if numbers.typecode != "Q" or len(numbers) < count:
+        raise ValueError(f"an array of {count} numbers is needed")
+    return <uint64_t *>numbers.data.as_ulonglongs
+
+
 cdef class Ticket:
     """One waiter's interest in a fan, until its deadline."""
 
@@ -159,10 +277,13 @@ cdef class Waiter:
 
     cdef dnsbl_waiter *_c
     cdef dict _tickets
+    cdef bint _alone
+    cdef Engine _owes  # whose thread was not told of what was submitted
     cdef pid_t _made_in
 
-    def __cinit__(self, bint with_fd=False):
+    def __cinit__(self, bint with_fd=False, bint alone=False):
         self._tickets = {}
+        self._alone = alone
         self._made_in = getpid()
         self._c = dnsbl_waiter_new(with_fd)
         if self._c == NULL:
@@ -176,11 +297,11 @@ cdef class Waiter:
     def fileno(self):
         return dnsbl_waiter_fd(self._c)
 
-    def drain(self):
+    def drain(self, size_t most=SIZE_MAX):
         cdef dnsbl_ticket *c
         cdef list ready = []
         while True:
-            c = dnsbl_waiter_pop(self._c)
+            c = dnsbl_waiter_pop(self._c) if <size_t>len(ready) < most else NULL
             if c == NULL:
                 return ready
             done = dnsbl_ticket_done(c)
@@ -193,15 +314,37 @@ cdef class Waiter:
     def wait(self, double for_s):
         cdef uint64_t until = dnsbl_fanout_now() + as_ns(for_s)
         cdef uint64_t now, piece
+        cdef dnsbl_loop *loop
         while True:
             ready = self.drain()
             now = dnsbl_fanout_now()
             if ready or now >= until:
                 return ready
             piece = min(until - now, as_ns(SIGNAL_CHECK_S))
+            loop = self.taken_over()
             with nogil:
-                dnsbl_waiter_wait(self._c, piece)
+                if loop != NULL:
+                    dnsbl_fanout_drive(loop, self._c, piece)
+                else:
+                    dnsbl_waiter_wait(self._c, piece)
             PyErr_CheckSignals()
+
+    def give_way(self):
+        if dnsbl_waiter_is_wanted(self._c):
+            with nogil:
+                dnsbl_waiter_give_way(self._c)
+
+    cdef dnsbl_loop *taken_over(self) noexcept:
+        """The loop to be driven by this thread, if something was submitted quietly and its own has nothing to do."""
+        engine, self._owes = self._owes, None
+        if engine is None or engine._c == NULL or not dnsbl_fanout_take_over(engine._c):
+            return NULL
+        return engine._c
+
+    def tell(self):
+        if self._owes is not None and self._owes._c != NULL:
+            dnsbl_fanout_wake(self._owes._c)
+        self._owes = None
 
     def forget(self, Ticket ticket):
         dnsbl_ticket_abandon(ticket._c)
@@ -217,6 +360,7 @@ cdef class Engine:
     cdef PyObject *_options
     cdef dict _in_flight
     cdef dict _zones  # a number for each zone, for its share of its nameservers
+    cdef dict _uses   # of sets: how often they stand in plans that may still be asked by; 0: in none any more
     cdef uint64_t _next_token
     cdef int _sets
     cdef pid_t _made_in
@@ -224,6 +368,7 @@ cdef class Engine:
     def __cinit__(self):
         self._in_flight = {}
         self._zones = {}
+        self._uses = {}
         self._made_in = getpid()
         self._c = dnsbl_fanout_new()
         if self._c == NULL:
@@ -240,7 +385,6 @@ cdef class Engine:
         cdef int error = dnsbl_fanout_start(self._c, &table)
         if error:
             raise OSError(error, "cannot start the engine's thread")
-        dnsbl_fanout_stock(self._c)
 
     def __dealloc__(self):
         self.close()
@@ -284,48 +428,64 @@ cdef class Engine:
         for i, text in enumerate(encoded):
             texts[i] = text
             loopback[i] = is_loopback(servers[i])
+        for unused in [number for number, uses in list(self._uses.items()) if not uses]:
+            del self._uses[unused]
+            dnsbl_fanout_remove_set(self.loop(), unused)
         cdef int number = dnsbl_fanout_add_set(self.loop(), texts, loopback, <int>len(servers))
         if number < 0:
             raise NameserverError("too many different sets of nameservers", ", ".join(servers))
         self._sets = max(self._sets, number + 1)
+        dnsbl_fanout_stock(self.loop())
         return number
 
     def fan(self, Plan plan, key, indices, int record_type=DNSBL_TYPE_A, int tries=0, tag=None):
         cdef Fan fan = Fan.__new__(Fan)
-        cdef int slot = 0, length, number
-        cdef bytes zone, name
+        cdef int slot, index, length, zones = <int>len(plan.zones)
+        cdef bytes name
         cdef char *out
+        cdef bint is_address = isinstance(key, bytes)
         fan.indices = tuple(indices)
-        if not 1 <= len(fan.indices) <= DNSBL_FANOUT_MAX_SLOTS:
-            raise ValueError(f"{len(fan.indices)} questions at once: give 1 to {MAX_ZONES}")
+        fan._count = <int>len(fan.indices)
+        if not 1 <= fan._count <= DNSBL_FANOUT_MAX_SLOTS:
+            raise ValueError(f"{fan._count} questions at once: give 1 to {MAX_ZONES}")
         fan.key = key
         fan.tag = tag
-        if len(self._zones) > MANY_ZONES:
-            self._zones.clear()
+        fan._plan = plan
+        if plan._numbered_by is not self._zones:
+            self.number(plan)
         self._next_token += 1
         fan.token = self._next_token
-        fan._c = dnsbl_fan_new(<int>len(fan.indices), fan.token)
+        fan._c = dnsbl_fan_new(fan._count, fan.token)
         if fan._c == NULL:
             raise MemoryError("no memory for a lookup")
-        is_address = isinstance(key, bytes)
         name = key if is_address else key.encode("ascii")
-        for slot in range(len(fan.indices)):
+        for slot in range(fan._count):
             index = fan.indices[slot]
-            zone = plan.zones[index]
-            number = plan.sets[index]
-            if not 0 <= number < self._sets:
-                raise ValueError(f"{number} is no nameserver set of this engine")
-            out = dnsbl_fan_question(fan._c, slot, number, <dnsbl_qtype>record_type,
-                                     as_ns(plan.timeouts_s[index]), tries)
-            dnsbl_fan_zone(fan._c, slot, self._zones.setdefault(zone, len(self._zones) & 0xffff))
+            if not 0 <= index < zones:
+                raise IndexError(f"{index} is no zone of this plan")
+            if not 0 <= plan._sets[index] < self._sets:
+                raise ValueError(f"{plan._sets[index]} is no nameserver set of this engine")
+            fan._zones[slot] = <uint8_t>index
+            out = dnsbl_fan_question(fan._c, slot, plan._sets[index], <dnsbl_qtype>record_type,
+                                     plan._timeouts_ns[index], tries)
+            dnsbl_fan_zone(fan._c, slot, plan._numbers[index])
             if is_address:
-                length = dnsbl_qname_reverse(<const unsigned char *>name, len(name), zone, len(zone),
-                                             out, DNSBL_FANOUT_MAX_NAME)
+                length = dnsbl_qname_reverse(<const unsigned char *>name, len(name), plan._names[index],
+                                             plan._lengths[index], out, DNSBL_FANOUT_MAX_NAME)
             else:
-                length = dnsbl_qname_join(name, len(name), zone, len(zone), out, DNSBL_FANOUT_MAX_NAME)
+                length = dnsbl_qname_join(name, len(name), plan._names[index], plan._lengths[index], out,
+                                          DNSBL_FANOUT_MAX_NAME)
             if length < 0:
                 raise ValueError("a query name that cannot be made")
         return fan
+
+    cdef number(self, Plan plan):
+        """Give each zone of a plan its number here; what identifies this engine is its table of numbers."""
+        if len(self._zones) > MANY_ZONES:
+            self._zones = {}
+        for i, zone in enumerate(plan.zones):
+            plan._numbers[i] = self._zones.setdefault(zone, len(self._zones) & 0xffff)
+        plan._numbered_by = self._zones
 
     def submit(self, Fan fan, Waiter waiter, double deadline_s, double listen_s=2.0, bint each=False, owner=None):
         cdef Ticket ticket = Ticket.__new__(Ticket)
@@ -337,8 +497,13 @@ cdef class Engine:
         if first:  # one joined has its entry, or has finished and been reported
             self._in_flight[fan.token] = fan
         # Nothing between loop() and its use may run other threads, one of which might close the engine.
-        ticket._c = dnsbl_fanout_submit(self.loop(), fan._c, waiter._c, dnsbl_fanout_now() + as_ns(deadline_s),
-                                        as_ns(listen_s), each)
+        if waiter._alone:
+            ticket._c = dnsbl_fanout_submit_quietly(self.loop(), fan._c, waiter._c,
+                                                    dnsbl_fanout_now() + as_ns(deadline_s), as_ns(listen_s), each)
+            waiter._owes = self
+        else:
+            ticket._c = dnsbl_fanout_submit(self.loop(), fan._c, waiter._c,
+                                            dnsbl_fanout_now() + as_ns(deadline_s), as_ns(listen_s), each)
         if ticket._c == NULL:
             if first:
                 self._in_flight.pop(fan.token, None)
@@ -373,6 +538,10 @@ cdef class Engine:
     @property
     def in_flight(self):
         return len(self._in_flight)
+
+    @property
+    def crowded(self):
+        return self._c != NULL and dnsbl_fanout_crowded(self._c)
 
 
 cdef void *pointer(number) except? NULL:

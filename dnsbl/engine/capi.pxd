@@ -80,6 +80,7 @@ cdef extern from "fanout.h" nogil:
     dnsbl_loop *dnsbl_fanout_new()
     int dnsbl_fanout_start(dnsbl_loop *, const dnsbl_cares *)
     void dnsbl_fanout_stock(dnsbl_loop *)
+    void dnsbl_fanout_remove_set(dnsbl_loop *, int)
     void dnsbl_fanout_stop(dnsbl_loop *)
     void dnsbl_fanout_free(dnsbl_loop *)
     void dnsbl_fanout_abandon(dnsbl_loop *)
@@ -94,6 +95,10 @@ cdef extern from "fanout.h" nogil:
     bint dnsbl_fan_finished(const dnsbl_fan *)
 
     dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *, dnsbl_fan *, dnsbl_waiter *, uint64_t, uint64_t, bint)
+    dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *, dnsbl_fan *, dnsbl_waiter *, uint64_t, uint64_t, bint)
+    void dnsbl_fanout_wake(dnsbl_loop *)
+    bint dnsbl_fanout_take_over(dnsbl_loop *)
+    void dnsbl_fanout_drive(dnsbl_loop *, dnsbl_waiter *, uint64_t)
     bint dnsbl_ticket_done(const dnsbl_ticket *)
     void dnsbl_ticket_abandon(dnsbl_ticket *)
     void dnsbl_ticket_release(dnsbl_ticket *)
@@ -102,11 +107,37 @@ cdef extern from "fanout.h" nogil:
     void dnsbl_waiter_close(dnsbl_waiter *)
     int dnsbl_waiter_fd(const dnsbl_waiter *)
     void dnsbl_waiter_wait(dnsbl_waiter *, uint64_t)
+    c_bool dnsbl_waiter_is_wanted(dnsbl_waiter *)
+    void dnsbl_waiter_give_way(dnsbl_waiter *)
+    c_bool dnsbl_fanout_crowded(const dnsbl_loop *)
     dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *)
 
     bint dnsbl_fanout_retired(dnsbl_loop *, uint64_t *)
     bint dnsbl_fanout_has_retired(const dnsbl_loop *)
     bint dnsbl_fanout_retired_overflow(dnsbl_loop *)
+
+
+cdef extern from "plain.h" nogil:
+    ctypedef struct dnsbl_plain_rules:
+        double ttl_min_s
+        double ttl_max_s
+        const uint64_t *bound_us
+        int buckets
+        uint64_t halve_at
+
+    ctypedef struct dnsbl_plain:
+        uint64_t zones
+        double soonest
+        double latest
+        size_t size
+        size_t way_size
+        unsigned char *entry
+        unsigned char *way
+
+    void dnsbl_plain_begin(dnsbl_plain *)
+    bint dnsbl_plain_add(dnsbl_plain *, const dnsbl_plain_rules *, const dnsbl_answer *, int, uint64_t *,
+                         double *, double)
+    void dnsbl_plain_end(dnsbl_plain *)
 
 
 cdef extern from "<dlfcn.h>" nogil:

@@ -105,10 +105,16 @@ def check() -> None:
             )
 
 
+_told: set[str] = set()
+"""The functions whose absence was told of."""
+
+
 def tell_missing(names: Sequence[str]) -> None:
     """Warn once, in one line, of the functions of `EXTRAS` that are not exported and of what is lost."""
+    names = [name for name in names if name not in _told]
     if not names:
         return
+    _told.update(names)
     lost = "; ".join(dict.fromkeys(EXTRAS[name] for name in names))
     warnings.warn(
         f"pycares {pycares.__version__} does not export {', '.join(names)}: {lost}; install pycares 5.2.1",

@@ -3,7 +3,9 @@
 A zone that fails several times in a row is set aside and tried again with one probe, first after 30 s,
 then doubling to 15 minutes. A failure counts only with a witness: another zone that got an answer
 through the same nameservers at or after the start of the failed query. Without one the nameserver is at
-fault, and no zone is blamed. So a zone alone on its nameservers is never set aside.
+fault, and no zone is blamed. So a zone alone on its nameservers is never set aside. Nor is one set aside while
+at least half of the others both answer and fail: what is lost here and there is lost on the way to all of them.
+One set aside before that was seen is tried again every second.
 
 A zone has one breaker for each kind of name it is asked about (IPv4, IPv6, domain): a list whose IPv6 half
 fails is still asked about IPv4.
@@ -20,6 +22,7 @@ back.
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
@@ -31,6 +34,9 @@ FAILURES_TO_OPEN = 3
 FIRST_WAIT_S = 30.0
 FIRST_DOUBT_S = 5.0
 MAX_WAIT_S = 900.0
+LOSS_S = 10.0
+"""How far back it is looked for loss on the way to all zones, at least."""
+LOSS_WAIT_S = 1.0
 WITNESS_S = 5.0
 """How long after its query's start a failure waits for a witness: a SERVFAIL may be the first answer of
 its lookup. Longer, and answers after an outage would bear witness to failures during it."""
@@ -80,11 +86,18 @@ class _Finding(NamedTuple):
 class _Zone:
     """One zone's breaker, for one kind of name."""
 
-    __slots__ = ("counted", "failures", "name", "next_probe", "opened", "probe_started", "suspect", "wait_s")
+    __slots__ = (
+        "counted", "failures", "first_failed", "name", "next_probe", "opened", "probe_started", "server_set",
+        "suspect", "wait_s",
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.failures = 0
+        self.first_failed = 0.0
+        """When the first of the present failures in a row was counted."""
+        self.server_set: Hashable = None
+        """Through which the last of them went."""
         self.counted = float("-inf")
         """When the last failure was counted: queries begun before are part of the same trouble."""
         self.suspect: tuple[Hashable, float] | None = None
@@ -121,10 +134,15 @@ class Breaker:
         self._findings: dict[int, _Finding] = {}
         self._judged: dict[int, float] = {}
         """By zone, when the finding that counts was asked for."""
-        self._answered: dict[Hashable, dict[int, float]] = {}
-        """Per server set and zone, when the last answer came. Sets come and go with resolv.conf: bounded."""
-        self._suspects = 0
+        self.answered: dict[Hashable, array[float]] = {}
+        """By server set, when each zone's last answer came; the engine notes plain answers here itself. Sets
+        come and go with resolv.conf: bounded."""
+        self._failed: dict[Hashable, array[float]] = {}
+        """As `answered`, when the last failure came."""
+        self.suspects = 0
         """Bit mask of zones with a suspect failure, so that a good answer usually needs no search."""
+        self.troubled = 0
+        """Bit mask of zones of which any kind has failures, is set aside or suspect."""
 
     @property
     def open_mask(self) -> int:
@@ -153,12 +171,17 @@ class Breaker:
         """
         state = self._zones[kind][zone]
         if status in _GOOD:
-            self._note_answer(server_set, zone, now)
+            self._note(self.answered, server_set, zone, now)
             if state.failures or state.wait_s or state.suspect:
                 self._answer_of_troubled(zone, kind, started, now)
-            if self._suspects:
+            if self.suspects:
                 self._bear_witness(server_set, zone, now)
-        elif self._is_probe(state, started):
+            return
+        if status in _FAILED:
+            self._note(self._failed, server_set, zone, now)
+            if self.open_masks[kind]:
+                self._look_for_loss(zone, kind, server_set, now)
+        if self._is_probe(state, started):
             self._probe_failed(state, now)
             self._blame(zone, kind, server_set, started, now)
         elif status in _FAILED and not state.wait_s:
@@ -166,7 +189,7 @@ class Breaker:
 
     def nameserver_at_fault(self, server_set: Hashable, started: float) -> bool:
         """No zone got an answer through `server_set` at or after `started`: a failure tells of no zone."""
-        return all(at < started for at in self._answered.get(server_set, {}).values())
+        return all(at < started for at in self.answered.get(server_set, ()))
 
     def set_aside(
         self, zone: int, reason: str, asked_at: float = 0.0, now: float = 0.0, *, doubt: bool = False
@@ -228,13 +251,35 @@ class Breaker:
         probing = of.probe_started is not None and now < of.next_probe
         return ZoneState("probing" if probing else "open", of.failures, max(0.0, of.next_probe - now), reason)
 
-    def _note_answer(self, server_set: Hashable, zone: int, now: float) -> None:
-        answered = self._answered.get(server_set)
-        if answered is None:
-            if len(self._answered) >= MAX_SERVER_SETS:
-                del self._answered[next(iter(self._answered))]
-            answered = self._answered[server_set] = {}
-        answered[zone] = max(now, answered.get(zone, now))  # answers are taken in in any order
+    def _note(self, rows: dict[Hashable, array[float]], server_set: Hashable, zone: int, now: float) -> None:
+        row = rows.get(server_set) or self._row(rows, server_set)
+        row[zone] = max(now, row[zone])  # answers are taken in in any order
+
+    def answered_row(self, server_set: Hashable) -> array[float]:
+        """A new row of `answered`."""
+        return self._row(self.answered, server_set)
+
+    def _row(self, rows: dict[Hashable, array[float]], server_set: Hashable) -> array[float]:
+        if len(rows) >= MAX_SERVER_SETS:
+            del rows[next(iter(rows))]
+        row = rows[server_set] = array("d", [float("-inf")] * len(self._names))
+        return row
+
+    def _is_loss(self, zone: int, server_set: Hashable, since: float) -> bool:
+        """At least half of the other zones that answered since then failed as well."""
+        rows = zip(self.answered.get(server_set, ()), self._failed.get(server_set, ()), strict=False)
+        others = [failed >= since for other, (at, failed) in enumerate(rows) if other != zone and at >= since]
+        return any(others) and 2 * sum(others) >= len(others)
+
+    def _look_for_loss(self, failed: int, kind: int, server_set: Hashable, now: float) -> None:
+        """One failed: others may have been set aside for what is no fault of theirs."""
+        for zone, state in enumerate(self._zones[kind]):
+            if zone == failed or state.wait_s <= LOSS_WAIT_S or state.server_set != server_set:
+                continue
+            if self._is_loss(zone, server_set, now - LOSS_S):
+                state.wait_s = LOSS_WAIT_S
+                if state.probe_started is None:
+                    state.next_probe = min(state.next_probe, now + LOSS_WAIT_S)
 
     def _answer_of_troubled(self, zone: int, kind: int, started: float, now: float) -> None:
         """A zone with failures answered: they are forgotten; if it was set aside, only its probe counts."""
@@ -249,6 +294,8 @@ class Breaker:
             state.probe_started = None
         state.failures = 0
         self._clear(zone, kind)
+        if not any(of[zone].failures or of[zone].wait_s or of[zone].suspect for of in self._zones):
+            self.troubled &= ~(1 << zone)
 
     def _is_probe(self, state: _Zone, started: float) -> bool:
         return state.probe_started is not None and started >= state.probe_started
@@ -260,12 +307,13 @@ class Breaker:
 
     def _blame(self, zone: int, kind: int, server_set: Hashable, started: float, now: float) -> None:
         """A failure: counted if there is a witness, else remembered until one comes."""
-        answered = self._answered.get(server_set, {})
-        if any(at >= started for other, at in answered.items() if other != zone):
-            self._count(zone, kind, started, now)
+        self.troubled |= 1 << zone
+        answered = self.answered.get(server_set, ())
+        if any(at >= started for other, at in enumerate(answered) if other != zone):
+            self._count(zone, kind, server_set, started, now)
         else:
             self._zones[kind][zone].suspect = (server_set, started)
-            self._suspects |= 1 << zone
+            self.suspects |= 1 << zone
 
     def _bear_witness(self, server_set: Hashable, witness: int, now: float) -> None:
         """An answer of `witness` came: other zones' failures through the same servers are their own."""
@@ -278,22 +326,32 @@ class Breaker:
                     self._clear(zone, kind)
                 elif their_set == server_set:
                     self._clear(zone, kind)
-                    self._count(zone, kind, started, now)
+                    self._count(zone, kind, server_set, started, now)
 
     def _clear(self, zone: int, kind: int) -> None:
         self._zones[kind][zone].suspect = None
         if all(zones[zone].suspect is None for zones in self._zones):
-            self._suspects &= ~(1 << zone)
+            self.suspects &= ~(1 << zone)
 
-    def _count(self, zone: int, kind: int, started: float, now: float) -> None:
+    def _count(self, zone: int, kind: int, server_set: Hashable, started: float, now: float) -> None:
         """Count one failure, unless its query was in flight when the last one was counted."""
         state = self._zones[kind][zone]
         if started < state.counted:
             return
         state.counted = now
         state.failures += 1
-        if state.wait_s:
+        state.server_set = server_set
+        if state.failures == 1:
+            state.first_failed = now
+        since = now - LOSS_S if state.wait_s else min(state.first_failed, now - LOSS_S)
+        loss = self._is_loss(zone, server_set, since)
+        if state.wait_s and loss:
+            state.wait_s = LOSS_WAIT_S
+        elif state.wait_s:
             self._wait_longer(state)
+        elif loss:
+            state.failures = min(state.failures, FAILURES_TO_OPEN - 1)
+            state.first_failed = now  # what others lost before says nothing of the next failure
         elif state.failures >= FAILURES_TO_OPEN:
             self._open(state, zone, kind, now)
         else:

@@ -58,9 +58,9 @@ def read_plain(reading: Reading, lines: Iterable[str], *, notes: bool) -> None:
         key = parse_address(address)
         if key is not None and not note:  # nearly every line; what is left is for parse_network
             size, first = len(key), int.from_bytes(key)
-            found = _LENGTHS[size].get(length) if slash else _ALONE[size]
-            if found is not None and not first & found[0] and not (slash and _is_mapped(address, size)):
-                entries[size].append((first, first | found[0], found[1], _LISTED))
+            host = _LENGTHS[size].get(length) if slash else _ALONE[size]
+            if host is not None and not first & host[0] and not (slash and _is_mapped(address, size)):
+                entries[size].append((first, first | host[0], host[1], _LISTED))
                 continue
         network = parse_network(text)
         if isinstance(network, str):

@@ -16,6 +16,11 @@ from dnsbl.errors import ForkedError
 from dnsbl.lookup.lookup import Lookup
 from dnsbl.lookup.stream import Result, Stream
 
+MANY: Final = 1 << 30
+
+AT_ONCE: Final = 32
+"""Lookups handled, or begun by a stream, until the loop's other callbacks have their turn."""
+
 LATE_S: Final = 1.0
 """How long after its deadline a lookup is ended here if its ticket did not tell: a loop may be late."""
 
@@ -24,13 +29,28 @@ class LoopWaiter:
     """One event loop's completion list. Made and used in that loop's thread, except `close_soon`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.waiter = Waiter(with_fd=True)
         self.pending: set[Lookup] = set()
+        self._late: asyncio.TimerHandle | None = None
         self._fd = self.waiter.fileno()
         loop.add_reader(self._fd, self._ready)
 
-    def _ready(self) -> None:
-        for ticket in self.waiter.drain():
+    def watch(self, lookup: Lookup) -> None:
+        """Someone waits for this lookup. Its ticket tells of its deadline; where it does not, because the
+        engine has ended itself, one timer for all ends the lookup some time after."""
+        self.pending.add(lookup)
+        if self._late is None:
+            self._late = self.loop.call_later(LATE_S, self._end_late)
+
+    def _end_late(self) -> None:
+        now = clock() - LATE_S
+        for lookup in [each for each in self.pending if each.deadline <= now]:
+            _expire(lookup)
+        self._late = self.loop.call_later(LATE_S, self._end_late) if self.pending else None
+
+    def _ready(self, most: int = AT_ONCE) -> None:
+        for ticket in self.waiter.drain(most):
             lookup: Lookup = ticket.owner
             if lookup.on_done is None:
                 continue
@@ -40,22 +60,27 @@ class LoopWaiter:
                 lookup.failed, finished = error, True
             if finished:
                 end(lookup)
+            self.waiter.give_way()
 
-    def forked(self, loop: asyncio.AbstractEventLoop) -> None:
+    def forked(self) -> None:
         """In a child after fork(): nobody will wake those who wait here."""
-        if not loop.is_closed():
-            loop.call_soon(_fail_all, [*self.pending])
+        if not self.loop.is_closed():
+            self.loop.call_soon(_fail_all, [*self.pending])
 
-    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+    def close(self) -> None:
         """Hand out what is ready, then let go of the descriptor. In the loop's thread."""
-        self._ready()
-        if not loop.is_closed():
-            loop.remove_reader(self._fd)
+        self._ready(MANY)
+        self.let_go()
 
-    def close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+    def let_go(self) -> None:
+        """As `close`, of one that has nothing to hand out any more."""
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self._fd)
+
+    def close_soon(self) -> None:
         """As `close`, from any thread."""
         with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(self.close, loop)
+            self.loop.call_soon_threadsafe(self.close)
 
 
 def end(lookup: Lookup) -> None:
@@ -73,21 +98,17 @@ def _fail_all(lookups: Iterable[Lookup]) -> None:
 
 async def finish(lookup: Lookup, waiter: LoopWaiter) -> None:
     """Wait until the lookup's verdict is there. Cancelled: its answers still reach the cache."""
-    loop = asyncio.get_running_loop()
-    future = loop.create_future()
+    future = asyncio.get_running_loop().create_future()
 
     def done(_: Lookup) -> None:
         if not future.done():
             future.set_result(None)
 
     lookup.on_done = done
-    waiter.pending.add(lookup)
-    # Its ticket tells it at its deadline; this is for an engine that ended itself.
-    late = loop.call_later(max(0.0, lookup.deadline + LATE_S - clock()), expire, lookup)
+    waiter.watch(lookup)
     try:
         await future
     finally:
-        late.cancel()
         waiter.pending.discard(lookup)
         if lookup.on_done is not None:
             lookup.on_done = None
@@ -96,7 +117,7 @@ async def finish(lookup: Lookup, waiter: LoopWaiter) -> None:
         raise lookup.failed
 
 
-def expire(lookup: Lookup) -> None:
+def _expire(lookup: Lookup) -> None:
     if lookup.on_done is not None:
         try:
             lookup.expire()
@@ -109,28 +130,32 @@ async def results_async(
     begin: Callable[[object], Lookup | Result],
     subjects: Iterable[object] | AsyncIterable[object],
     ordered: bool,
-    window: int,
+    room: Callable[[int], bool],
 ) -> AsyncGenerator[Result, None]:
-    """What becomes of each subject that is begun, at most `window` at once.
+    """What becomes of each subject that is begun, while there is `room` beside so many.
 
     The source is read in a task of its own, so that no verdict waits for its next item.
     """
-    stream, news, room = Stream(ordered), asyncio.Event(), asyncio.Event()
+    stream, news, taken = Stream(ordered), asyncio.Event(), asyncio.Event()
 
     def finished(lookup: Lookup) -> None:
         stream.finished(lookup)
         news.set()
 
     async def feed() -> None:
+        begun = 0
         async for subject in _as_async(subjects):
             item = begin(subject)
             if isinstance(item, Lookup):
                 item.on_done = finished
             stream.add(item)
             news.set()
-            while stream.size >= window:
-                room.clear()
-                await room.wait()
+            begun += 1
+            if begun % AT_ONCE == 0:
+                await asyncio.sleep(0)  # a source that never waits would keep all others waiting
+            while not room(stream.size):
+                taken.clear()
+                await taken.wait()
 
     feeder = asyncio.create_task(feed())
     feeder.add_done_callback(lambda _: news.set())
@@ -138,7 +163,7 @@ async def results_async(
         while stream.size or not feeder.done():
             await _news_or_end(stream, news)
             for result in stream.ready():
-                room.set()
+                taken.set()
                 yield result
         feeder.result()  # raises what the source raised, when all it gave before has been handed out
     finally:

@@ -5,12 +5,15 @@ A verdict kept unread keeps the zones, and neither the resolver nor its engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
+from struct import Struct
+from types import MappingProxyType
+from typing import Final
 
 from dnsbl.cache.answers import Key, unpack
 from dnsbl.lookup.readings import Readings
-from dnsbl.lookup.values import Found, bits, mask_of
+from dnsbl.lookup.values import Found, PlainFound, bits, mask_of
 from dnsbl.model import Evidence, Outcome, Status, Wire, ZoneAnswer, rcode_name
 from dnsbl.names._qname import join_name, reverse_name
 from dnsbl.text.reason import clean_text
@@ -18,24 +21,35 @@ from dnsbl.zones.interpret import failure_weight
 from dnsbl.zones.secret import Secret
 from dnsbl.zones.zone import Zone
 
+WAY: Final = Struct("=Ih")
+"""In `Plain.way`, of each answer: latency in microseconds, index of the nameserver in its set."""
+
 
 class Answers:
     """Builds a verdict's ZoneAnswers when they are first read."""
 
-    __slots__ = ("_found", "_now", "_set_aside", "_skipped", "_text", "_texts", "_zones")
+    __slots__ = (
+        "_found", "_now", "_plain", "_readings", "_servers", "_set_aside", "_skipped", "_text", "_texts",
+        "_zones",
+    )  # fmt: skip
 
     def __init__(
         self,
-        zones: tuple[Zone, ...],
+        readings: Readings,
         text: str,
         found: Mapping[int, Found],
         texts: Mapping[int, tuple[bytes, ...]],
         skipped: Mapping[int, str],
         now: float,
         set_aside: int = 0,
+        plain: Sequence[PlainFound] = (),
+        servers: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
     ) -> None:
         self._set_aside = set_aside
-        self._zones = zones
+        self._readings = readings
+        self._zones = readings.zones
+        self._plain = plain
+        self._servers = servers
         self._text = text
         self._found = found
         self._texts = texts
@@ -43,10 +57,12 @@ class Answers:
         self._now = now
 
     def __call__(self) -> tuple[ZoneAnswer, ...]:
-        return tuple(self._answer(index, zone) for index, zone in enumerate(self._zones))
+        found = self._found
+        for each in self._plain:
+            found = {**found, **unpacked(self._readings, each, self._servers)}
+        return tuple(self._answer(index, zone, found.get(index)) for index, zone in enumerate(self._zones))
 
-    def _answer(self, index: int, zone: Zone) -> ZoneAnswer:
-        found = self._found.get(index)
+    def _answer(self, index: int, zone: Zone, found: Found | None) -> ZoneAnswer:
         if found is None:
             why = self._skipped.get(index, "not waited for: it could not change the decision")
             score = failure_weight(zone) if self._set_aside >> index & 1 else 0.0
@@ -70,37 +86,43 @@ class Answers:
         )
 
 
-class CachedAnswers:
-    """As `Answers`, from one packed cache entry that answers for all zones that apply."""
+def cached_answers(
+    readings: Readings, text: str, key: bytes, entry: bytes, now: float, local: int
+) -> tuple[ZoneAnswer, ...]:
+    """As `Answers`, from one packed cache entry that answers for all zones that apply.
 
-    __slots__ = ("_entry", "_key", "_local", "_now", "_readings", "_text")
+    local: zones, as a bit mask, whose files were found not to list the address.
+    """
+    kind = "ip4" if len(key) == 4 else "ip6"
+    # Others may be in it too: of a zone that took this kind when the entry was saved.
+    takes = mask_of(index for index, zone in enumerate(readings.zones) if kind in zone.subjects)
+    held = unpack(entry, now, takes).answers
+    found = {
+        zone: Found(wire, readings.of(zone, wire), expires, key, True)
+        for zone, (wire, expires) in held.items()
+    }
+    found |= clean_local(readings, local, key)
+    skipped = {
+        index: f"{zone.name} takes no {kind}"
+        for index, zone in enumerate(readings.zones)
+        if kind not in zone.subjects
+    }
+    return Answers(readings, text, found, {}, skipped, now)()
 
-    def __init__(
-        self, readings: Readings, text: str, key: bytes, entry: bytes, now: float, local: int = 0
-    ) -> None:
-        self._readings = readings
-        self._text = text
-        self._key = key
-        self._entry = entry
-        self._now = now
-        self._local = local  # zones, as a bit mask, whose files were found not to list the address
 
-    def __call__(self) -> tuple[ZoneAnswer, ...]:
-        kind = "ip4" if len(self._key) == 4 else "ip6"
-        # Others may be in it too: of a zone that took this kind when the entry was saved.
-        takes = mask_of(index for index, zone in enumerate(self._readings.zones) if kind in zone.subjects)
-        held = unpack(self._entry, self._now, takes).answers
-        found = {
-            zone: Found(wire, self._readings.of(zone, wire), expires, self._key, True)
-            for zone, (wire, expires) in held.items()
-        }
-        found |= clean_local(self._readings, self._local, self._key)
-        skipped = {
-            index: f"{zone.name} takes no {kind}"
-            for index, zone in enumerate(self._readings.zones)
-            if kind not in zone.subjects
-        }
-        return Answers(self._readings.zones, self._text, found, {}, skipped, self._now)()
+def unpacked(readings: Readings, of: PlainFound, servers: Mapping[int, tuple[str, ...]]) -> dict[int, Found]:
+    """Plain answers as what they are, by zone. servers: the names of each set of nameservers."""
+    found = {}
+    held = unpack(of.plain.entry, -inf).answers
+    for (zone, (wire, expires)), (latency_us, server) in zip(
+        held.items(), WAY.iter_unpack(of.plain.way), strict=True
+    ):
+        if of.zones >> zone & 1:
+            names = servers.get(of.sets[zone], ())
+            name = names[server] if 0 <= server < len(names) else ""
+            reading = readings.of(zone, wire)
+            found[zone] = Found(wire, reading, expires, of.key, False, latency_us, name)
+    return found
 
 
 def clean_local(readings: Readings, zones: int, key: bytes) -> dict[int, Found]:

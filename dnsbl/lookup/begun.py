@@ -6,16 +6,15 @@ the lists' reasons before the last answer is there (`ask_reasons`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.cache.answers import Key
 from dnsbl.cache.clock import now as clock
-from dnsbl.lookup.aio import LATE_S, end, expire
+from dnsbl.lookup.aio import end
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.lookup import Decide, Lookup
-from dnsbl.lookup.values import Found, Wait, bits
+from dnsbl.lookup.values import Asked, Found, PlainFound, Wait, bits, plain_of
 from dnsbl.model import Outcome, Status, Verdict
 from dnsbl.subject import Subject
 
@@ -52,25 +51,26 @@ class FollowedLookup(Lookup):
 
     def so_far(self) -> Verdict:
         """What is known now; `Verdict.pending` names the zones whose answers are still to come."""
-        found, pending = self._found_so_far()
+        found, plain, pending = self._found_so_far()
         texts = dict(self._texts)
         for ticket, wanted in self._waits if self._reasoning else self._text_waits:
             answers = ticket.fan.answers()
             for zone in bits(wanted):
                 if zone in answers:
                     texts[zone] = self._core.questions.clean_texts(zone, answers[zone][8])
-        return self._verdict_of(found, texts, pending)
+        return self._verdict_of(found, plain, texts, pending)
 
-    def _found_so_far(self) -> tuple[dict[int, Found], tuple[int, ...]]:
-        found, pending = dict(self._found), []
+    def _found_so_far(self) -> tuple[dict[int, Found], list[PlainFound], tuple[int, ...]]:
+        found, plain, pending = dict(self._found), list(self._plain), []
         for ticket, wanted in () if self._reasoning else self._waits:
-            answers = ticket.fan.tag.found
-            for zone in bits(wanted):
-                if zone in answers and answers[zone].wire.status != Status.UNSENT:
-                    found[zone] = answers[zone]
+            asked: Asked = ticket.fan.tag
+            plain += plain_of(ticket.fan, wanted)
+            for zone in bits(wanted & ~asked.plain_zones):
+                if zone in asked.found and asked.found[zone].wire.status != Status.UNSENT:
+                    found[zone] = asked.found[zone]
                 else:
                     pending.append(zone)
-        return found, tuple(sorted(pending))
+        return found, plain, tuple(sorted(pending))
 
     def follow(self) -> bool:
         """From now on be woken at every zone's answer. True: the verdict is there."""
@@ -130,7 +130,7 @@ class Begun:
     Whoever begins one ends it: with `abandon`, which is harmless after its end.
     """
 
-    __slots__ = ("_late", "_lookup", "_news", "_verdict", "_waiter")
+    __slots__ = ("_lookup", "_news", "_verdict", "_waiter")
 
     def __init__(
         self, lookup: FollowedLookup | None, waiter: LoopWaiter | None, verdict: Verdict | None
@@ -139,13 +139,9 @@ class Begun:
         self._waiter = waiter
         self._verdict = verdict
         self._news: Callable[[], None] | None = None
-        self._late: asyncio.TimerHandle | None = None
         if lookup is not None and waiter is not None:
             lookup.on_done = self._done
-            waiter.pending.add(lookup)
-            # Its ticket tells it at its deadline; this is for an engine that ended itself.
-            wait_s = max(0.0, lookup.deadline + LATE_S - clock())
-            self._late = asyncio.get_running_loop().call_later(wait_s, expire, lookup)
+            waiter.watch(lookup)
 
     @property
     def done(self) -> bool:
@@ -200,7 +196,5 @@ class Begun:
             self._news()
 
     def _let_go(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
         if self._waiter is not None and self._lookup is not None:
             self._waiter.pending.discard(self._lookup)

@@ -54,6 +54,7 @@ class Core:
         settings: Settings,
     ) -> None:
         self.zones = zones
+        self.all_zones = (1 << len(zones)) - 1
         self.settings = settings
         self._new_lock()
         self.epoch = 0
@@ -66,11 +67,12 @@ class Core:
         self.closed = False
         self.close_wanted = False
         self.of_thread = threading.local()
-        self.of_loop: dict[AbstractEventLoop, LoopWaiter] = {}
+        self.of_loop: dict[tuple[AbstractEventLoop, object], LoopWaiter] = {}
+        """What waits in each event loop: one for its single lookups (None), and one for each stream."""
         # A loop keeps what it watches, whether or not the resolver is still there.
         weakref.finalize(self, _let_go, self.of_loop).atexit = False
         self.readings = Readings(zones)
-        self.local = LocalZones(zones, self.readings)
+        self.local = LocalZones(zones, self.readings, self.stats)
         self.upstream = Upstream(zones, nameservers, settings, self.journal)
         self.questions = InFlight(
             settings, self.upstream, self.admission, self.cache, self.stats, self.readings
@@ -145,8 +147,8 @@ class Core:
         self.journal.after_fork()
         self.epoch += 1
         self.of_thread = threading.local()
-        for loop, waiter in self.of_loop.items():
-            waiter.forked(loop)
+        for waiter in self.of_loop.values():
+            waiter.forked()
         self.of_loop.clear()
         self.upstream.after_fork()
         self.questions.open = {}
@@ -212,7 +214,7 @@ class Core:
             raise ClosedError("the resolver is closed")
 
 
-def _let_go(of_loop: dict[AbstractEventLoop, LoopWaiter]) -> None:
+def _let_go(of_loop: dict[tuple[AbstractEventLoop, object], LoopWaiter]) -> None:
     """Let each event loop hand out what is ready and forget the resolver. Any thread."""
-    for loop, waiter in list(of_loop.items()):
-        waiter.close_soon(loop)
+    for waiter in list(of_loop.values()):
+        waiter.close_soon()

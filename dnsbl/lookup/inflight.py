@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from dnsbl.cache.answers import AnswerCache, Held, HeldTexts, Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.config.settings import Settings
-from dnsbl.health.counters import Stats
+from dnsbl.health.counters import BOUNDS_US, HALVE_AT, Stats
 from dnsbl.lookup.admission import Admission
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.recheck import Round
@@ -22,7 +22,7 @@ from dnsbl.model import Status, Wire
 from dnsbl.zones.secret import Secret
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Answer, Fan, Ticket, Waiter
+    from dnsbl.engine._engine import Answer, Fan, Plain, Tally, Ticket, Waiter
 
 LISTEN_S: Final = 2.0
 """How long after its full time a question's answer is still taken into the cache."""
@@ -54,6 +54,17 @@ class InFlight:
         self._cache = cache
         self._stats = stats
         self._readings = readings
+        self._tally: Tally | None = None
+        upstream.when_started = self._engine_started
+
+    def _engine_started(self) -> None:
+        from dnsbl.engine._engine import Tally
+
+        rules, breaker = self._settings.ttl_rules, self._breaker
+        self._tally = Tally(
+            self._stats.rows, BOUNDS_US, HALVE_AT, rules.min_s, rules.max_s, breaker.answered,
+            breaker.answered_row,
+        )  # fmt: skip
 
     # ---- asking ----
 
@@ -116,8 +127,12 @@ class InFlight:
 
     def count_sent(self, zones: int) -> None:
         """One query goes to each of `zones`; what the engine sends beyond that is counted with the answer."""
-        for zone in bits(zones):
-            self._stats.queried(zone)
+        if self._tally is not None:
+            self._tally.sent(zones)
+        else:
+            for zone in bits(zones):
+                self._stats.queried(zone)
+        for zone in bits(zones & self._admission.limited):
             self._admission.sent(zone, 1)
 
     # ---- answers ----
@@ -147,15 +162,36 @@ class InFlight:
             return
         finished = fan.finished  # looked at first: what is there now is taken in whole
         if asked.open:
-            answers = [(zone, answer) for zone, answer in fan.answers().items() if asked.open >> zone & 1]
+            plain, answers = self._news(fan, asked)
+            if plain is not None:
+                asked.plain.append(plain)
+                asked.plain_zones |= plain.zones
+                self._cache.put_packed(fan.key, plain.entry)
             if answers and asked.texts:
                 self._absorb_texts(fan, asked, answers)
             elif answers:
                 self._absorb_answers(fan, asked, answers)
             for zone, _ in answers:
                 asked.open &= ~(1 << zone)
+            asked.open &= ~asked.plain_zones
         if finished:
             self._forget(fan)
+
+    def _news(self, fan: Fan, asked: Asked) -> tuple[Plain | None, list[tuple[int, Answer]]]:
+        """What has come of a fan: the plain answers, which the engine has counted, and all others.
+
+        Plain are only those of which nothing else is to be thought of: their zone had no trouble and nothing
+        about their name was flushed or asked twice.
+        """
+        if self._tally is None or asked.texts:
+            return None, [(zone, answer) for zone, answer in fan.answers().items() if asked.open >> zone & 1]
+        breaker, fans = self._breaker, self.open.get((fan.key, False))
+        may_be_plain = asked.open & ~(
+            asked.stale | asked.counted | breaker.unhealthy_mask | breaker.doubt_mask | breaker.troubled
+        )
+        if breaker.suspects or asked.newer or (fans is not None and (len(fans) > 1 or fans[0] is not fan)):
+            may_be_plain = 0
+        return self._tally.take(fan, asked.open, may_be_plain, asked.sets, clock())
 
     def _absorb_texts(self, fan: Fan, asked: Asked, answers: list[tuple[int, Answer]]) -> None:
         held: dict[int, HeldTexts] = {}

@@ -1,8 +1,8 @@
 """Zones that are files: answered here, before the engine is asked for the others.
 
-A local zone's answer passes the same rules as one from the wire. It is neither cached nor counted among the
-queries, has no time to live, and holds for private addresses too: the file is the site's own, and nothing of
-the subject leaves the host.
+A local zone's answer passes the same rules as one from the wire. It is counted by its outcome, and neither
+cached nor counted among the queries. It has no time to live, and holds for private addresses too: the file is
+the site's own, and nothing of the subject leaves the host.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from dnsbl.cache.answers import Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.errors import InputError, ZoneError
-from dnsbl.lists.loader import WatchedList
+from dnsbl.health.counters import Stats
 from dnsbl.lookup.answers import Answers, clean_local
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.values import Found, bits, mask_of
@@ -24,6 +24,7 @@ from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.lists.builder import Answer
+    from dnsbl.lists.loader import WatchedList
     from dnsbl.lookup.core import Core
 
 _NOT_LISTED: Final = Wire(Status.NXDOMAIN, 3)
@@ -33,11 +34,20 @@ class LocalZones:
     """The local ones among a resolver's zones; `mask` has their bits. Raises ZoneError for a file that
     cannot be used."""
 
-    def __init__(self, zones: tuple[Zone, ...], readings: Readings) -> None:
+    def __init__(self, zones: tuple[Zone, ...], readings: Readings, stats: Stats) -> None:
+        self._stats = stats
         self.mask = mask_of(index for index, zone in enumerate(zones) if zone.file)
+        self._of_kind = {
+            size: mask_of(index for index in bits(self.mask) if kind in zones[index].subjects)
+            for size, kind in ((4, "ip4"), (16, "ip6"))
+        }
         self._readings = readings
         self._lists = {index: _open(zones[index]) for index in bits(self.mask)}
         self._each = tuple(self._lists.values())
+
+    def mask_of_kind(self, key: bytes) -> int:
+        """Those that take addresses of this one's kind, as a bit mask."""
+        return self._of_kind[len(key)]
 
     def none_lists(self, key: bytes) -> bool:
         """Whether no local zone has an entry for an address."""
@@ -50,12 +60,16 @@ class LocalZones:
     def answer(
         self, key: Key, zones: int, found: dict[int, Found], texts: dict[int, tuple[bytes, ...]]
     ) -> int:
-        """Answer for the local ones of `zones` (a bit mask); returns those that remain to be asked."""
+        """Answer for the local ones of `zones` (a bit mask); returns those that remain to be asked.
+
+        Under the resolver's lock.
+        """
         now = monotonic()
         for index in bits(zones & self.mask):
             answer: Answer = self._lists[index].current(now).answer(key)
             wire = Wire(Status.OK, 0, answer.addresses) if answer.addresses else _NOT_LISTED
             found[index] = Found(wire, self._readings.of(index, wire), inf, key, False, server="")
+            self._stats.answered(index, found[index].reading.outcome, None)
             texts[index] = answer.texts
         return zones & ~self.mask
 
@@ -66,6 +80,8 @@ class LocalZones:
 
 
 def _open(zone: Zone) -> WatchedList:
+    from dnsbl.lists.loader import WatchedList  # most resolvers have no local zone
+
     try:
         return WatchedList(zone.file, zone.format)
     except InputError as error:
@@ -88,11 +104,13 @@ class _CleanAnswers:
             for index, zone in enumerate(self._readings.zones)
             if index not in found
         }
-        return Answers(self._readings.zones, self._text, found, {}, skipped, 0.0)()
+        return Answers(self._readings, self._text, found, {}, skipped, 0.0)()
 
 
 def clean_verdict(core: Core, key: bytes, started: float) -> Verdict:
     """The verdict of an address that only local zones take, and none lists."""
     text = format_address(key)
+    with core.lock:
+        core.stats.clean_files(core.local.mask_of_kind(key))
     answers = _CleanAnswers(core.readings, core.local.mask, text, key)
     return Verdict(text, False, True, 0.0, answers, clock() - started)

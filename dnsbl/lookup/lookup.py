@@ -51,7 +51,7 @@ from dnsbl.errors import SubjectError
 from dnsbl.lookup.answers import Answers
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.recheck import recheck
-from dnsbl.lookup.values import TIMED_OUT, Found, Wait, bits, kind_of
+from dnsbl.lookup.values import TIMED_OUT, Found, PlainFound, Wait, bits, kind_of, plain_of
 from dnsbl.model import ERRORS, Outcome, Status, Verdict
 from dnsbl.subject import Subject, email_subject, parse_subject, url_subject
 from dnsbl.subject.hashed import hash_label
@@ -142,7 +142,7 @@ class Lookup:
     """
 
     __slots__ = (
-        "_core", "_decide", "_doubted", "_epoch", "_found", "_reasoning", "_set_aside", "_skipped",
+        "_core", "_decide", "_doubted", "_epoch", "_found", "_plain", "_reasoning", "_set_aside", "_skipped",
         "_started", "_texts", "_waiter", "_waits", "deadline", "failed", "on_done", "subject", "verdict",
     )  # fmt: skip
 
@@ -165,6 +165,7 @@ class Lookup:
         self.deadline = started + deadline_s
         self._decide = decide
         self._found: dict[int, Found] = {}
+        self._plain: list[PlainFound] = []
         self._texts: dict[int, tuple[bytes, ...]] = {}
         self._skipped: dict[int, str] = {}
         self._set_aside = 0
@@ -184,7 +185,7 @@ class Lookup:
         """Read the cache and ask for the rest. True: the verdict is there already."""
         core = self._core
         core.enter()
-        parts, why = parts_of(core, self.subject)
+        parts, why = self._parts()
         begun = False
         with core.lock:
             core.raise_if_closed()
@@ -205,7 +206,12 @@ class Lookup:
             return self._next(waiting=False)
         return self._decide is not None and self.advance()
 
+    def _parts(self) -> tuple[list[Part], str]:
+        return parts_of(self._core, self.subject)
+
     def _skip_others(self, asked: int, why: str) -> None:
+        if asked == self._core.all_zones:
+            return
         takes = self._core.takes.get(self.subject.kind, 0)
         for index, zone in enumerate(self._core.zones):
             if not asked >> index & 1:
@@ -221,7 +227,8 @@ class Lookup:
         core.questions.settle(part.key)
         self._doubted = self._doubted or bool(part.zones & core.breaker.doubt_mask)
         broken, kind = part.zones & core.breaker.unhealthy_mask, kind_of(part.key)
-        self._leave_out({index: core.admission.why_set_aside(index, kind, now) for index in bits(broken)})
+        if broken:
+            self._leave_out({index: core.admission.why_set_aside(index, kind, now) for index in bits(broken)})
         missing = self._read_cache(part.key, part.zones & ~broken, now)
         if not missing:
             core.cache.hits += 1
@@ -230,8 +237,10 @@ class Lookup:
             return False
         core.cache.misses += 1
         ask, probe, skipped = core.admission.admit(part.key, missing, now)
-        self._leave_out(skipped)
-        core.questions.ask_aside(part.key, probe, now)
+        if skipped:
+            self._leave_out(skipped)
+        if probe:
+            core.questions.ask_aside(part.key, probe, now)
         if ask:
             self._submit(part.key, ask, texts=False, started=now, deadline=self.deadline)
         return True
@@ -275,14 +284,11 @@ class Lookup:
         core.check_epoch(self._epoch)
         core.enter()
         # Looked at first: what is done now is taken in whole.
-        done = [wait.ticket.done for wait in self._waits]
+        open_yet = [wait for wait in self._waits if not wait.ticket.done]
         with core.lock:
             for wait in self._waits:
                 core.questions.absorb(wait.ticket.fan)
-        waiting = any(
-            not ended and wait.zones & wait.ticket.fan.tag.open
-            for ended, wait in zip(done, self._waits, strict=True)
-        )
+        waiting = any(wait.zones & wait.ticket.fan.tag.open for wait in open_yet)
         finished = self._next(waiting)
         core.unlocked()
         return finished
@@ -321,8 +327,11 @@ class Lookup:
         pending: list[int] = []
         silent: list[Wait] = []
         for ticket, wanted in self._waits:
-            answers = ticket.fan.tag.found
-            missing = 0
+            asked = ticket.fan.tag
+            answers, missing = asked.found, 0
+            if wanted & asked.plain_zones:
+                self._plain += plain_of(ticket.fan, wanted)
+                wanted &= ~asked.plain_zones
             for zone in bits(wanted):
                 if zone not in answers:
                     missing |= 1 << zone
@@ -359,7 +368,7 @@ class Lookup:
         low = high = sum(found.reading.score for found in self._found.values()) + self._score_left_out()
         for ticket, wanted in self._waits:
             answers = ticket.fan.tag.found
-            for zone in bits(wanted):
+            for zone in bits(wanted & ~ticket.fan.tag.plain_zones):
                 if zone in answers:
                     low += answers[zone].reading.score
                     high += answers[zone].reading.score
@@ -423,10 +432,14 @@ class Lookup:
     # ---- the verdict ----
 
     def _conclude(self, pending: tuple[int, ...]) -> None:
-        self.verdict = self._verdict_of(self._found, self._texts, pending)
+        self.verdict = self._verdict_of(self._found, self._plain, self._texts, pending)
 
     def _verdict_of(
-        self, all_found: dict[int, Found], texts: dict[int, tuple[bytes, ...]], pending: tuple[int, ...]
+        self,
+        all_found: dict[int, Found],
+        plain: list[PlainFound],
+        texts: dict[int, tuple[bytes, ...]],
+        pending: tuple[int, ...],
     ) -> Verdict:
         core = self._core
         score, listed, complete = (
@@ -442,14 +455,16 @@ class Lookup:
             complete = complete and reading.outcome not in ERRORS
             if until < expires:
                 expires = until
+        for part in plain:
+            expires = min(expires, part.soonest)
         now = clock()
         return Verdict(
             self.subject.text,
             listed,
             complete,
             round(score, DECIMALS),
-            Answers(core.readings.zones, self.subject.text, all_found, texts, self._skipped, now,
-                    self._set_aside),
+            Answers(core.readings, self.subject.text, all_found, texts, self._skipped, now,
+                    self._set_aside, plain, core.upstream.set_servers),
             now - self._started,
             expires - now if complete and now < expires < float("inf") else None,
             tuple(core.zones[zone].name for zone in pending),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from dnsbl.cache.clock import now as clock
 from dnsbl.errors import SubjectError
 from dnsbl.lookup.lookup import Lookup
+from dnsbl.lookup.upstream import Upstream
 from dnsbl.model import Verdict
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ Result: TypeAlias = Verdict | SubjectError
 
 GRACE_S: Final = 0.05
 """How much later than its deadline a lookup may end."""
+
+LEAST: Final = 16
+"""So many lookups a stream may have under way however much waits at the nameservers: others may fill them."""
 
 
 class Stream:
@@ -55,12 +59,16 @@ class Stream:
         if not self._ordered:
             self._places.append(lookup)
 
-    def take(self, tickets: Iterable[Ticket]) -> None:
-        """Lookups have news: take in what they have, and their verdicts where they are finished."""
+    def take(self, tickets: Iterable[Ticket], pause: Callable[[], None]) -> None:
+        """Lookups have news: take in what they have, and their verdicts where they are finished.
+
+        pause: called between one and the next.
+        """
         for ticket in tickets:
             lookup: Lookup = ticket.owner
             if lookup in self._open and lookup.advance():
                 self.finished(lookup)
+            pause()
 
     def wait_s(self, now: float) -> float:
         """Seconds until the first of the lookups under way ought to have ended; 0.0: at once."""
@@ -98,15 +106,20 @@ class Stream:
         self._open.clear()
 
 
+def room_in(window: int, upstream: Upstream) -> Callable[[int], bool]:
+    """Whether a stream may begin a lookup beside so many: not while more waits than can be asked soon."""
+    return lambda size: size < window and (size < LEAST or not upstream.crowded)
+
+
 def results(
     begin: Callable[[object], Lookup | Result],
     subjects: Iterable[object],
     waiter: Waiter,
     ordered: bool,
-    window: int,
+    room: Callable[[int], bool],
     check: Callable[[], None],
 ) -> Iterator[Result]:
-    """What becomes of each subject that is begun on `waiter`, at most `window` at once.
+    """What becomes of each subject that is begun on `waiter`, while there is `room` beside so many.
 
     What the source raises is raised when all that it gave before has been handed out. `check` raises where
     the stream cannot go on (after a fork).
@@ -115,7 +128,7 @@ def results(
     more, failure = True, None
     try:
         while more or stream.size:
-            while more and stream.size < window:
+            while more and room(stream.size):
                 try:
                     subject = next(source)
                 except StopIteration:
@@ -125,11 +138,12 @@ def results(
                 else:
                     stream.add(begin(subject))
                 check()
-                stream.take(waiter.drain())  # a slow source holds no verdict up
+                waiter.give_way()
+                stream.take(waiter.drain(), waiter.give_way)  # a slow source holds no verdict up
                 yield from stream.ready()
                 check()
             if stream.size:
-                stream.take(waiter.wait(stream.wait_s(clock())))
+                stream.take(waiter.wait(stream.wait_s(clock())), waiter.give_way)
                 stream.expire(clock())
                 yield from stream.ready()
                 check()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dnsbl.cache.answers import Key
@@ -38,7 +39,9 @@ class Upstream:
         self._settings = settings
         self._journal = journal
         self._plan: Plan | None = None
-        self._set_servers: dict[int, tuple[str, ...]] = {}
+        self.set_servers: dict[int, tuple[str, ...]] = {}
+        """By set of nameservers, as the engine numbers them, their names; a new one after a fork."""
+        self.when_started: Callable[[], None] = lambda: None
         self._nobody: Waiter | None = None
         self._system = SystemNameservers(say=journal.say) if nameservers is None else None
         self.nameservers = self._system.found if self._system is not None else nameservers or ()
@@ -47,6 +50,11 @@ class Upstream:
     def in_flight(self) -> int:
         """Fans the engine still listens to."""
         return 0 if self.engine is None else self.engine.in_flight
+
+    @property
+    def crowded(self) -> bool:
+        """Who has much to ask had better wait: see `Engine.crowded`."""
+        return self.engine is not None and self.engine.crowded
 
     def running(self) -> Engine:
         """The engine, started by the first question. Raises ClosedError after `close`."""
@@ -58,6 +66,7 @@ class Upstream:
             self._nobody = Waiter()
             self.engine = Engine()
             weakref.finalize(self, Engine.close, self.engine)
+            self.when_started()
         return self.engine
 
     def plan(self, now: float) -> Plan:
@@ -82,14 +91,15 @@ class Upstream:
         for zone in self._zones:
             servers = zone.nameservers or nameservers
             sets.append(engine.nameserver_set(servers))
-            self._set_servers[sets[-1]] = servers
+            self.set_servers[sets[-1]] = servers
         return Plan(
             [zone.wire_name for zone in self._zones],
             sets,
             [zone.timeout_s or self._settings.timeout_s for zone in self._zones],
+            engine,
         )
 
-    def fan(self, key: Key, zones: list[int], now: float, texts: bool, tag: Any) -> Fan:
+    def fan(self, key: Key, zones: Sequence[int], now: float, texts: bool, tag: Any) -> Fan:
         """Questions for `key` in `zones`, not asked yet."""
         from dnsbl.engine._engine import TYPE_A, TYPE_TXT
 
@@ -105,7 +115,7 @@ class Upstream:
 
     def server_name(self, number: int, server: int) -> str:
         """`ADDRESS:PORT` of the nameserver of a set that answered, or nothing."""
-        return "" if server < 0 else self._set_servers[number][server]
+        return "" if server < 0 else self.set_servers[number][server]
 
     def close(self) -> Engine | None:
         """Start nothing any more; the engine, to be closed without the lock."""
@@ -118,3 +128,4 @@ class Upstream:
         if self.engine is not None:
             self.engine.abandon_after_fork()
         self.engine = self._plan = self._nobody = None
+        self.set_servers = {}

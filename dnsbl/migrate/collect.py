@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from dnsbl.errors import ConfigError
-from dnsbl.migrate.imported import ANY, IP, CodeLine, Entry, Import
+from dnsbl.migrate.imported import ANY, DOMAIN, IP, CodeLine, Entry, Import
 from dnsbl.migrate.octets import ALL, LOOPBACK, Octets, format_filter
 from dnsbl.zones.zone import Code, CodeOutcome, Kind
 
@@ -27,12 +27,16 @@ _EVERY: Octets = (LOOPBACK, ALL, ALL, ALL)
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test: what it takes, what a hit counts, what it means, and whether that is a listing at all."""
+    """One test: what it takes, what a hit counts, what it means, and whether that is a listing at all.
+
+    name: how the text calls it, for notes.
+    """
 
     accepted: Accepted
     weight: float
     meaning: str = ""
     outcome: CodeOutcome = "listed"
+    name: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)
@@ -121,7 +125,11 @@ class Collector:
             if first is gathered:
                 continue
             tests = first.tests | gathered.tests
-            if tests.keys() == first.tests.keys() or (self._by_rules and not _excludes_too(tests)):
+            if DOMAIN & asked:
+                first.domain = gathered.domain
+            if _counts(first.tests) == _counts(gathered.tests):
+                first.asked |= asked
+            elif self._by_rules and not _excludes_too(tests):
                 first.asked |= asked
                 first.tests = tests
             else:
@@ -138,9 +146,14 @@ class Collector:
             if code is None or code.outcome != "blocked":
                 counted.append(test)
             else:
-                message = f"{code} is no listing but a refusal, and treated so without being asked"
-                self.into.note(gathered.line, test.meaning or gathered.text, message, lost=False)
+                message = f"{code} is a refusal, not a listing, and is always read as one"
+                self.into.note(gathered.line, test.name or gathered.text, message, lost=False)
         return counted
+
+
+def _counts(tests: Iterable[Test]) -> set[tuple[Accepted, float, CodeOutcome]]:
+    """What the tests say, whatever it is called."""
+    return {(test.accepted, test.weight, test.outcome) for test in tests}
 
 
 def _excludes_too(tests: Iterable[Test]) -> bool:

@@ -41,6 +41,8 @@ _ITEM: Final = re.compile(
     r"(?P<zones>[^=&!]*)(?P<not>!?)(?P<sign>==|=&|=|&)(?P<codes>.*)|(?P<bare>[^=&!]*)", re.DOTALL
 )
 _READFILE: Final = re.compile(r"\$\{readfile\s*\{\s*([^{}\s]{1,300})\s*\}\s*(?:\{[^{}]*\}\s*)?\}")
+_LOCAL: Final = re.compile(r"(accept\s+)?hosts\s*=\s*:")
+"""Whom `accept hosts = :` accepts: who comes over no network."""
 _KEY: Final = re.compile(r"\$\{key_file_[0-9]+\}")
 _SOURCES: Final = {
     "sender_host_address": "client",
@@ -66,19 +68,51 @@ def import_exim(text: str, catalogue: Catalogue) -> Imported:
     '127.0.0.[2..3]'
     """
     into = Import(text, catalogue)
-    collector = Collector(into, by_rules=True)
-    accepted: dict[str, list[Step]] = {}  # by access control list, what accepts so far
-    lists: list[list[Step]] = []
+    reader = _Reader(into)
     for statement in statements(into, text):
-        steps = _read_statement(collector, statement)
-        if statement.verb == "accept":
-            accepted.setdefault(statement.acl, []).extend(steps)
-        else:
-            lists.append([*accepted.get(statement.acl, ()), *steps])
-    collector.finish()
+        reader.take(statement)
+    reader.collector.finish()
     alive = {entry.name for entry in into.entries if not entry.retired}
-    lists = [[step for step in steps if step.zone in alive] for steps in lists]
-    return into.finish(rules=_rules(into, lists, adds_up=not accepted))
+    lists = [[step for step in reader.needed(steps) if step.zone in alive] for steps in reader.lists]
+    return into.finish(rules=_rules(into, lists, adds_up=not reader.accepted))
+
+
+class _Reader:
+    """Turns statements into lists of steps, one for each that refuses, with what accepts before it."""
+
+    def __init__(self, into: Import) -> None:
+        self.into = into
+        self.collector = Collector(into, by_rules=True)
+        self.accepted: dict[str, list[Step]] = {}
+        """By access control list, what accepts so far."""
+        self.lists: list[list[Step]] = []
+        self._codes: dict[str, set[tuple[str, ...]]] = {}
+        """By zone, the codes that its steps look for."""
+        self._others: dict[str, list[Condition]] = {}
+        """By access control list, what else accepts so far and has not been named."""
+
+    def take(self, statement: Statement) -> None:
+        if not statement.lists:
+            self._others.setdefault(statement.acl, []).extend(statement.others)
+            return
+        steps = _read_statement(self.collector, statement)
+        for step in steps:
+            self._codes.setdefault(step.zone, set()).add(step.codes)
+        if statement.verb == "accept":
+            self.accepted.setdefault(statement.acl, []).extend(steps)
+        elif statement.verb != "warn":
+            self.lists.append([*self.accepted.get(statement.acl, ()), *steps])
+            self._note_others(statement.acl)
+
+    def _note_others(self, acl: str) -> None:
+        for other in self._others.pop(acl, ()):
+            if not _LOCAL.fullmatch(other.text):
+                message = "no counterpart: whom this accepts is still asked about; write a rule for them"
+                self.into.note(other.line, other.text, message)
+
+    def needed(self, steps: list[Step]) -> list[Step]:
+        """The steps without codes where the zone itself looks for no others."""
+        return [replace(step, codes=()) if len(self._codes[step.zone]) == 1 else step for step in steps]
 
 
 def _rules(into: Import, lists: list[list[Step]], *, adds_up: bool) -> Rules:
@@ -120,7 +154,7 @@ def _read_statement(collector: Collector, statement: Statement) -> list[Step]:
         action = PASS if condition.is_negated else _ACTIONS[statement.verb]
         weight = -1 if condition.is_negated else _WEIGHTS.get(statement.verb, 1)
         steps += _read_list(collector, condition, weight, action)
-    return steps if statement.verb != "warn" else []
+    return steps
 
 
 def _read_list(collector: Collector, condition: Condition, weight: int, action: str) -> Iterator[Step]:
@@ -129,7 +163,9 @@ def _read_list(collector: Collector, condition: Condition, weight: int, action: 
         if item.startswith("+"):
             unknown = item.lower()
             if unknown not in _UNKNOWN:
-                collector.into.note(condition.line, item, "no counterpart: an error is no opinion")
+                collector.into.note(
+                    condition.line, item, "no counterpart: only include, exclude and defer are known"
+                )
             continue
         step = _read_item(collector, condition.line, item, weight, unknown == "+include_unknown")
         if step:

@@ -50,14 +50,18 @@ class Statement:
     lists: list[Condition] = field(default_factory=list)
     others: list[Condition] = field(default_factory=list)
 
+    @property
+    def matters(self) -> bool:
+        return bool(self.lists or (self.verb == "accept" and self.others))
+
 
 def statements(into: Import, text: str) -> Iterator[Statement]:
-    """The statements that have a dnslists condition."""
+    """The statements that have a dnslists condition, and those that accept by conditions of other kinds."""
     statement, acl = None, ""
     for line, content in _logical_lines(into, text):
         begun, label = _VERB.match(content), _LABEL.match(content)
         if begun or label:
-            if statement and statement.lists:
+            if statement and statement.matters:
                 yield statement
             acl = (label[1] or "") if label and not begun else acl
             statement = Statement(begun[1], acl) if begun else None
@@ -71,7 +75,7 @@ def statements(into: Import, text: str) -> Iterator[Statement]:
             statement.lists.append(condition)
         elif found[2] in _OTHER_CONDITIONS:
             statement.others.append(Condition(line, bool(found[1]), content.strip()))
-    if statement and statement.lists:
+    if statement and statement.matters:
         yield statement
 
 

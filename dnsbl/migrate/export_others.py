@@ -7,22 +7,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address
 from itertools import product
 from typing import Any, Final, NamedTuple
 
 from dnsbl.migrate.imported import key_variable
-from dnsbl.migrate.postfix_export import Exported
+from dnsbl.migrate.postfix_export import Exported, without_files
 from dnsbl.zones.replyfilter import ReplyFilter
-from dnsbl.zones.zone import Zone
+from dnsbl.zones.zone import IP_KINDS, Zone
 
+_ANY_LISTING: Final = "127.0.0.2-127.254.255.255"
+"""Any listing; refusals are none."""
 MAX_CODES: Final = 300
 """Most addresses that one filter is written as."""
 
 
+_EXIM_KEYS: Final = ("/$sender_address_domain", "/$sender_helo_name", "/$sender_host_name")
+"""What a domain list is asked about in Exim, as the policy daemon asks it; where one is empty, Exim asks nothing."""
+
+
 class _Part(NamedTuple):
-    """One test of a zone, numbered from 1. codes: the addresses it takes; empty: any. mask: a bit instead."""
+    """One test of a zone about addresses or domains, numbered from 1.
+
+    reply: the codes it takes, None: any. codes: these, one by one. mask: a bit instead.
+    """
 
     zone: Zone
+    is_domain: bool
+    reply: ReplyFilter | None
     codes: tuple[str, ...]
     mask: int | None
     weight: float
@@ -31,7 +43,8 @@ class _Part(NamedTuple):
 
     @property
     def symbol(self) -> str:
-        return f"DNSBL_{re.sub(r'[^A-Z0-9]', '_', self.zone.name.upper())}_{self.number}"
+        about = "_DOMAIN" if self.is_domain and self.zone.subjects & IP_KINDS else ""
+        return f"DNSBL_{re.sub(r'[^A-Z0-9]', '_', self.zone.name.upper())}{about}_{self.number}"
 
 
 def export_others(
@@ -44,13 +57,23 @@ def export_others(
       dnslists = bl.example.com
     """
     lost: list[str] = []
-    parts = [part for zone in zones for part in _parts(zone, lost)]
+    parts = [part for zone in zones if not zone.file for part in _parts(zone, lost)]
     text = "".join(_WRITERS[dialect](parts, threshold, dict(variables or {}), lost))
     keyed = [zone.name for zone in zones if zone.key is not None]
-    return Exported(text, tuple(lost), (f"write the keys in: {', '.join(keyed)}",) if keyed else ())
+    hints = (f"write the keys in: {', '.join(keyed)}",) if keyed else ()
+    return without_files(Exported(text, tuple(lost), hints), zones)
 
 
 def _parts(zone: Zone, lost: list[str]) -> Iterator[_Part]:
+    others = zone.subjects - IP_KINDS - {"domain"}
+    if others:
+        lost.append(f"{zone.name}: what it is asked about: {', '.join(sorted(others))}")
+    for is_domain in (False, True):
+        if zone.subjects & ({"domain"} if is_domain else IP_KINDS):
+            yield from _tests(zone, is_domain, lost)
+
+
+def _tests(zone: Zone, is_domain: bool, lost: list[str]) -> Iterator[_Part]:
     found: list[tuple[ReplyFilter | None, int | None, float, str]]
     if zone.filters:
         found = [(entry.reply, None, entry.weight, "") for entry in zone.filters]
@@ -65,7 +88,7 @@ def _parts(zone: Zone, lost: list[str]) -> Iterator[_Part]:
         if codes is None:
             lost.append(f"{zone.name}={reply}: more than {MAX_CODES} codes")
         else:
-            yield _Part(zone, codes, mask, weight, meaning, number)
+            yield _Part(zone, is_domain, reply, codes, mask, weight, meaning, number)
 
 
 def _addresses(reply: ReplyFilter) -> tuple[str, ...] | None:
@@ -92,9 +115,12 @@ def _exim(
             lost.append(f"{shown}: Exim counts no scores, and it does not refuse alone")
             continue
         sign = f"&0.0.0.{part.mask}" if part.mask else f"={','.join(part.codes)}" if part.codes else ""
-        domain = "/$sender_address_domain" if part.zone.subjects == {"domain"} else ""
+        keys = _EXIM_KEYS if part.is_domain else ("",)
+        if part.is_domain and part.zone.domain == "registrable":
+            lost.append(f"{part.zone.name}: Exim asks about the whole name, not its registrable domain")
+        items = " : ".join(f"{_asked(part.zone, variables)}{sign}{key}" for key in keys)
         verb = "deny" if part.weight > 0 else "accept"
-        yield f"{verb}\n  dnslists = {_asked(part.zone, variables)}{sign}{domain}\n"
+        yield f"{verb}\n  dnslists = {items}\n"
 
 
 def _rspamd(
@@ -104,8 +130,8 @@ def _rspamd(
     for part in parts:
         kinds = part.zone.subjects
         lines = [f'rbl = "{_asked(part.zone, variables)}"', f'symbol = "{part.symbol}"']
-        if kinds == {"domain"}:
-            lines += ['checks = ["urls"]']
+        if part.is_domain:
+            lines += ['checks = ["urls"]', f"url_full_hostname = {_flag(part.zone.domain == 'host')}"]
         else:
             lines += [f"ipv4 = {_flag('ip4' in kinds)}", f"ipv6 = {_flag('ip6' in kinds)}"]
             lines += ['checks = ["from"]']
@@ -130,24 +156,44 @@ def _spamassassin(
 ) -> Iterator[str]:
     for part in parts:
         asked = _asked(part.zone, variables)
-        if part.zone.subjects == {"domain"}:
-            subtest = "127.0.0.2-127.255.254.255"  # any listing; refusals are not
-            if part.mask:
-                subtest = str(part.mask)
-            elif part.codes:
-                subtest = "-".join(dict.fromkeys((part.codes[0], part.codes[-1])))
-                if len(part.codes) > 2:
-                    lost.append(f"{part.zone.name}: its codes are written as a range, {subtest}")
-            yield f"urirhssub {part.symbol} {asked}. A {subtest}\nbody {part.symbol} "
-            yield f"eval:check_uridnsbl('{part.symbol}')\n"
-        else:
-            name = part.zone.name.replace(".", "-")
-            subtest = f", '{part.mask}'" if part.mask else f", '{_pattern(part.codes)}'" if part.codes else ""
-            yield f"header {part.symbol} eval:check_rbl('{name}-lastexternal', '{asked}.'{subtest})\n"
-        meaning = part.meaning or f"listed by {part.zone.name}"
-        yield f"describe {part.symbol} {meaning[:80]}\ntflags {part.symbol} net\n"
-        yield f"score {part.symbol} {part.weight:g}\n"
+        if part.is_domain:
+            yield from _links(part, asked, lost)
+            continue
+        name = part.zone.name.replace(".", "-")
+        subtest = f", '{part.mask}'" if part.mask else f", '{_pattern(part.codes)}'" if part.codes else ""
+        yield f"header {part.symbol} eval:check_rbl('{name}-lastexternal', '{asked}.'{subtest})\n"
+        yield _scored(part.symbol, part, "net")
     yield f"required_score {threshold:g}\n"
+
+
+def _links(part: _Part, asked: str, lost: list[str]) -> Iterator[str]:
+    """The rules of a domain list: one for each range of codes, as a rule takes one."""
+    subtests = [str(part.mask)] if part.mask else _ranges(part.codes) if part.codes else [_ANY_LISTING]
+    if len(subtests) > 1:
+        lost.append(
+            f"{part.zone.name}={part.reply}: it counts once for each of {len(subtests)} ranges of codes"
+        )
+    for number, subtest in enumerate(subtests, 1):
+        symbol = f"{part.symbol}_{number}" if len(subtests) > 1 else part.symbol
+        yield f"urirhssub {symbol} {asked}. A {subtest}\nbody {symbol} eval:check_uridnsbl('{symbol}')\n"
+        yield _scored(symbol, part, "net notrim" if part.zone.domain == "host" else "net")
+
+
+def _scored(symbol: str, part: _Part, flags: str) -> str:
+    meaning = part.meaning or f"listed by {part.zone.name}"
+    return f"describe {symbol} {meaning[:80]}\ntflags {symbol} {flags}\nscore {symbol} {part.weight:g}\n"
+
+
+def _ranges(codes: Sequence[str]) -> list[str]:
+    """Neighbours as `first-last`, others alone."""
+    numbers = sorted(int(IPv4Address(code)) for code in codes)
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ["-".join(str(IPv4Address(end)) for end in dict.fromkeys(ends)) for ends in found]
 
 
 def _pattern(codes: Sequence[str]) -> str:

@@ -13,9 +13,11 @@ from typing import Final, Literal
 
 from dnsbl.errors import ConfigError, ZoneError
 from dnsbl.zones.catalogue import Catalogue
+from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
+from dnsbl.zones.row import Row
 from dnsbl.zones.secret import KEYED_DOMAINS, MASK, mask_keys
-from dnsbl.zones.zone import CodeOutcome, Filter, Kind, check_name
+from dnsbl.zones.zone import CodeOutcome, Filter, Kind
 
 MAX_TEXT: Final = 1 << 20
 """Longest configuration text taken, in characters."""
@@ -144,6 +146,13 @@ class Import:
             return bare, self._variable(line, text, bare, f"${bare}")
         return bare, ""
 
+    def known(self, name: str) -> Row | None:
+        """The catalogue's row of a zone, whose name may have a key; None for one it does not know."""
+        try:
+            return self.catalogue.row(check_name(self._split_key(name[:MAX_NAME])[0]))
+        except ZoneError:
+            return None
+
     def is_filter(self, line: int, text: str, reply: str) -> bool:
         """Whether `reply` is a filter in Postfix's form that can match; a note where it is not."""
         try:
@@ -161,6 +170,8 @@ class Import:
             since = f" since {row.since}" if row.since else ""
             entry = replace(entry, retired=f"retired{since}: {row.why}; {instead}")
             self.note(entry.line, text, f"left out: {entry.name} is {entry.retired}")
+        elif row is not None and row.status != "alive":
+            self.note(entry.line, text, f"to be avoided: {row.why}", lost=False)
         if entry.key_env in self._key_files:
             entry = replace(entry, key_env="", key_file=self._key_files[entry.key_env])
         self.entries.append(entry)
@@ -186,9 +197,8 @@ class Import:
         wanted: frozenset[Kind] = frozenset()
         for group, what in ((IP & asked, "addresses"), (DOMAIN & asked, "domains")):
             if row and group and not usual & group:
-                takes = "domains" if usual == DOMAIN else "addresses"
-                message = f"{name} is asked about {takes} alone, not {what}: it holds no others"
-                self.note(line, text, message)
+                message = f"{name} is asked about {_what(usual)} alone, not {what}: it holds no others"
+                self.note(line, text, message, lost="dkim" not in usual)
             wanted |= usual & group or (frozenset() if row else group)
         return None if not wanted or wanted == usual else wanted
 
@@ -249,6 +259,14 @@ class Import:
             variable = f"{name}_{number}"
         self._numbers[name] = number
         return variable
+
+
+def _what(subjects: frozenset[Kind]) -> str:
+    if "dkim" in subjects:
+        return "the domains that signed a message"
+    if subjects & {"email", "url"}:
+        return "hashes of addresses and links"
+    return "domains" if subjects == DOMAIN else "addresses"
 
 
 def key_variable(zone: str) -> str:

@@ -95,7 +95,7 @@ def _ordered(into: Import, lists: list[list[Step]]) -> list[tuple[Step, list[str
         if permit is None:
             permit = left[0][0][0]
             others = ", ".join(dict.fromkeys(steps[0][0].list_name for steps in left[1:]))
-            message = f"here it also passes what {others} refuses, which it does not end there"
+            message = f"here it also passes what {others} refuses, where it ends nothing"
             into.note(permit.line, permit.text, message)
         row.append((permit, []))
         for steps in left:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dnsbl.migrate.imported import DOMAIN, Entry, Import, Imported
 from dnsbl.migrate.postfix_rules import rules
-from dnsbl.migrate.postfix_uses import ACTION, SITES, Reader, Use, written
+from dnsbl.migrate.postfix_uses import ACTION, SITES, THRESHOLD, Reader, Use, written
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.zone import Kind
 
@@ -40,13 +40,30 @@ def import_maincf(text: str, catalogue: Catalogue) -> Imported:
     lists = [[use for use in each if use.name in alive] for each in lists]
     uses = [use for use in uses if use.name in alive]
     _note_settings(reader, bool(sites))
-    written_rules = rules(into, sites, lists, reader.threshold(), dry)
-    if sites and reader.only_logs():
+    only_logs = bool(sites) and reader.only_logs()
+    with_score = not (only_logs and _is_shared(into, sites, uses, dry))
+    threshold = reader.threshold()
+    written_rules = rules(into, sites, lists, threshold, dry, with_score=with_score)
+    if only_logs:
         dry |= {site.name for site in sites} - {use.name for use in uses if not use.is_warning}
     policy: dict[str, object] = {"dry_run": sorted(dry & alive)} if dry & alive else {}
     if (sites or uses) and (networks := reader.networks()):
         policy["own_networks"] = networks
-    return into.finish(policy=policy, rules=written_rules, postfix=_postfix_table(sites, uses))
+    return into.finish(
+        policy=policy,
+        rules=written_rules,
+        postfix=_postfix_table(sites, uses, None if with_score else threshold),
+    )
+
+
+def _is_shared(into: Import, sites: list[Use], uses: list[Use], dry: set[str]) -> bool:
+    """Whether restrictions refuse by a zone whose score postscreen only logs; a note, as nothing is left of that."""
+    names = {use.name for use in uses if not use.is_warning or use.name in dry}
+    found = any(site.name in names for site in sites)
+    if found:
+        message = "only logged, and not even that here: restrictions ask the same zones"
+        into.note(sites[0].line, SITES, message, lost=False)
+    return found
 
 
 def _each_once(lists: list[list[Use]]) -> list[Use]:
@@ -94,11 +111,14 @@ def _add_entries(into: Import, sites: list[Use], uses: list[Use], dry: set[str])
         into.add(entry, use.text)
 
 
-def _postfix_table(sites: list[Use], uses: list[Use]) -> dict[str, object]:
-    """Which entries are postscreen's, and each parameter's restrictions in order; empty without any."""
+def _postfix_table(sites: list[Use], uses: list[Use], threshold: int | None) -> dict[str, object]:
+    """Which entries are postscreen's, and each parameter's restrictions in order; empty without any.
+
+    threshold: postscreen's, where no rule has it.
+    """
     if not uses:
         return {}
     table: dict[str, list[str]] = {SITES: list(dict.fromkeys(written(site.place) for site in sites))}
     for use in uses:
         table.setdefault(use.parameter, []).append(use.written)
-    return dict(table)
+    return {**table, THRESHOLD: threshold} if threshold and threshold != 1 else dict(table)

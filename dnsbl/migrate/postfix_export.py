@@ -21,8 +21,10 @@ from dnsbl.errors import ZoneError
 from dnsbl.migrate.imported import key_variable
 from dnsbl.migrate.octets import format_filter, union, with_bits
 from dnsbl.migrate.postfix_uses import EXPORT_PREFIX, SITES, THRESHOLD, VERBS, WARN
+from dnsbl.text.printable import printable
+from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import Code, Zone, check_name
+from dnsbl.zones.zone import Code, Zone
 
 MAX_SCALE: Final = 1000
 DOMAIN_VERBS: Final = ("reject_rhsbl_reverse_client", "reject_rhsbl_helo", "reject_rhsbl_sender")
@@ -58,7 +60,22 @@ def export_postfix(
         bl.example.com*2
     <BLANKLINE>
     """
-    return _Writer(zones, policy or {}, postfix or {}, variables or {}).write()
+    asked = [zone for zone in zones if not zone.file]
+    found = _Writer(asked, policy or {}, postfix or {}, variables or {}).write()
+    return without_files(found, zones)
+
+
+def without_files(found: Exported, zones: Sequence[Zone]) -> Exported:
+    """What was written, with a comment for each zone whose list is a file: no other program asks one."""
+    files = [zone for zone in zones if zone.file]
+    comments = "".join(
+        f"# {zone.name}: left out, its list is a file: {printable(zone.file)}\n" for zone in files
+    )
+    lost = [
+        f"{zone.name}: its list is a file here; serve it by DNS, as with rbldnsd, to have it asked"
+        for zone in files
+    ]
+    return found._replace(text=comments + found.text, lost=(*found.lost, *lost))
 
 
 class _Restriction(NamedTuple):
@@ -89,8 +106,10 @@ class _Writer:
         self.lists = {
             key: [_parse_restriction(text) for text in _texts(postfix, key)]
             for key in postfix
-            if key != SITES
+            if key not in (SITES, THRESHOLD)
         }
+        self.unruled = Fraction(_whole(postfix, THRESHOLD))
+        """The threshold where no rule has one."""
         self.lost: list[str] = []
         self.hints: list[str] = []
 
@@ -169,7 +188,7 @@ class _Writer:
                 self.lost.append(f"[[policy.rule]] number {number}")
         if self.policy.get("dry_run") is True:
             self.lost.append("[policy] dry_run; leave postscreen_dnsbl_action at ignore")
-        return Fraction(1) if found is None else found
+        return self.unruled if found is None else found
 
     def _is_restriction(self, rule: Mapping[str, Any]) -> bool:
         """Whether one of the restrictions says what the rule says."""
@@ -256,6 +275,13 @@ def _item(name: str, reply: str, weight: Fraction) -> str:
 
 def _parameter(name: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{name} =", *(f"    {line}" for line in lines)])
+
+
+def _whole(table: Mapping[str, Any], key: str) -> int:
+    value = table.get(key, 1)
+    if type(value) is not int or not 1 <= value < 1_000_000:
+        raise ZoneError(f"[postfix] {key} is not a whole number of 1 or more", str(value)[:80])
+    return value
 
 
 def _texts(table: Mapping[str, Any], key: str) -> list[str]:

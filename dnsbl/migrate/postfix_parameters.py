@@ -25,7 +25,6 @@ _RENAMED: Final = {
 """Names that Postfix 3.11 warns of; the new one, where it is set, counts."""
 _NO_COUNTERPART: Final = {
     "postscreen_dnsbl_allowlist_threshold": "no client passes other tests by its score here",
-    "postscreen_dnsbl_reply_map": "a key is never part of a zone's name here, so nothing needs to be hidden",
     "postscreen_dnsbl_timeout": "set deadline_s in [resolver] instead; it is 3 seconds otherwise",
     "postscreen_dnsbl_min_ttl": "set ttl_min_s in [resolver] instead",
     "postscreen_dnsbl_max_ttl": "set ttl_max_s in [resolver] instead; an answer is held as its own TTL says",
@@ -33,6 +32,9 @@ _NO_COUNTERPART: Final = {
     "default_rbl_reply": "the text of a refusal is the action of its [[policy.rule]]",
     "maps_rbl_reject_code": "the code of a refusal is part of the action of its [[policy.rule]]",
     "maps_rbl_domains": "write each zone as reject_rbl_client; Postfix has dropped this form",
+}
+_NOT_NEEDED: Final = {
+    "postscreen_dnsbl_reply_map": "a key is never part of a zone's name here, so nothing needs to be hidden",
 }
 
 
@@ -69,6 +71,9 @@ class Parameters:
         for name, message in _NO_COUNTERPART.items():
             if name in self.by_name:
                 self.note(self.by_name[name], f"no counterpart: {message}")
+        for name, message in _NOT_NEEDED.items():
+            if name in self.by_name:
+                self.note(self.by_name[name], f"not needed: {message}", lost=False)
 
     def _renamed(self, found: list[Parameter]) -> list[Parameter]:
         names = {parameter.name for parameter in found}

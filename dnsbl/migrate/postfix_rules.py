@@ -12,10 +12,13 @@ from dnsbl.migrate.order import PASS, Rules, Step, in_a_row
 from dnsbl.migrate.postfix_uses import WARN, Use
 
 
-def rules(into: Import, sites: list[Use], lists: list[list[Use]], threshold: int, dry: set[str]) -> Rules:
+def rules(
+    into: Import, sites: list[Use], lists: list[list[Use]], threshold: int, dry: set[str], *, with_score: bool
+) -> Rules:
     """The rules that decide as main.cf does; none where the policy's own do: a score of 1 refuses.
 
-    dry: the zones that only `warn_if_reject` names: the policy only logs what they would do.
+    dry: the zones that only `warn_if_reject` names: the policy only logs what they would do. with_score: False
+    leaves postscreen's score out.
     """
     loud = [[use for use in uses if not use.is_warning or use.name in dry] for uses in lists]
     _note_warnings(into, sites, lists, dry)
@@ -23,7 +26,7 @@ def rules(into: Import, sites: list[Use], lists: list[list[Use]], threshold: int
     if _is_plain(sites, uses) and (threshold == 1 or not sites):
         return []
     score: Rules = []
-    if sites:
+    if sites and with_score:
         score = [{"look_up": ["client"]} if any(use.source != "client" for use in uses) else {}]
         score[0] |= {"score": f">={threshold}", "action": REFUSE}
     return [*BASE_RULES, *score, *in_a_row(into, [[_step(use) for use in each] for each in loud])]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Final
 
 from dnsbl.errors import ConfigError
@@ -57,6 +57,7 @@ _RESTRICTIONS: Final = re.compile(r"smtpd_(?!etrn_)[a-z_]+_restrictions")
 _REFERRED: Final = re.compile(r"\$[({]?\s*([A-Za-z0-9_]+)")
 _REFUSALS: Final = re.compile(r"127\.255\.255\.\S+")
 """Filters that take nothing but codes of refusal, as Spamhaus and others give them."""
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _WEIGHT: Final = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
 _ALIKE: Final = re.compile(r"(?<![a-z_])(reject_(rbl|rhsbl|maps_rbl)|permit_(dnswl|rhswl))", re.IGNORECASE)
 _KNOWN_PERMITS: Final = frozenset({"permit_mynetworks", "permit_sasl_authenticated"})
@@ -160,6 +161,8 @@ class Reader:
                 message = "left out of own_networks: not a network"
                 self.into.note(item.line, f"mynetworks: {item.text}", message)
                 continue
+            if network.version == 6 and network.subnet_of(_MAPPED):
+                network = ip_network((int(network[0]) & 0xFFFFFFFF, network.prefixlen - 96))
             if not network.is_loopback:  # which the policy lets pass anyway
                 found.append(str(network))
         return list(dict.fromkeys(found))

@@ -22,7 +22,7 @@ from dnsbl.migrate.octets import ALL, MAX_CODES, Octets, of_address, union, with
 from dnsbl.migrate.subtest import expression, in_loopback, masked
 from dnsbl.migrate.ucl import Value, parse
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.zone import Kind
+from dnsbl.zones.zone import HASHED_KINDS, Kind
 
 REJECT: Final = 15.0
 """The score from which rspamd rejects where the text sets none (actions.conf)."""
@@ -129,6 +129,8 @@ class _Reader:
 
     def _asked(self, rule: Value, shown: str) -> frozenset[Kind]:
         """What the zone is asked about here; empty, and a note, where that is nothing."""
+        if rule.get("hash") and (hashed := self._hashed(rule)):
+            return hashed
         if rule.get("hash") or rule.flag("resolve_ip"):
             what = "hashes" if rule.get("hash") else "the addresses of the names it finds"
             self.into.note(rule.line, shown, f"no counterpart: it asks about {what}")
@@ -143,6 +145,12 @@ class _Reader:
         if not asked:
             self.into.note(rule.line, shown, "no counterpart: it asks about neither clients nor domains")
         return frozenset(asked)
+
+    def _hashed(self, rule: Value) -> frozenset[Kind]:
+        """Whose hashes are asked about, where the catalogue knows how the list makes them; else nothing."""
+        zone = rule.get("rbl")
+        row = self.into.known(zone.text) if zone else None
+        return row.zone.subjects & HASHED_KINDS if row else frozenset()
 
     def _checks(self, rule: Value) -> frozenset[str]:
         """The checks of a rule: its list, and the older flags; `from` where it has none."""
@@ -164,7 +172,22 @@ class _Reader:
             self.into.note(rule.line, shown, f"no counterpart: the checks {', '.join(sorted(others))}")
         if "received" in checks:
             message = "rspamd asks about each relay of the message; here it is the client alone"
-            self.into.note(rule.line, shown, message, lost=False)
+            counted = self._received_symbols(rule)
+            if counted:
+                message += f", and no weight of {', '.join(counted)} counts"
+            self.into.note(rule.line, shown, message, lost=bool(counted))
+
+    def _received_symbols(self, rule: Value) -> list[str]:
+        """The symbols for relays that have a weight of their own."""
+        prefixes = rule.get("symbols_prefixes")
+        prefix = prefixes.get("received") if prefixes else None
+        codes = rule.get("returncodes") or rule.get("return_codes")
+        names = [name.upper() for name, _ in codes.fields] if codes else []
+        return (
+            [f"{prefix.text}_{name}" for name in names if f"{prefix.text}_{name}" in self.weights]
+            if prefix
+            else []
+        )
 
     # What counts
 
@@ -190,7 +213,8 @@ class _Reader:
                 yield self._test(label.upper(), accepted, rule, is_allow)
 
     def _test(self, symbol: str, accepted: Accepted, rule: Value, is_allow: bool) -> Test:
-        return Test(accepted, self._weight(symbol, rule, is_allow), self.meanings.get(symbol, symbol))
+        meaning = self.meanings.get(symbol, symbol)
+        return Test(accepted, self._weight(symbol, rule, is_allow), meaning, name=symbol)
 
     def _weight(self, symbol: str, rule: Value, is_allow: bool) -> float:
         """The weight of a symbol in this text, with its prefix for clients first; else 1, or -1."""

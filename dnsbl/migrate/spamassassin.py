@@ -55,6 +55,12 @@ class _Rule:
     asked: frozenset[Kind]
     subtest: str | None
 
+    @property
+    def part(self) -> str:
+        """What of a message it asks about: the word by which it asks."""
+        found = _EVAL.fullmatch(self.text.partition(" ")[2])
+        return found[2] if found else self.text.partition(" ")[0]
+
 
 @dataclass(slots=True)
 class _Rules:
@@ -87,7 +93,7 @@ def import_spamassassin(text: str, catalogue: Catalogue) -> Imported:
     for rule in rules.asking:
         if rule.zone:
             zones.setdefault(rule.set_name, []).append(rule)
-    for rule in rules.asking:
+    for rule in _each_part_once(into, rules):
         _add(collector, rules, rule, zones)
     _note_metas(into, rules)
     collector.finish()
@@ -205,6 +211,23 @@ def _score(rules: _Rules, name: str) -> float:
     return -usual if "nice" in rules.flags.get(name, ()) else usual
 
 
+def _each_part_once(into: Import, rules: _Rules) -> Iterator[_Rule]:
+    """The rules, but one of those that ask for the same code about domains of several parts of a message.
+
+    SpamAssassin counts a link's domain, the sender's and the HELO name apart; here one listing counts once.
+    """
+    first: dict[tuple[str, str | None], _Rule] = {}
+    for rule in rules.asking:
+        known = first.setdefault((rule.zone, rule.subtest), rule) if rule.asked == DOMAIN else rule
+        if known.part == rule.part or _score(rules, rule.name) == 0:
+            yield rule
+        else:
+            message = (
+                f"left out: {known.name} asks for the same of another part of the message; it counts once"
+            )
+            into.note(rule.line, rule.text, message)
+
+
 def _add(collector: Collector, rules: _Rules, rule: _Rule, zones: dict[str, list[_Rule]]) -> None:
     """Add what one rule takes of each zone of its set."""
     into = collector.into
@@ -222,12 +245,14 @@ def _add(collector: Collector, rules: _Rules, rule: _Rule, zones: dict[str, list
         into.note(rule.line, rule.text, "a refusal; every zone knows those of 127.255.255.0/24", lost=False)
         return
     if not accepted:
-        into.note(rule.line, rule.text, f"no counterpart: {rule.subtest!r} is no set of codes")
+        into.note(rule.line, rule.text, f"no counterpart: {rule.subtest!r} is not a set of codes")
         return
     if len(accepted) > 1:
         into.note(rule.line, rule.text, f"counted once for each of {len(accepted)} parts", lost=False)
     outcome: CodeOutcome = "blocked" if rule.name in rules.blocking else "listed"
-    tests = [Test(each, score, rules.meanings.get(rule.name, rule.name), outcome) for each in accepted]
+    tests = [
+        Test(each, score, rules.meanings.get(rule.name, rule.name), outcome, rule.name) for each in accepted
+    ]
     for base in bases:
         is_whole = base.asked == DOMAIN and "notrim" in rules.flags.get(rule.name, ())
         collector.add(

@@ -20,6 +20,10 @@ _FRAGMENT: Final = re.compile(
     r"(?:[0-9|]|\\d|\[\^?[0-9-]{1,20}\]|\((?:\?:)?[0-9|]{1,40}\)|[?+*]|\{[0-9](?:,[0-9]?)?\}){0,60}"
 )
 """What one octet of a regular expression may hold: digits, classes, one level of alternatives, counts."""
+_LOOPBACK: Final = 0x7F000000
+_FIRST_LISTING: Final = 0x7F000002
+_LAST_LISTING: Final = 0x7FFEFFFF
+"""A range over all that a list can say of a subject takes any listing."""
 _DOT: Final = re.compile(r"\\?\.(?![*+?{])")
 
 
@@ -38,8 +42,9 @@ def parse_subtest(text: str) -> list[Accepted]:
     if _NUMBER.fullmatch(text):
         return _any_bit(_value(text) or 0)
     low, dash, high = text.partition("-")
-    if dash and _value(low) is not None and _value(high) is not None:
-        return list(_span(_value(low) or 0, _value(high) or 0))
+    if dash and (first := _value(low)) is not None and (last := _value(high)) is not None:
+        takes_any = _LOOPBACK <= first <= _FIRST_LISTING and _LAST_LISTING <= last <= _LOOPBACK | 0xFFFFFF
+        return [None] if takes_any else list(_span(first, last))
     number, slash, mask = text.partition("/")
     if slash and _value(number) is not None and _value(mask) is not None:
         return list(masked(_value(number) or 0, _value(mask) or 0))

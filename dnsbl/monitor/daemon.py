@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 import threading
 import time
@@ -28,7 +29,7 @@ class Daemon:
     """Runs until `stop` is set.
 
     load: reads the configuration, again when `reload` is set; one that is wrong is said so, and left.
-    state: what is written; only with another process is its file changed.
+    state: what is written; another path of it in the configuration takes a new start.
     """
 
     def __init__(self, setup: Setup, load: Load, state: State, log: Log, clock: Clock = time.time) -> None:
@@ -52,7 +53,7 @@ class Daemon:
                     next_at = self._clock()
                 if self._clock() >= next_at:
                     next_at = self._round()
-                waiting = self._delivery.run(self._clock())
+                waiting = self._tell()
                 self._notifier.watchdog()
                 until = next_at if waiting is None else min(next_at, waiting)
                 self.wake.wait(min(max(until - self._clock(), MIN_SLEEP_S), LOOK_EVERY_S))
@@ -93,10 +94,14 @@ class Daemon:
         self._notifier.reloading()
         try:
             self._take(self._load())
-            self._serve_metrics()
             self._log.info("configuration read again")
         except (DnsblError, OSError) as error:
             self._log.error(f"{error}; going on as before")
+        else:
+            try:
+                self._serve_metrics()
+            except DnsblError as error:
+                self._log.error(f"{error}; going on without")
         self._notifier.ready()
 
     def _round(self) -> float:
@@ -104,7 +109,7 @@ class Daemon:
         now = self._clock()
         try:
             done = self._rounds.run()
-        except DnsblError as error:
+        except (DnsblError, sqlite3.Error) as error:
             self._log.error(f"no round: {error}")
             return now + self._setup.settings.interval_s
         for change in done.changes:
@@ -119,6 +124,13 @@ class Daemon:
         )
         self._after(done)
         return done.next_at
+
+    def _tell(self) -> float | None:
+        try:
+            return self._delivery.run(self._clock())
+        except sqlite3.Error as error:
+            self._log.error(f"{self._state.path}: {error}")
+            return self._clock() + self._setup.settings.interval_s
 
     def _after(self, done: Round) -> None:
         settings = self._setup.settings

@@ -15,6 +15,7 @@ Codes and reasons are kept as they were seen last and are never a change: their 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Final
 
 from dnsbl.monitor.entry import CLEAR, LISTED, UNKNOWN, Change, Entry, Seen, Status
 
@@ -30,43 +31,39 @@ def judge(entry: Entry, seen: Seen, now: float, confirm: int = 2) -> tuple[Entry
     >>> entry.status, entry.listed_since, change.what
     ('listed', 100.0, 'listed')
     """
-    entry = replace(entry, asked_at=now)
+    after: dict[str, Any] = {"asked_at": now}
     if seen.status == UNKNOWN:
-        return _with_status(replace(entry, detail=seen.detail), UNKNOWN, now), None
-    before = entry
+        return _after(entry, after | {"detail": seen.detail}, UNKNOWN, now), None
     if seen.status == LISTED:
-        entry = replace(
-            entry,
-            codes=seen.codes,
-            meaning=seen.meaning,
-            reason=seen.reason or entry.reason,  # a reason may come late; the listing's last is as good
-            delist_url=seen.delist_url,
-        )
+        # A reason may come late; the listing's last is as good.
+        after |= {"codes": seen.codes, "meaning": seen.meaning, "reason": seen.reason or entry.reason}
+        after["delist_url"] = seen.delist_url
     if seen.status == entry.standing:
-        entry = replace(entry, sightings=0, first_sight=None, detail="")
-        return _with_status(entry, seen.status, now), None
+        return _after(entry, after | _NO_ROW, seen.status, now), None
     sightings = entry.sightings + 1
     first_sight = now if entry.first_sight is None else entry.first_sight
     is_first_word = entry.standing == "" and seen.status == CLEAR
     if not is_first_word and sightings < confirm:
-        detail = f"seen {seen.status} {sightings} of {confirm} times"
-        entry = replace(entry, sightings=sightings, first_sight=first_sight, detail=detail)
-        return _with_status(entry, entry.standing or UNKNOWN, now), None
-    entry = replace(entry, standing=seen.status, sightings=0, first_sight=None, detail="")
-    if seen.status == LISTED:
-        entry = replace(entry, listed_since=first_sight)
-        return _with_status(entry, LISTED, first_sight), _change(entry, LISTED, first_sight, now)
-    entry = replace(entry, listed_since=None)
+        after |= {"sightings": sightings, "first_sight": first_sight}
+        after["detail"] = f"seen {seen.status} {sightings} of {confirm} times"
+        return _after(entry, after, entry.standing or UNKNOWN, now), None
+    after |= _NO_ROW | {"standing": seen.status}
+    after["listed_since"] = first_sight if seen.status == LISTED else None
     if is_first_word:
-        return _with_status(entry, CLEAR, now), None
-    entry = replace(entry, delisted_at=first_sight)
-    return _with_status(entry, CLEAR, first_sight), _change(before, "delisted", first_sight, now)
+        return _after(entry, after, CLEAR, now), None
+    if seen.status == CLEAR:
+        after["delisted_at"] = first_sight
+    done = _after(entry, after, seen.status, first_sight)
+    return done, _change(done, seen.status, first_sight, now)
 
 
-def _with_status(entry: Entry, status: Status, since: float) -> Entry:
-    if entry.status == status and entry.since:
-        return entry
-    return replace(entry, status=status, since=since)
+_NO_ROW: Final[dict[str, Any]] = {"sightings": 0, "first_sight": None, "detail": ""}
+
+
+def _after(entry: Entry, changes: dict[str, Any], status: Status, since: float) -> Entry:
+    if entry.status != status or not entry.since:
+        changes |= {"status": status, "since": since}
+    return replace(entry, **changes)
 
 
 def _change(entry: Entry, what: str, since: float, now: float) -> Change:

@@ -35,6 +35,9 @@ LISTS_AT_ONCE: Final = 8
 SUBJECT_QUERIES: Final = 2
 """What one subject may cost: the question, and for a listing its reason."""
 
+FORGET_S: Final = 30 * pace.DAY_S
+"""For so long after it was asked last an entry that is watched no more is remembered."""
+
 Clock = Callable[[], float]
 """Wall clock, seconds since 1970-01-01 UTC."""
 
@@ -69,8 +72,8 @@ class _Job(NamedTuple):
 class Rounds:
     """Runs rounds over one state.
 
-    zones: those asked, each once. nameservers: for host names. open_resolver: for one zone. sinks: names of
-    those who are told.
+    zones: those asked, each once. nameservers: gives those to ask for host names. open_resolver: for one zone.
+    sinks: names of those who are told.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class Rounds:
         state: State,
         settings: Settings,
         zones: Sequence[Zone],
-        nameservers: Sequence[str],
+        nameservers: Callable[[], Sequence[str]],
         open_resolver: Open,
         sinks: Sequence[str] = (),
         clock: Clock = time.time,
@@ -122,26 +125,34 @@ class Rounds:
     def _update_watched(self, now: float) -> tuple[list[str], dict[str, tuple[str, ...]], list[Entry]]:
         """Bring the state's subjects and entries up to date; what was wrong, the items by subject, the entries."""
         hosts = {watch.host: watch.text for watch in self._settings.watch if watch.host}
-        earlier = {
-            host: [subject for subject, via in self._state.subjects().items() if text in via and _is_address(subject)]
-            for host, text in hosts.items()
-        }  # fmt: skip
-        addresses, troubles = look_up(hosts, self._nameservers, earlier)
+        of_item: dict[str, list[str]] = {text: [] for text in hosts.values()}
+        for subject, items in self._state.subjects().items():
+            for item in items:
+                if item in of_item and _is_address(subject):
+                    of_item[item].append(subject)
+        earlier = {host: of_item[text] for host, text in hosts.items()}
+        addresses, troubles = look_up(hosts, self._nameservers() if hosts else (), earlier)
         watched = expand(self._settings.watch, addresses, private=self._settings.private)
+        via = {text: items for text, (_, items) in watched.items()}
+        kinds = {text: subject.kind for text, (subject, _) in watched.items()}
+        return list(troubles), via, self._update_entries(via, kinds, now)
+
+    def _update_entries(
+        self, via: Mapping[str, tuple[str, ...]], kinds: Mapping[str, str], now: float
+    ) -> list[Entry]:
+        """The entries of all that is watched. One that was put aside comes back with what it knew: the addresses
+        of a name may take turns."""
         wanted = {
-            (text, zone.name)
-            for text, (subject, _) in watched.items()
-            for zone in self._zones
-            if subject.kind in zone.subjects
+            (text, zone.name) for text, kind in kinds.items() for zone in self._zones if kind in zone.subjects
         }
         entries = {(entry.subject, entry.zone): entry for entry in self._state.entries()}
-        new = [Entry(subject, zone, since=now) for subject, zone in sorted(wanted - entries.keys())]
-        via = {text: items for text, (_, items) in watched.items()}
+        aside = {(entry.subject, entry.zone): entry for entry in self._state.entries(watched=False)}
+        new = [aside.get(pair) or Entry(*pair, since=now) for pair in sorted(wanted - entries.keys())]
         with self._state.change():
             self._state.put_subjects(via)
-            self._state.drop_entries(entries.keys() - wanted)
+            self._state.put_aside(entries.keys() - wanted, now - FORGET_S)
             self._state.put_entries(new)
-        return list(troubles), via, [*(entries[pair] for pair in entries.keys() & wanted), *new]
+        return [*(entries[pair] for pair in entries.keys() & wanted), *new]
 
     # ---- what is due ----
 

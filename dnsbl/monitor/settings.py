@@ -99,6 +99,12 @@ def load_settings(
     )
 
 
+def state_path(config: Config, env: Mapping[str, str] = os.environ) -> Path | None:
+    """Where the state is, for who only reads it: no key is read."""
+    table = Table(config.monitor, ("monitor",), config.source)
+    return _path(table, "state", (config.path or Path()).parent) or _default_state(env)
+
+
 def _or(value: _T | None, default: _T) -> _T:
     return default if value is None else value
 

@@ -185,6 +185,8 @@ class Delivery:
     def __init__(self, state: State, sinks: Sequence[Sink], say: Callable[[str], object]) -> None:
         self._state, self._sinks, self._say = state, {sink.name: sink for sink in sinks}, say
         self.told: Counter[tuple[str, str]] = Counter()
+        self._done: set[int] = set()
+        """Those that were sent while the state could not be written: on a full disk, say."""
 
     def run(self, now: float) -> float | None:
         """Tell what is due; when the next is; None: nothing waits. One that fails holds up its own sink only."""
@@ -203,7 +205,9 @@ class Delivery:
         self, sink: Sink, id: int, made_at: float, body: Any, tries: int, now: float, held: dict[str, float]
     ) -> None:
         try:
-            sink.send(body, now)
+            if id not in self._done:
+                sink.send(body, now)
+                self._done.add(id)
         except SinkError as error:
             self.told[sink.name, "failed"] += 1
             if now - made_at >= GIVE_UP_S:
@@ -220,6 +224,7 @@ class Delivery:
     def _end(self, id: int, name: str, message: str, how: str) -> None:
         with self._state.change():
             self._state.drop_notice(id)
+        self._done.discard(id)
         self.told[name, how] += 1
         if message:
             self._say(f"notice {message}")

@@ -4,9 +4,9 @@ One process writes (`State`), held to that by a lock on `FILE.lock` which the sy
 ends, however it ends. Any number read meanwhile (`Reader`), in other processes too; no reader waits for the
 writer, nor it for them (WAL). What one round brings appears in one transaction or not at all.
 
-The tables: `entry`, one row a subject and list (`Entry`); `change`, each listing that began or ended
-(`Change`); `subject`, through which watched item a subject came; `spent`, queries by list and day; `notice`,
-what is still to be sent; `meta`, numbers by name.
+The tables: `entry`, one row a subject and list (`Entry`; `watched` is 0 for one that is watched no more);
+`change`, each listing that began or ended (`Change`); `subject`, through which watched item a subject came;
+`spent`, queries by list and day; `notice`, what is still to be sent; `meta`, numbers by name.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -37,6 +38,7 @@ CREATE TABLE entry (
     standing TEXT NOT NULL, listed_since REAL, delisted_at REAL, sightings INTEGER NOT NULL,
     first_sight REAL, asked_at REAL, due_at REAL NOT NULL, codes TEXT NOT NULL, meaning TEXT NOT NULL,
     reason TEXT NOT NULL, delist_url TEXT NOT NULL, detail TEXT NOT NULL,
+    watched INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (subject, zone)
 ) WITHOUT ROWID;
 CREATE TABLE change (
@@ -78,16 +80,21 @@ class Reader:
             self._file.close()
             raise
 
-    def entries(self, subject: str | None = None, zone: str | None = None) -> Iterator[Entry]:
-        """Every entry, or those of a subject, of a zone, or of both; by subject and zone."""
-        where, values = _where({"subject": subject, "zone": zone})
+    def entries(
+        self, subject: str | None = None, zone: str | None = None, *, watched: bool = True
+    ) -> Iterator[Entry]:
+        """Every entry, or those of a subject, of a zone, or of both; by subject and zone.
+
+        watched: False gives those that are watched no more instead.
+        """
+        where, values = _where({"watched": int(watched), "subject": subject, "zone": zone})
         query = f"SELECT {', '.join(_ENTRY)} FROM entry{where} ORDER BY subject, zone"
         for row in self._file.execute(query, values):
             yield Entry(**_from_row(_ENTRY, row))
 
     def next_due(self) -> float | None:
         """When the first entry is due; None: there is none."""
-        due: float | None = self._file.execute("SELECT min(due_at) FROM entry").fetchone()[0]
+        due: float | None = self._file.execute("SELECT min(due_at) FROM entry WHERE watched").fetchone()[0]
         return due
 
     def changes(
@@ -149,10 +156,11 @@ class State(Reader):
         self._file.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._file.execute("COMMIT")
         except BaseException:
-            self._file.execute("ROLLBACK")
+            if self._file.in_transaction:  # a full disk may have ended it already
+                self._file.execute("ROLLBACK")
             raise
-        self._file.execute("COMMIT")
 
     def put_subjects(self, subjects: Mapping[str, Sequence[str]]) -> None:
         """What is watched from now on, each with the items through which it is."""
@@ -164,9 +172,11 @@ class State(Reader):
         query = f"INSERT OR REPLACE INTO entry ({', '.join(_ENTRY)}) VALUES ({_marks(_ENTRY)})"
         self._file.executemany(query, (_to_row(_ENTRY, entry) for entry in entries))
 
-    def drop_entries(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Forget entries, by subject and zone."""
-        self._file.executemany("DELETE FROM entry WHERE subject = ? AND zone = ?", pairs)
+    def put_aside(self, pairs: Iterable[tuple[str, str]], until: float) -> None:
+        """Entries, by subject and zone, that are watched no more. Those last asked before `until` are forgotten;
+        the others come back as they were when they are put again."""
+        self._file.executemany("UPDATE entry SET watched = 0 WHERE subject = ? AND zone = ?", pairs)
+        self._file.execute("DELETE FROM entry WHERE NOT watched AND coalesce(asked_at, 0) < ?", (until,))
 
     def add_change(self, change: Change) -> int:
         """Keep a change; its number."""
@@ -279,7 +289,7 @@ def _check_version(file: sqlite3.Connection, path: Path) -> None:
         raise StateError(f"{path}: a state file of version {found}; this program has {VERSION}", str(path))
 
 
-def _where(given: Mapping[str, str | None]) -> tuple[str, list[Any]]:
+def _where(given: Mapping[str, str | int | None]) -> tuple[str, list[Any]]:
     wanted = {name: value for name, value in given.items() if value is not None}
     text = " AND ".join(f"{name} = ?" for name in wanted)
     return (f" WHERE {text}" if text else ""), list(wanted.values())
@@ -290,9 +300,11 @@ def _marks(names: Sequence[str]) -> str:
 
 
 def _to_row(names: Sequence[str], value: Entry | Change) -> list[Any]:
-    return [
-        json.dumps(list(getattr(value, name))) if name in _LISTS else getattr(value, name) for name in names
-    ]
+    row = list(attrgetter(*names)(value))
+    for at, name in enumerate(names):
+        if name in _LISTS:
+            row[at] = json.dumps(row[at])
+    return row
 
 
 def _from_row(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:

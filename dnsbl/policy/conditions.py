@@ -114,7 +114,9 @@ def check_zones(
     folded = frozenset(name.lower().strip(".") for name in names)
     for name in sorted(folded):
         if known is not None and name not in known:
-            raise table.error(key, f"{name!r} is no zone of this configuration: {', '.join(known)}", name)
+            raise table.error(
+                key, f"{name!r} is not a zone of this configuration: use {', '.join(known)}", name
+            )
     return folded
 
 
@@ -154,7 +156,7 @@ def _server_port(rule: Table, key: str, watch: Watch) -> RequestTest:
     ports = value if isinstance(value, list) else [value]
     for port in ports:
         if type(port) is not int or not 1 <= port <= 65_535:
-            raise rule.error(key, f"{port!r} is no port; give a number from 1 to 65535", port)
+            raise rule.error(key, f"{port!r} is not a valid port: use a number from 1 to 65535", port)
     if not ports:
         raise rule.error(key, "is empty; give a port or leave the key out")
     wanted = frozenset(map(str, ports))
@@ -164,7 +166,7 @@ def _server_port(rule: Table, key: str, watch: Watch) -> RequestTest:
 def _protocol_state(rule: Table, key: str, watch: Watch) -> RequestTest:
     wanted = frozenset(text.upper() for text in one_or_more(rule, key))
     for state in sorted(wanted.difference(STATES)):
-        raise rule.error(key, f"{state!r} is none of {', '.join(STATES)}", state)
+        raise rule.error(key, f"{state!r} is not a valid state: use {', '.join(STATES)}", state)
     return lambda request: request.get("protocol_state") in wanted
 
 
@@ -178,7 +180,7 @@ def _number(rule: Table, key: str, watch: Watch) -> RequestTest:
     text = rule.text(key) or ""
     match = _COMPARISON.fullmatch(text)
     if not match:
-        raise rule.error(key, f'{text!r} is no comparison; write ">=1000000", ">50" or "<10"', text)
+        raise rule.error(key, f'{text!r} is not a valid comparison: use ">=1000000", ">50" or "<10"', text)
     compare, bound = _COMPARE[match[1]], int(match[2])
 
     def test(request: Attributes) -> bool:
@@ -195,7 +197,9 @@ def _fingerprint(rule: Table, key: str, watch: Watch) -> RequestTest:
     texts = one_or_more(rule, key)
     for text in texts:
         if not _FINGERPRINT.fullmatch(text):
-            raise rule.error(key, f"{text!r} is no fingerprint; write pairs of hex digits with colons", text)
+            raise rule.error(
+                key, f"{text!r} is not a valid fingerprint: use pairs of hex digits with colons", text
+            )
     wanted = frozenset(text.upper() for text in texts)
     return lambda request: (
         request.get("ccert_fingerprint", "").upper() in wanted
@@ -248,7 +252,9 @@ def parse_score(rule: Table) -> tuple[bool, float] | None:
     text = rule.text("score") or ""
     match = _SCORE.fullmatch(text)
     if not match:
-        raise rule.error("score", f'{text!r} is no comparison; write ">=3", ">0.5", "<=-1" or "<0"', text)
+        raise rule.error(
+            "score", f'{text!r} is not a valid comparison: use ">=3", ">0.5", "<=-1" or "<0"', text
+        )
     threshold = float(match[2])
     if match[1] in (">", "<="):
         threshold = math.nextafter(threshold, math.inf)

@@ -16,19 +16,20 @@ from dnsbl.policy.rules import Policy, Rule
 class RuleOutcome:
     """One rule and one request. outcome: `decides`, `does not match`, or `matches, but rule N decides`.
 
-    failing: the conditions that do not hold, each as `key = value`.
+    failing: the conditions that do not hold, each as `key = value`. name: see `Rule.name`.
     """
 
     number: int
     action: str
     outcome: str
     failing: tuple[str, ...]
+    name: str = ""
 
 
 def parse_requests(data: bytes) -> Sequence[Attributes]:
     """The requests in a file: as Postfix sends them, or typed by hand (CRLF, no empty line at the end).
 
-    Raises InputError for what is no request, and for a file that holds none.
+    Raises InputError for what is not a request, and for a file that holds none.
     """
     reader = RequestReader()
     reader.feed(data.replace(b"\r\n", b"\n").strip(b"\n") + b"\n\n")
@@ -36,13 +37,19 @@ def parse_requests(data: bytes) -> Sequence[Attributes]:
     try:
         while (request := reader.next()) is not None:
             if (kind := request.get("request", REQUEST_TYPE)) != REQUEST_TYPE:
-                raise InputError(f"no policy request: request={kind}; the daemon answers DUNNO to it", kind)
+                raise InputError(
+                    f"not a policy request: request={kind}; the daemon answers DUNNO to it", kind
+                )
             if request:
                 requests.append(request)
     except ProtocolError as error:
-        raise InputError(f"no policy request: {error}; give name=value lines, as Postfix sends", "") from None
+        raise InputError(
+            f"not a policy request: {error}; give name=value lines, as Postfix sends", ""
+        ) from None
     if not requests:
-        raise InputError("no policy request: the file is empty; give name=value lines, as Postfix sends", "")
+        raise InputError(
+            "not a policy request: the file is empty; give name=value lines, as Postfix sends", ""
+        )
     return requests
 
 
@@ -59,10 +66,10 @@ def explain_rules(policy: Policy, request: Attributes, verdicts: Verdicts | None
         elif policy.is_own(request.get("client_address", "")):
             outcome = "matches, but own_networks decides"
         elif decided:
-            outcome = f"matches, but rule {decided.number} decides"
+            outcome = f"matches, but {decided.name} decides"
         else:
             outcome = "matches with a zone in dry run only"
-        outcomes.append(RuleOutcome(rule.number, str(rule.action), outcome, failing))
+        outcomes.append(RuleOutcome(rule.number, str(rule.action), outcome, failing, rule.name))
     return outcomes
 
 

@@ -23,7 +23,7 @@ MAX_VALUE_CHARS: Final = 1_000
 """A longer sender, recipient or host name matches no pattern. RFC 5321 section 4.5.3.1 allows 320."""
 
 MAX_ADDRESS_CHARS: Final = 100
-"""A longer text is no address: 45 characters, and a scope id (RFC 4007 section 11) with them."""
+"""A longer text is not an address: 45 characters, and a scope id (RFC 4007 section 11) with them."""
 
 PRIVATE: Final = "private"
 """Stands in a list of networks for every address that no public list can hold, 127.0.0.0/8 included."""
@@ -96,11 +96,11 @@ def _network(text: str) -> tuple[bytes, bytes]:
         try:
             hint = f"did you mean {ipaddress.ip_network(text, strict=False)}?"
         except ValueError:
-            hint = f"write 192.0.2.0/24, 2001:db8::/32, one address, or {PRIVATE}"
-        raise ValueError(f"{text!r} is no network; {hint}") from None
+            hint = f"use 192.0.2.0/24, 2001:db8::/32, one address, or {PRIVATE}"
+        raise ValueError(f"{text!r} is not a valid network: {hint}") from None
     first, last = network.network_address, network.broadcast_address
     if isinstance(first, ipaddress.IPv6Address) and first.ipv4_mapped:
-        raise ValueError(f"{text!r} never matches; write the IPv4 network")
+        raise ValueError(f"{text!r} never matches; use the IPv4 network")
     return first.packed, last.packed
 
 
@@ -169,7 +169,7 @@ def fold_host(name: str) -> str:
 def _host_pattern(text: str) -> Test:
     if not text or any(c.isspace() or c in "@/:" for c in text):
         raise ValueError(
-            f"{text!r} is no host name; write mail.example.com, .example.com or *.dyn.example.com"
+            f"{text!r} is not a valid host name: use mail.example.com, .example.com or *.dyn.example.com"
         )
     folded = fold_host(text)
     return _glob(f"*{folded}" if folded.startswith(".") else folded)
@@ -181,7 +181,7 @@ def _mail_pattern(text: str) -> Test:
     local, at, domain = text.rpartition("@")
     if any(c.isspace() for c in text) or not domain or (at and not local):
         raise ValueError(
-            f"{text!r} is no pattern; write user@example.com, user@*, example.com or .example.com"
+            f"{text!r} is not a valid pattern: use user@example.com, user@*, example.com or .example.com"
         )
     is_local_part, is_domain = _glob(local.lower() if at else "*"), _host_pattern(domain)
 

@@ -7,10 +7,10 @@ I/O or knows what an attribute means.
 What the protocol leaves open, and what is done here:
 
 - A name given twice: the last value counts (the manual allows the first or the last).
-- A value may hold `=` and any byte but NUL and newline. What is no UTF-8 is kept (surrogateescape).
+- A value may hold `=` and any byte but NUL and newline. What is not UTF-8 is kept (surrogateescape).
 - A name is not empty. A request without attributes is a request. Nothing is carried over from one request
   to the next.
-- A request over `MAX_REQUEST_BYTES` or `MAX_ATTRIBUTES`, or with a line that is no attribute, is an error,
+- A request over `MAX_REQUEST_BYTES` or `MAX_ATTRIBUTES`, or with a line that is not an attribute, is an error,
   after which no more is read: in trouble, says the manual, log, send no reply, and disconnect.
 """
 
@@ -31,7 +31,7 @@ MAX_ACTION_BYTES = 512
 """The longest action. An SMTP reply line holds no more (RFC 5321 section 4.5.3.1.5)."""
 
 Attributes = dict[str, str]
-"""One request. Every value as it was sent; bytes that are no UTF-8 as surrogates U+DC80 to U+DCFF."""
+"""One request. Every value as it was sent; bytes that are not UTF-8 as surrogates U+DC80 to U+DCFF."""
 
 
 class ProtocolError(DnsblError):
@@ -111,7 +111,7 @@ def format_reply(action: str) -> bytes:
 
     Whatever the action holds, there is one attribute in the reply: a run of control characters and spaces
     becomes one space, other characters outside ASCII become `?` (an SMTP reply is ASCII, RFC 5321 section
-    4.2, and Postfix drops an action that is no UTF-8), and what is over `MAX_ACTION_BYTES` is cut off.
+    4.2, and Postfix drops an action that is not UTF-8), and what is over `MAX_ACTION_BYTES` is cut off.
     Raises ValueError where nothing is left: Postfix would take that for OK.
 
     >>> format_reply("REJECT listed\r\naction=OK")
@@ -162,4 +162,4 @@ def _too_many() -> ProtocolError:
 
 
 def _no_attribute(line: str) -> ProtocolError:
-    return ProtocolError(f"a line that is no attribute (name=value): {line[:60]!a}")
+    return ProtocolError(f"a line that is not an attribute (name=value): {line[:60]!a}")

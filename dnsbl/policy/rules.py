@@ -15,7 +15,7 @@
 
 All conditions of a rule must hold; a rule without any always matches. Where no rule matches: DUNNO. Where
 the file has no rule: `DEFAULT_RULES`. A policy for one recipient domain, or for one `policy_context`, is
-the rules that have that condition. A request whose client_address is no address has no verdict, and no
+the rules that have that condition. A request whose client_address is not an address has no verdict, and no
 condition on a verdict holds for it.
 
 Dry run: what would have been done is logged and put into a header (`DRY_RUN_HEADER`), and the mail passes.
@@ -68,17 +68,28 @@ _NO_HEADER_STATES: Final = ("CONNECT", "EHLO", "HELO", "END-OF-MESSAGE", "VRFY",
 """Where Postfix cannot prepend a header (access(5), and Postfix's smtpd_check.c)."""
 
 DUNNO: Final = "DUNNO"
+BUILT_IN: Final = "built-in rules"
+"""What stands for the file where it has no rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. number: its place, from 1. scope: which subjects' findings it looks at."""
+    """One rule. number: its place, from 1. scope: which subjects' findings it looks at.
+
+    is_built_in: it is one of those that hold where the file has none.
+    """
 
     number: int
     action: Action
     of_request: tuple[RequestCondition, ...] = ()
     of_verdict: tuple[VerdictCondition, ...] = ()
     scope: Scope = EVERYTHING
+    is_built_in: bool = False
+
+    @property
+    def name(self) -> str:
+        """`rule 4`, or `built-in rule 4`, which the file does not have."""
+        return f"built-in rule {self.number}" if self.is_built_in else f"rule {self.number}"
 
     @property
     def needs_lookup(self) -> bool:
@@ -204,7 +215,7 @@ def compile_rules(
     complaint. zones: the names of the zones there are; None: any is taken. built: the zones themselves, for
     what `certain` has to know of them. watch: follows the files that `file:` entries name.
 
-    Raises ConfigError, one line with place and remedy, for a key that nobody knows and for every value
+    Raises ConfigError, one line with place and remedy, for an unknown key and for every value
     that is wrong, the offending text in `.text`.
 
     >>> policy = compile_rules({"rule": [{"score": ">=3", "action": "REJECT listed by {zones}"}]})
@@ -213,14 +224,7 @@ def compile_rules(
     """
     top = Table(table, ("policy",), source or Source("dnsbl.toml"))
     classes = top.texts("restriction_classes") or ()
-    tables = top.tables("rule")
-    if "rule" in table and not tables:
-        raise top.error(
-            "rule", "is empty; write a [[policy.rule]], or leave the key out for the built-in rules"
-        )
-    if "rule" not in table:
-        defaults = {"rule": [dict(rule) for rule in DEFAULT_RULES]}
-        tables = Table(defaults, (), Source("built-in rules")).tables("rule")
+    tables = _rule_tables(top)
     scope = _scope(top, EVERYTHING)
     exact = any(key in rule.values for rule in tables for key in ("zones", "codes", "silent"))
     scope = scope._replace(exact=exact)
@@ -245,6 +249,18 @@ def _silent_zones(tables: Sequence[Table]) -> frozenset[str]:
     )
 
 
+def _rule_tables(top: Table) -> Sequence[Table]:
+    if "rule" not in top.values:
+        defaults = {"rule": [dict(rule) for rule in DEFAULT_RULES]}
+        return Table(defaults, (), Source(BUILT_IN)).tables("rule")
+    tables = top.tables("rule")
+    if not tables:
+        raise top.error(
+            "rule", "is empty; write a [[policy.rule]], or leave the key out for the built-in rules"
+        )
+    return tables
+
+
 def _rule(
     table: Table,
     number: int,
@@ -262,6 +278,7 @@ def _rule(
         request_conditions(table, watch),
         verdict_conditions(table, zones),
         _scope(table, scope),
+        table.source.name == BUILT_IN,
     )
 
 
@@ -272,7 +289,7 @@ def _scope(table: Table, default: Scope) -> Scope:
     names = one_or_more(table, "look_up")
     for name in names:
         if name not in SOURCES:
-            raise table.error("look_up", f"{name!r} is none of {', '.join(SOURCES)}", name)
+            raise table.error("look_up", f"{name!r} is not a valid source: use {', '.join(SOURCES)}", name)
     return default._replace(look_up=tuple(dict.fromkeys(names)), forged=len(table.path) > 1)
 
 

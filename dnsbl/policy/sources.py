@@ -2,12 +2,12 @@
 
 As Postfix's `reject_rbl_client` and `reject_rhsbl_*` (postconf(5)), with what they ask nothing for left out:
 
-- `client`: client_address. Where it is no address (`unknown`), there is nothing to look up.
+- `client`: client_address. Where it is not an address (`unknown`), there is nothing to look up.
 - `sender`, `recipient`: the domain behind the last `@`. The null sender has none.
 - `helo`: the name given with HELO or EHLO. `client_name`: the verified name, whose address is the client's
   again. `reverse_client_name`: the name of the client's address, verified or not.
 
-An address literal, an address, and a name of one label (`localhost`, and Postfix's `unknown`) are no domain.
+An address literal, an address, and a name of one label (`localhost`, and Postfix's `unknown`) are not domains.
 
 `DEFAULT_LOOK_UP` leaves the recipient out: that is one's own domain, which no list is to judge. Whoever sends
 mail chooses sender, HELO and reverse name: these may speak against a client and never for it, see

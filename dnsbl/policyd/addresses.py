@@ -54,7 +54,7 @@ def parse_tcp(text: str) -> TcpAddress:
             raise ValueError
     except ValueError:
         raise ValueError(
-            f"{text!r} is no address to listen on; write 127.0.0.1:10040 or [::1]:10040"
+            f"{text!r} is not a valid address to listen on: use 127.0.0.1:10040 or [::1]:10040"
         ) from None
     return TcpAddress(str(address), int(port))
 
@@ -65,7 +65,7 @@ def parse_listen(text: str) -> TcpAddress | UnixAddress:
         return parse_tcp(text)
     path = text.removeprefix("unix:")
     if not path.startswith("/") or "\0" in path:
-        raise ValueError(f"{text!r} has no absolute path; write unix:/run/dnsbl/policy.sock")
+        raise ValueError(f"{text!r} has no absolute path; use unix:/run/dnsbl/policy.sock")
     if len(path.encode("utf-8", "surrogateescape")) > MAX_PATH_BYTES:
         raise ValueError(f"{text!r} is longer than the {MAX_PATH_BYTES} bytes a socket's path may have")
     return UnixAddress(path)

@@ -1,7 +1,7 @@
-"""What is no fault of a configuration and still not what its author wants: one line each, with what to do.
+"""What is allowed in a configuration and still not what its author wants: "problem; remedy", one line each.
 
-For `--check-config` and the log at the start. Asks nothing and opens no socket for longer than it takes to
-see whether it can be had.
+For `--check-config`, the log at the start and `dnsbl doctor`. Asks nothing and opens no socket for longer
+than it takes to see whether it can be had.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 
-from dnsbl.config.settings import DEADLINE_S
+from dnsbl.config.limits import DEADLINE_S
 from dnsbl.policy.rules import Rule
 from dnsbl.policy.sources import CLIENT
 from dnsbl.policyd.addresses import TcpAddress, UnixAddress
@@ -33,14 +33,16 @@ def advise(
     nameservers: Sequence[str] = (),
     is_root: bool | None = None,
     metrics: bool = True,
+    has_rules: bool = True,
 ) -> list[str]:
     """All of it. nameservers: those of the command line. is_root: the daemon runs as root; None: as this.
 
-    metrics: look whether they can be served too; not where they are served already.
+    metrics: look whether they can be served too; not where they are served already. has_rules: the daemon is
+    meant to be used; else what its rules leave out is not a fault.
     """
     root = os.geteuid() == 0 if is_root is None else is_root
     return [
-        *_of_zones(settings),
+        *_of_zones(settings, has_rules),
         *_of_rules(settings),
         *_of_sockets(settings, root),
         *_of_time(settings),
@@ -49,7 +51,7 @@ def advise(
     ]
 
 
-def _of_zones(settings: Settings) -> Iterator[str]:
+def _of_zones(settings: Settings, has_rules: bool) -> Iterator[str]:
     asked = {source for rule in settings.policy.rules if rule.needs_lookup for source in rule.scope.look_up}
     for zone in settings.zones:
         if weight := failure_weight(zone):
@@ -57,7 +59,7 @@ def _of_zones(settings: Settings) -> Iterator[str]:
                 f'zone {zone.name}: on_error = "listed" gives every client {weight:g} points while it is '
                 "silent, and they are then refused for what nobody has listed; leave on_error out"
             )
-        if asked and not _meets(zone.subjects, asked):
+        if has_rules and asked and not _meets(zone.subjects, asked):
             kinds = ", ".join(zone.subjects)
             yield (
                 f"zone {zone.name} takes {kinds}, and no rule looks such a subject up: it is never asked; "
@@ -85,7 +87,7 @@ def _of_rules(settings: Settings) -> Iterator[str]:
         elif not exempt and "authenticated" not in keys and _refuses(rule) and "recipient" not in keys:
             exempt = True  # said once
             yield (
-                f"{place} also refuses your own users who log in: put a rule with authenticated = true and "
+                f"{place} also refuses your own users who log in; put a rule with authenticated = true and "
                 'action = "DUNNO" first, as the built-in rules have it'
             )
         yield from _never(rule, table, settings, place)
@@ -116,7 +118,8 @@ def _never(rule: Rule, table: dict[str, object], settings: Settings, place: str)
     if zones and not any(_meets(zone.subjects, set(rule.scope.look_up)) for zone in zones):
         yield (
             f"{place} never matches: {', '.join(zone.name for zone in zones)} takes "
-            f"{', '.join(zones[0].subjects)}, and look_up is {', '.join(rule.scope.look_up)}"
+            f"{', '.join(zones[0].subjects)}, and look_up is "
+            f"{', '.join(rule.scope.look_up)}; name in its look_up what the zone takes"
         )
 
 
@@ -135,12 +138,12 @@ def _of_sockets(settings: Settings, root: bool) -> Iterator[str]:
         if root and not settings.socket_group:
             yield (
                 f"{address} would be root's, and Postfix gets Permission denied (EACCES) and says so in its "
-                'own log only: write socket_group = "postfix"'
+                'own log only; write socket_group = "postfix"'
             )
         if not address.path.startswith(QUEUE_DIRECTORY):
             yield (
                 f"{address} is out of sight for a chrooted smtpd (y in master.cf's chroot column, Debian's "
-                f"default): listen on 127.0.0.1:10040, or below {QUEUE_DIRECTORY}"
+                f"default); listen on 127.0.0.1:10040, or below {QUEUE_DIRECTORY}"
             )
 
 

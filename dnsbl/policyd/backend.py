@@ -26,7 +26,7 @@ def make_resolver(settings: Settings, options: Options) -> Resolver:
 
 def make_backend(settings: Settings, options: Options, resolver: Resolver) -> Backend:
     """The rules and the resolver, together."""
-    from dnsbl.config.settings import DEADLINE_S
+    from dnsbl.config.limits import DEADLINE_S
 
     return Backend(
         settings.policy,

@@ -24,6 +24,8 @@ READ_S: Final = 5.0
 ANSWER_S: Final = 30.0
 NAME: Final = "control"
 """The socket's name in systemd's RuntimeDirectory=."""
+DEFAULT_CONTROL: Final = Path("/run/dnsbl/control")
+"""Where the unit in contrib/ has it."""
 
 Command = Callable[[str], Awaitable[dict[str, Any]]]
 """Takes what follows the command's name. DnsblError is told to whoever asks."""

@@ -77,7 +77,7 @@ class _File:
         try:
             with open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise ValueError(f"{self._path} is no regular file")
+                    raise ValueError(f"{self._path} is not a regular file")
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
             raise ValueError(f"cannot read {self._path}: {error.strerror or error}") from None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from dnsbl.errors import ClosedError
 from dnsbl.health.judge import State
 from dnsbl.policyd.log import Log, describe
-from dnsbl.policyd.setaside import EVERY_S, JITTER, broken_zones, set_aside
+from dnsbl.policyd.setaside import EVERY_S, JITTER, broken_zones, leave_out_surges
 from dnsbl.policyd.surge import SurgeWatch
 
 if TYPE_CHECKING:
@@ -100,12 +100,7 @@ class HealthWatch:
 
     def _look(self) -> None:
         """Set a list that suddenly lists nearly everybody aside, and have it checked."""
-        resolver = self._resolver()
-        for surge in self._surges.look(resolver.stats()["zones"]):
-            meanwhile = "it is left out meanwhile" if surge.nearly_all else "it counts meanwhile"
-            self._log.warning(f"{surge}: it is checked now, and {meanwhile}")
-            if surge.nearly_all:
-                set_aside(resolver, {surge.zone: f"suddenly lists {surge.recent:.0%} of all that is asked"})
+        if leave_out_surges(self._surges, self._resolver(), self._log):
             self._wanted.set()
 
 

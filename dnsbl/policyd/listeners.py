@@ -169,7 +169,7 @@ def _remove_stale(address: UnixAddress) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise ListenError(f"{address} is there already and is no socket; remove it or choose another path")
+        raise ListenError(f"{address} is there already and is not a socket; remove it or choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
@@ -185,7 +185,7 @@ def _remove_stale(address: UnixAddress) -> None:
 def passed_listeners(env: MutableMapping[str, str], *, allow_remote: bool = False) -> Sequence[Listener]:
     """The sockets systemd passed (sd_listen_fds(3)), if it did; what named them is taken out of `env`.
 
-    Raises ListenError for one that is no listening stream socket, or that is open to the world.
+    Raises ListenError for one that is not a listening stream socket, or that is open to the world.
     """
     pid, count = env.pop("LISTEN_PID", ""), env.pop("LISTEN_FDS", "")
     env.pop("LISTEN_FDNAMES", None)

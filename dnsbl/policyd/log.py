@@ -12,27 +12,20 @@ import json
 import logging
 import os
 import re
-import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any, Final, NamedTuple
 
 from dnsbl.policy.protocol import clean_text
 
 DELAY_S: Final = 0.05
-MAX_WAITING_BYTES: Final = 1 << 20
-"""What is kept for a reader that does not read; later lines are dropped."""
-
-_PIECE_BYTES: Final = 4_096
-"""POSIX: where poll() says that a pipe takes data, it takes PIPE_BUF bytes without blocking; Linux: 4096."""
 _FIELD_CHARS: Final = 80
 _NOT_PLAIN: Final = re.compile(r"[^!#-<>-~]")  # anything but printable ASCII; and no "=" and no quote
 MAIL_CHARS: Final = 320
 """RFC 5321 section 4.5.3.1: 64 and 255, and the @ between."""
 LEVELS: Final = {"error": "<3>", "warning": "<4>", "info": "<6>"}
-"""Syslog's numbers (RFC 5424 section 6.2.1)."""
-_LEVEL: Final = re.compile(r"<[0-7]>")
+"""Syslog's numbers (RFC 5424 section 6.2.1); what `log_level` may be, the gravest first."""
 _ENVELOPE: Final = ("sender", "recipient", "helo")
 _QUOTED: Final = {"reply": 512, "would": 512, "error": 300}
 
@@ -79,14 +72,33 @@ class Log:
         self._as_json = as_json
         self._with_time = with_time
         self._levels = LEVELS if with_level else {}
+        self._began = write, with_time, self._levels
+        self._wanted = frozenset(LEVELS)
         self._waiting: list[str] = []
         self._lock = RLock()
         self._second = -1
         self._stamp = ""
         self.later: Callable[[float, Callable[[], None]], object] | None = None
 
+    def redirect(self, write: Write | None, *, with_time: bool = True, with_level: bool = False) -> None:
+        """From now on write elsewhere; None: where it began. What is waiting goes where it was meant to go."""
+        self.flush()
+        with self._lock:
+            if write is None:
+                self._write, self._with_time, self._levels = self._began
+            else:
+                self._write, self._with_time = write, with_time
+                self._levels = LEVELS if with_level else {}
+
+    def only(self, level: str) -> None:
+        """Leave out what is less grave than this one of `LEVELS`; decisions are `info`."""
+        names = list(LEVELS)
+        self._wanted = frozenset(names[: names.index(level) + 1])
+
     def decision(self, record: Record) -> None:
         """Log one decision."""
+        if "info" not in self._wanted:
+            return
         line = self._json_decision(record) if self._as_json else self._text_decision(record)
         self._add(self._levels.get("info", "") + line)
 
@@ -109,6 +121,8 @@ class Log:
                 self.warning(f"{lost} lines of this log were lost: its reader did not keep up")
 
     def _event(self, level: str, message: str) -> None:
+        if level not in self._wanted:
+            return
         message = clean_text(message, 1_000)
         with self._lock:
             if self._as_json:
@@ -177,60 +191,6 @@ def plain(value: str, most: int = _FIELD_CHARS) -> str:
 def quoted(text: str, most: int) -> str:
     """A text to stand in double quotes: none of its own, and no backslash."""
     return clean_text(text, most).replace("\\", "/").replace('"', "'")
-
-
-class FdWriter:
-    """Writes to a descriptor and never blocks on it: what its reader does not take is kept, then dropped."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._kept = bytearray()
-        self._lost = 0
-        self._poll = select.poll()
-        self._poll.register(fd, select.POLLOUT)
-
-    def __call__(self, data: bytes) -> int:
-        if len(self._kept) + len(data) > MAX_WAITING_BYTES:
-            self._lost += data.count(b"\n")
-        else:
-            self._kept += data
-        try:
-            while self._kept and self._poll.poll(0):
-                done = os.write(self._fd, self._kept[:_PIECE_BYTES])
-                del self._kept[:done]
-        except OSError:  # the reader has gone; the log is not worth a lost decision
-            self._lost += self._kept.count(b"\n")
-            self._kept.clear()
-            return 0
-        if self._kept:
-            return 0
-        lost, self._lost = self._lost, 0
-        return lost
-
-
-class SyslogWriter:
-    """Writes lines to syslog, facility mail: for a process whose stderr is Postfix's socket (spawn(8))."""
-
-    def __init__(self) -> None:
-        import syslog
-
-        syslog.openlog("dnsbl-policyd", syslog.LOG_PID, syslog.LOG_MAIL)
-        self._syslog = syslog.syslog
-
-    def __call__(self, data: bytes) -> int:
-        for line in data.decode("ascii").splitlines():
-            level, text = (int(line[1]), line[3:]) if _LEVEL.match(line) else (6, line)
-            self._syslog(level, text)
-        return 0
-
-
-def is_journal(fd: int, env: Mapping[str, str]) -> bool:
-    """The descriptor is the stream that $JOURNAL_STREAM names, and not what was put in its place since."""
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return False
-    return env.get("JOURNAL_STREAM", "") == f"{found.st_dev}:{found.st_ino}"
 
 
 class LogHandler(logging.Handler):

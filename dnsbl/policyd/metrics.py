@@ -103,7 +103,7 @@ class _HttpServer(ThreadingMixIn, WSGIServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that is slow or gone is no concern of the daemon's."""
+        """A client that is slow or gone does not concern the daemon."""
 
 
 class Collector:
@@ -115,7 +115,7 @@ class Collector:
 
     def collect(self) -> Iterator[Metric]:
         yield from _daemon(self._stats)
-        yield from _zones(self._zone_stats())
+        yield from zone_metrics(self._zone_stats())
 
 
 def _daemon(stats: Stats) -> Iterator[Metric]:
@@ -159,7 +159,8 @@ def _daemon(stats: Stats) -> Iterator[Metric]:
     )
 
 
-def _zones(stats: dict[str, Any]) -> Iterator[Metric]:
+def zone_metrics(stats: dict[str, Any]) -> Iterator[Metric]:
+    """The series of each zone. stats: of `Resolver.stats`."""
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
     aside = GaugeMetricFamily(
@@ -179,3 +180,8 @@ def _zones(stats: dict[str, Any]) -> Iterator[Metric]:
         for outcome, count in counts["outcomes"].items():
             answers.add_metric([zone, outcome], count)
     yield from (queries, hits, answers, aside)
+    cache = stats["cache"]
+    yield GaugeMetricFamily("dnsbl_cache_names", "Names whose answers are held.", value=cache["currsize"])
+    yield GaugeMetricFamily("dnsbl_cache_names_max", "The most that can be held.", value=cache["maxsize"])
+    yield CounterMetricFamily("dnsbl_cache_hits", "Lookups that the cache had all of.", value=cache["hits"])
+    yield CounterMetricFamily("dnsbl_cache_misses", "Lookups that asked some list.", value=cache["misses"])

@@ -41,6 +41,7 @@ def _zone(name: str, counts: dict[str, Any], stats: Stats) -> dict[str, Any]:
         "queries": counts["queries"],
         "cache_hits": counts["cache_hits"],
         "listed": counts["outcomes"]["listed"],
+        "not_listed": counts["outcomes"]["not_listed"],
         "decisions": {action: n for (zone, action), n in stats.of_zones.copy().items() if zone == name},
         "set_aside": why,
     }

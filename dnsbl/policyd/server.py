@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dnsbl.errors import DnsblError
-from dnsbl.policyd.advice import advise
 from dnsbl.policyd.backend import asks_alike, load_answers, make_backend, make_resolver, save_answers
 from dnsbl.policyd.connection import Connection
 from dnsbl.policyd.control import ControlServer
@@ -28,9 +27,11 @@ from dnsbl.policyd.notify import Notifier
 from dnsbl.policyd.report import report
 from dnsbl.policyd.service import GRACE_S, Service
 from dnsbl.policyd.setaside import take_over
-from dnsbl.policyd.settings import Options, Settings, cache_file_fault, load_settings
+from dnsbl.policyd.settings import Options, Settings, load_settings
+from dnsbl.policyd.startup import log_warnings, raise_descriptor_limit, summary, warm_up
 from dnsbl.policyd.stats import Stats
 from dnsbl.policyd.waiting import TEXT_WAIT_S
+from dnsbl.policyd.writers import direct
 
 if TYPE_CHECKING:
     from dnsbl.policyd.metrics import MetricsServer
@@ -46,8 +47,6 @@ KEEP_S: Final = 60.0
 """A resolver that a reload has replaced stays for the messages it has begun to judge; and at most
 `MAX_KEPT` of them stay so long."""
 MAX_KEPT: Final = 4
-SPARE_DESCRIPTORS: Final = 200
-"""Beside those of the connections: for nameservers, files, metrics, and a resolver that a reload replaces."""
 _MOST_SWEEP_S: Final = 5.0
 
 
@@ -119,10 +118,24 @@ class Server:
             await self._end()
 
     async def _start(self, listeners: list[Listener]) -> None:
+        # From the start: a SIGHUP that nobody handles ends a process.
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         await asyncio.to_thread(load_answers, self._resolver, self._settings.cache_file, self.log)
         await asyncio.to_thread(warm_up)
         # Before the first answer: else a list that lists everybody would have all mail refused until then.
         await self.health.first_pass(self._resolver)
+        if self._settings.metrics is not None:
+            self._start_metrics()
+        if self._settings.control is not None:
+            await self._start_control(self._settings.control)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop.set)
+        self._sweep()
+        self._feed_watchdog()
+        self._reloads = self._loop.create_task(self._reload_on_demand())
+        self._health = self._loop.create_task(self.health.run())
+        self._files = self._loop.create_task(self._follow_files())
+        # Last: who reads that it listens may send a signal, or ask over the control socket.
         for listener in listeners:
             # asyncio tries to accept as often in one go as the backlog is long, logs each failure, and comes
             # back for each: without descriptors that is a thousand lines a second, and soon many more.
@@ -131,18 +144,6 @@ class Server:
             self._servers.append(server)
             self._listeners.append(listener)
             self.log.info(f"listening on {listener.name}")
-        if self._settings.metrics is not None:
-            self._start_metrics()
-        if self._settings.control is not None:
-            await self._start_control(self._settings.control)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stop.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
-        self._sweep()
-        self._feed_watchdog()
-        self._reloads = self._loop.create_task(self._reload_on_demand())
-        self._health = self._loop.create_task(self.health.run())
-        self._files = self._loop.create_task(self._follow_files())
         gc.collect()
         gc.freeze()  # what lives as long as the daemon is not looked at again at every collection
         self._notifier.ready()
@@ -295,6 +296,7 @@ class Server:
         self._warn_of_restart(settings)
         self._most_connections = raise_descriptor_limit(settings.max_connections, self.log)
         self._settings = settings
+        direct(self.log, settings)
         log_warnings(settings, self.log)
         self.log.info(f"reloaded {settings.config.source.name}: {summary(settings)}")
         self.health.check_now()
@@ -334,6 +336,7 @@ async def serve(options: Options, log: Log) -> None:
     settings = load_settings(options)
     loop = asyncio.get_running_loop()
     log.later = loop.call_later
+    direct(log, settings)
     log_warnings(settings, log)
     notifier = Notifier(os.environ)
     with ExitStack() as stack:
@@ -355,49 +358,3 @@ async def serve(options: Options, log: Log) -> None:
         log.info(f"{settings.config.source.name}: {summary(settings)}")
         await server.run(listeners)
     log.info("ended")
-
-
-def warm_up() -> None:
-    """Import what the first lookup would: c-ares takes 40 ms to load."""
-    import dnsbl.lookup.aio  # noqa: F401
-
-
-def log_warnings(settings: Settings, log: Log) -> None:
-    for warning in (*settings.config.warnings, *advise(settings, metrics=False)):
-        log.warning(warning)
-    if fault := cache_file_fault(settings):
-        log.warning(f"{fault}; until then no answers are kept over a restart")
-
-
-def summary(settings: Settings) -> str:
-    """What is in use, in a few words."""
-    rules, zones = len(settings.policy.rules), len(settings.zones)
-    kind = "rules" if "rule" in settings.config.policy else "built-in rules"
-    dry = "all" if settings.policy.dry_run else ", ".join(sorted(settings.policy.dry_zones))
-    return f"{rules} {kind}, {zones} zones" + (f", dry run of {dry}" if dry else "")
-
-
-def raise_descriptor_limit(connections: int, log: Log) -> int:
-    """Allow a descriptor for each connection and some more; gives how many connections there may be then.
-
-    A connection is a descriptor, and many systems allow 1,024 until asked for more.
-    """
-    import resource
-
-    wanted = connections + SPARE_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return connections
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    except OSError:  # a sandbox may forbid it
-        allowed = soft
-    if allowed == wanted:
-        return connections
-    most = max(allowed - SPARE_DESCRIPTORS, allowed // 2)
-    log.warning(
-        f"only {allowed} descriptors are allowed, {wanted} would be needed (LimitNOFILE=): "
-        f"at most {most} connections are taken"
-    )
-    return most

@@ -180,7 +180,7 @@ def _look_up(pending: Pending) -> bool:
         verdict = pending.message.known(subject)
         if verdict is not None:
             known[subject] = verdict
-    if len(known) == len(set(pending.subjects.values())) and _is_enough(pending):
+    if known and len(known) == len(set(pending.subjects.values())) and _is_enough(pending):
         return True
     for subject in dict.fromkeys(pending.subjects.values()):
         if subject not in known or known[subject].pending:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from dnsbl.policyd.log import Log
+from dnsbl.policyd.surge import SurgeWatch
+
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
 
@@ -29,6 +32,22 @@ def set_aside(resolver: Resolver, reasons: Mapping[str, str]) -> None:
     for zone in resolver.zones:
         if zone.name in reasons:
             resolver.set_aside(zone.name, reasons[zone.name])
+
+
+def leave_out_surges(watch: SurgeWatch, resolver: Resolver, log: Log) -> bool:
+    """Set aside each list that suddenly lists nearly everybody. True: some list is to be checked at once."""
+    files = {zone.name for zone in resolver.zones if zone.file}
+    suspect = False
+    for surge in watch.look(resolver.stats()["zones"]):
+        if surge.zone in files:  # it has no test entries that could tell
+            log.warning(f"{surge}: it counts; look at the file")
+            continue
+        suspect = True
+        meanwhile = "it is left out meanwhile" if surge.nearly_all else "it counts meanwhile"
+        log.warning(f"{surge}: it is checked now, and {meanwhile}")
+        if surge.nearly_all:
+            set_aside(resolver, {surge.zone: f"suddenly lists {surge.recent:.0%} of all that is asked"})
+    return suspect
 
 
 def take_over(old: Resolver, new: Resolver) -> None:

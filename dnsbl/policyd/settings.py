@@ -12,6 +12,7 @@
                                             # systemd's StateDirectory=, and without one nothing is kept
     control = "/run/dnsbl/control"          # for `dnsbl policyd stats`; default: `control` in systemd's
                                             # RuntimeDirectory=, and without one there is none
+    log = "/var/log/dnsbl-policyd.log"      # or "stderr", "syslog"; log_level: see `writers`
     health_file = "/var/lib/dnsbl/health"   # what `--spawn` processes share; default: see `spawnhealth`
 
 Reads the configuration file, and nothing else.
@@ -32,20 +33,19 @@ from dnsbl.policy.rules import POLICY_KEYS, Policy, compile_rules
 from dnsbl.policyd.addresses import TcpAddress, UnixAddress, parse_listen, parse_tcp
 from dnsbl.policyd.control import default_path
 from dnsbl.policyd.files import PatternFiles
+from dnsbl.policyd.log import LEVELS
+from dnsbl.policyd.writers import STDERR, SYSLOG
 from dnsbl.zones.zone import Zone
 
 SERVER_KEYS: Final = (
     "listen", "socket_mode", "socket_group", "idle_timeout_s", "read_timeout_s", "max_connections", "metrics",
-    "cache_file", "control", "health_file",
+    "cache_file", "control", "health_file", "log", "log_level",
 )  # fmt: skip
 
 T = TypeVar("T")
 
 DEFAULT_LISTEN: Final = "127.0.0.1:10040"
 DEFAULT_MODE: Final = 0o660
-IDLE_TIMEOUT_S: Final = 600.0
-READ_TIMEOUT_S: Final = 30.0
-MAX_CONNECTIONS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,8 @@ class Settings:
     cache_file: Path | None
     control: Path | None = None
     health_file: Path | None = None
+    log: str = STDERR
+    log_level: str = "info"
     files: PatternFiles = field(default_factory=PatternFiles, compare=False, repr=False)
 
 
@@ -106,20 +108,17 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
         listen=given or listen or (parse_listen(DEFAULT_LISTEN),),
         socket_mode=_mode(table),
         socket_group=table.text("socket_group") or "",
-        idle_timeout_s=_seconds(table, "idle_timeout_s", IDLE_TIMEOUT_S),
-        read_timeout_s=_seconds(table, "read_timeout_s", READ_TIMEOUT_S),
-        max_connections=table.integer("max_connections", 1, 100_000) or MAX_CONNECTIONS,
+        idle_timeout_s=table.ranged("idle_timeout_s"),
+        read_timeout_s=table.ranged("read_timeout_s"),
+        max_connections=int(table.ranged("max_connections")),
         metrics=_option("--metrics", options.metrics, parse_tcp) if options.metrics else in_file,
         cache_file=_cache_file(table, config.path, env.get("STATE_DIRECTORY", "")),
         control=_path(table, "control", config.path) or default_path(env),
         health_file=_path(table, "health_file", config.path),
+        log=_log(table),
+        log_level=_log_level(table),
         files=files,
     )
-
-
-def _seconds(table: Table, key: str, default: float) -> float:
-    value = table.number(key, 0.1, 86_400)
-    return default if value is None else value
 
 
 def _cache_file(table: Table, config_path: Path | None, state: str) -> Path | None:
@@ -138,6 +137,22 @@ def _path(table: Table, key: str, config_path: Path | None) -> Path | None:
     """A path, from the configuration's directory where it is relative."""
     text = table.text(key)
     return None if text is None else (config_path or Path()).parent / text
+
+
+def _log(table: Table) -> str:
+    text = table.text("log") or STDERR
+    if text not in (STDERR, SYSLOG) and not text.startswith("/"):
+        raise table.error(
+            "log", f'{text!r} is not a valid place for the log: use "stderr", "syslog" or "/PATH"', text
+        )
+    return text
+
+
+def _log_level(table: Table) -> str:
+    text = table.text("log_level") or "info"
+    if text not in LEVELS:
+        raise table.error("log_level", f"{text!r} is not a valid level: use {', '.join(LEVELS)}", text)
+    return text
 
 
 def cache_file_fault(settings: Settings) -> ConfigError | None:
@@ -172,9 +187,11 @@ def _mode(table: Table) -> int:
     except ValueError:
         mode = -1
     if not 0 <= mode <= 0o777:
-        raise table.error("socket_mode", f'{text!r} is no mode; write it in octal, as in "0660"', text)
+        raise table.error(
+            "socket_mode", f'{text!r} is not a valid mode: use octal digits, as in "0660"', text
+        )
     if mode & 0o002:
         raise table.error(
-            "socket_mode", f'{text!r} lets everybody write; write "0660" and a socket_group', text
+            "socket_mode", f'{text!r} lets everybody write; use "0660" and a socket_group', text
         )
     return mode

@@ -16,11 +16,12 @@ from typing import Final
 
 from dnsbl.policy.protocol import Attributes, ProtocolError, RequestReader
 from dnsbl.policyd.backend import make_backend, make_resolver
-from dnsbl.policyd.log import FdWriter, Log, SyslogWriter, Write
+from dnsbl.policyd.log import Log, Write
 from dnsbl.policyd.service import Pending, Service
 from dnsbl.policyd.settings import Options, load_settings
 from dnsbl.policyd.spawnhealth import SharedHealth, default_file
 from dnsbl.policyd.stats import Stats
+from dnsbl.policyd.writers import FdWriter, SyslogWriter, direct
 
 STDIN: Final = 0
 STDOUT: Final = 1
@@ -48,6 +49,7 @@ def _same(one: int, other: int) -> bool:
 def run_spawned(options: Options, log: Log) -> None:
     """Serve stdin and stdout until stdin ends, or SIGTERM. Raises DnsblError as `load_settings`."""
     settings = load_settings(options)
+    direct(log, settings)
     with make_resolver(settings, options) as resolver:
         service = Service(make_backend(settings, options, resolver), log, Stats())
         health = SharedHealth(resolver, settings.health_file or default_file(), log)

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dnsbl.health.judge import State
 from dnsbl.policyd.log import Log
-from dnsbl.policyd.setaside import EVERY_S, broken_zones, set_aside
+from dnsbl.policyd.setaside import EVERY_S, broken_zones, leave_out_surges, set_aside
+from dnsbl.policyd.surge import SurgeWatch
 
 if TYPE_CHECKING:
     from dnsbl.resolver import Resolver
@@ -29,6 +30,8 @@ CHECK_S: Final = 1.0
 """How long the process that renews the file waits for the lists; the others wait as long for it."""
 LOOK_S: Final = 60.0
 """How often a process looks whether the file is too old."""
+COUNT_S: Final = 1.0
+"""How often a process looks whether a list lists far more than it did."""
 RETRY_S: Final = 60.0
 """How old the file may be while it names a broken list, or one that was silent."""
 MAX_BYTES: Final = 100_000
@@ -57,16 +60,21 @@ class SharedHealth:
         self._resolver = resolver
         self._path = path
         self._log = log
-        self._next_look = 0.0
+        self._next_look = self._next_count = 0.0
+        self._surges = SurgeWatch()
 
     def refresh(self) -> None:
-        """Before an answer: know what is known; check where that is too old. Takes `CHECK_S` at the most."""
+        """Before an answer: know what is known; check where that is too old, or a list has gone wild.
+
+        Takes `CHECK_S` at the most, or twice that where another process checks.
+        """
         now = time.monotonic()
-        if now < self._next_look:
+        wild = now >= self._next_count and self._count(now)
+        if now < self._next_look and not wild:
             return
         self._next_look = now + LOOK_S
         try:
-            self._refresh()
+            self._refresh(wild)
         except OSError as error:
             self._log.warning(
                 f"the lists' health cannot be kept in {self._path} (health_file): {error.strerror or error}"
@@ -74,15 +82,20 @@ class SharedHealth:
             self._path = None
             self._check()
 
-    def _refresh(self) -> None:
+    def _count(self, now: float) -> bool:
+        """Look at this process's own counts. True: a list is to be checked at once."""
+        self._next_count = now + COUNT_S
+        return leave_out_surges(self._surges, self._resolver, self._log)
+
+    def _refresh(self, wild: bool) -> None:
         if self._path is None:
             self._check()
             return
         known = self._read()
-        if known is None or not self._is_fresh(known):
+        if known is None or wild or not self._is_fresh(known):
             with self._locked() as mine:
                 again = self._read()
-                if again is not None and self._is_fresh(again):
+                if again is not None and self._is_fresh(again) and not wild:
                     known = again
                 elif mine:
                     known = self._check()

@@ -29,7 +29,7 @@ def address_key(value: object) -> bytes | None:
     if type(value) is str:
         return parse_address(value)
     if type(value) is bytes:
-        return _fold(value)
+        return value if len(value) == 4 else _fold(value)
     if type(value) is IPv4Address:
         return value.packed
     if type(value) is IPv6Address and value.scope_id is None:

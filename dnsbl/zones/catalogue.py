@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from dnsbl.errors import ConfigError, ZoneError
+from dnsbl.zones.name import known_name
 from dnsbl.zones.row import Row, parse_row
-from dnsbl.zones.zone import Code, Filter, Zone, known_name, parse_zone
+from dnsbl.zones.zone import Code, Filter, Zone, parse_zone
 
 DISK_PATH: Final = Path("/var/lib/dnsbl/catalogue.toml")
 """Read where it exists and no other path is given."""
@@ -117,7 +118,7 @@ class Catalogue:
             earlier = zones.get(zone.name)
             zones[zone.name] = self._merge(earlier, zone) if earlier else zone
         warnings = [warning for zone in zones.values() for warning in self._faults(zone, allowed)]
-        counted = len(zones.keys() - allowed)
+        counted = sum(name not in allowed and not zone.file for name, zone in zones.items())
         if counted > MAX_ZONES:
             warnings.append(
                 f"{counted} zones: beyond {MAX_ZONES} each costs a query and the risk of its false listings, "

@@ -25,6 +25,8 @@ What the facts lead to (defaults, refusals, warnings) is in `catalogue`. The key
     public_resolvers    "refused", "counted" (limits count per resolver, so shared ones get blocked),
                     "served", "unknown"
     tests           { ip4 = { listed = [...], unlisted = [...] }, ... }; default: RFC 5782 section 5
+    mail_only       codes (as `codes` has them) that say nothing about a visitor of a web site: addresses that
+                    should not send mail directly are most people's. ["any"]: the whole list
     submission      may be asked about clients on submission ports; default false: policy and abuse lists
                     hold dial-up addresses, which authenticated users have
     default         is in the curated default
@@ -46,8 +48,9 @@ from datetime import date, datetime
 from typing import Any, Final, Literal, get_args
 
 from dnsbl.errors import ZoneError
+from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import KINDS, Code, Kind, Probe, Zone, check_name
+from dnsbl.zones.zone import KINDS, Code, Kind, Probe, Zone
 
 Status = Literal["alive", "retired", "charges", "unfit"]
 PublicResolvers = Literal["refused", "counted", "served", "unknown"]
@@ -77,6 +80,7 @@ class Row:
     non_commercial: bool = False
     registration: str = ""
     public_resolvers: PublicResolvers = "unknown"
+    mail_only: tuple[str, ...] = ()
     submission: bool = False
     default: bool = False
     why: str = ""
@@ -122,6 +126,7 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "tests": dict,
     "connections_per_day": int,
     "non_commercial": bool,
+    "mail_only": list,
     "submission": bool,
     "default": bool,
     "subzones": bool,
@@ -143,7 +148,7 @@ def parse_row(table: object, file_date: date) -> Row:
         if wrong or not isinstance(value, wanted):
             raise ZoneError(f"catalogue row {name}: {key} has a value of the wrong kind: {value!r}", key)
     plain = {f.name: table[f.name] for f in fields(Row) if f.name in table}
-    for key in ("sources", "unverified"):
+    for key in ("mail_only", "sources", "unverified"):
         plain[key] = _texts(table.get(key, []), key)
     return Row(**plain | {"name": name, "date": table.get("date", file_date), "zone": _zone(name, table)})
 

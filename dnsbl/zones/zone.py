@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from dnsbl.errors import ZoneError
+from dnsbl.zones.name import check_name, file_zone_name
 from dnsbl.zones.replyfilter import MAX_TEXT, ReplyFilter, mark, parse_reply_filter
 from dnsbl.zones.secret import MASK, Secret, key_place_of, mask_keys, split_key
 
@@ -22,12 +23,8 @@ CodeOutcome = Literal["listed", "neutral", "blocked"]
 KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
 HASHED_KINDS: Final = frozenset({"email", "url"})
 IP_KINDS: Final[frozenset[Kind]] = frozenset({"ip4", "ip6"})
-MAX_NAME: Final = 189
-"""Longest zone name, in characters: a reversed IPv6 address (32 nibbles, 31 dots) and one dot more leave
-this much of the 253 characters of a name in text form (RFC 1035 section 2.3.4)."""
 MAX_WEIGHT: Final = 1_000_000.0
 
-_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _WEIGHT: Final = re.compile(r"[+-]?[0-9]{1,7}(?:\.[0-9]{1,6})?", re.ASCII)
 _KEY: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 
@@ -45,7 +42,7 @@ class Filter:
         if self.reply is not None and not self.reply.octets[0] >> 127 & 1:
             raise ZoneError(
                 f"reply filter {self.reply.text} can never match: a list answers in 127.0.0.0/8, "
-                "anything else is no listing; write 127 as the first field",
+                "anything else is not a listing; use 127 as the first field",
                 self.reply.text,
             )
 
@@ -71,13 +68,13 @@ class Code:
             raise ZoneError("a code needs either match or mask, and not both", repr(self.meaning))
         if self.mask is not None and (type(self.mask) is not int or self.mask not in _BITS):
             raise ZoneError(
-                f"mask = {self.mask!r} is not one bit: write 1, 2, 4, 8, 16, 32, 64 or 128, and one code for "
+                f"mask = {self.mask!r} is not one bit: use 1, 2, 4, 8, 16, 32, 64 or 128, and one code for "
                 "each bit",
                 repr(self.mask),
             )
         if self.outcome not in ("listed", "neutral", "blocked"):
             raise ZoneError(
-                f"outcome {self.outcome!r} of a code: write listed, neutral or blocked", str(self.outcome)
+                f"outcome {self.outcome!r} of a code: use listed, neutral or blocked", str(self.outcome)
             )
         if self.weight is not None:
             object.__setattr__(self, "weight", check_weight(self.weight))
@@ -248,7 +245,7 @@ class Zone:
             object.__setattr__(self, name, tuple(parts))
 
     def _wrong(self, field: str, wanted: str, value: object) -> ZoneError:
-        return ZoneError(f"zone {self.name}: {field} = {value!r}: give {wanted}", str(value))
+        return ZoneError(f"zone {self.name}: {field} = {value!r} is not valid: use {wanted}", str(value))
 
     def _set_key(self) -> None:
         key = self.key if isinstance(self.key, Secret) else Secret(str(self.key))
@@ -292,47 +289,8 @@ _PARTS: Final = {"filters": Filter, "codes": Code, "nameservers": str, "tests": 
 """The fields of a Zone that are sequences, and of what."""
 
 
-def check_name(name: str) -> str:
-    """A zone name in the form used here: lower case, without one leading and one trailing dot.
-
-    Labels of letters, digits, hyphens and underscores, 1 to 63 characters each; 189 in all; not a number
-    in the last place (an address is no zone). A name beyond ASCII is given in its A-label form (`xn--...`).
-    Raises ZoneError with the place marked.
-    """
-    shown = mask_keys(name) if isinstance(name, str) else repr(name)
-    if not isinstance(name, str) or len(name) > MAX_TEXT:
-        raise ZoneError("a zone is a DNS name such as zen.spamhaus.org", shown[:80])
-    bare = name.removesuffix(".").removeprefix(".").lower()
-    if not bare:
-        raise ZoneError("an empty zone name: write a DNS name such as zen.spamhaus.org", shown)
-    at = len(name) - len(name.removeprefix("."))
-    for label in bare.split("."):
-        if not _LABEL.fullmatch(label):
-            raise ZoneError(f"zone name: {_label_fault(label)}: {mark(name, at)}", shown)
-        at += len(label) + 1
-    if len(bare) > MAX_NAME:
-        raise ZoneError(
-            f"zone name of {len(bare)} characters: at most {MAX_NAME}, for a reversed IPv6 address before it",
-            shown,
-        )
-    if bare.rpartition(".")[2].isdigit():
-        raise ZoneError(f"zone name: an address, not a DNS name such as zen.spamhaus.org: {shown}", shown)
-    return bare
-
-
 FILE_PREFIX: Final = "file:"
 """What starts the text of a zone whose list is a file: `file:/var/lib/dnsbl/drop.txt`."""
-
-
-def file_zone_name(path: str | os.PathLike[str]) -> str:
-    """A zone name for a list file: the file's name without its ending, other characters as hyphens.
-
-    >>> file_zone_name("/srv/My list.txt")
-    'my-list'
-    """
-    stem = os.path.basename(os.fspath(path)).partition(".")[0].lower()
-    name = re.sub(r"[^a-z0-9_]+", "-", stem).strip("-")[:60].strip("-")
-    return f"list-{name}" if name.isdigit() or not name else name
 
 
 def _parse_file_zone(text: str) -> Zone:
@@ -352,27 +310,6 @@ def _parse_file_zone(text: str) -> Zone:
     return Zone.from_file(path, filters=(Filter(accepted, float(weight)),))
 
 
-def known_name(name: str) -> str:
-    """As `check_name`, and without the key of a keyed operator's zone: the name that the zone has everywhere.
-
-    >>> known_name("abc123.zen.dq.spamhaus.net")
-    'zen.dq.spamhaus.net'
-    """
-    name = check_name(name)
-    split = split_key(name)
-    return split[1] if split else name
-
-
-def _label_fault(label: str) -> str:
-    if not label:
-        return "two dots in a row leave an empty label"
-    if len(label) > 63:
-        return f"a label of {len(label)} characters, at most 63"
-    if not label.isascii():
-        return "only ASCII; write an international name in its xn-- form"
-    return "only letters, digits, underscores and inner hyphens in a label"
-
-
 def is_number(value: object) -> bool:
     """Whether it is a finite number; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
@@ -381,7 +318,7 @@ def is_number(value: object) -> bool:
 def check_weight(weight: float) -> float:
     """A weight as a float: finite and at most a million either way. Raises ZoneError."""
     if not is_number(weight):
-        raise ZoneError(f"weight {weight!r}: write a number such as 1, 0.5 or -2", str(weight))
+        raise ZoneError(f"weight {weight!r}: use a number such as 1, 0.5 or -2", str(weight))
     if abs(weight) > MAX_WEIGHT:
         raise ZoneError(f"weight {weight!r}: at most {MAX_WEIGHT:.0f} either way", str(weight))
     return float(weight)

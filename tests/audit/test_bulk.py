@@ -360,3 +360,21 @@ def chunks(fd: int) -> Iterator[str]:
         if not data:
             return
         yield data.decode(errors="replace")
+
+
+def test_a_zone_that_does_not_exist_is_told(
+    dnsbl_server: DnsblServer,
+    put: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """L7: a mistyped name says "not listed" of every item."""
+    monkeypatch.delenv("DNSBL_CONFIG", raising=False)
+    dnsbl_server.zone("org")
+    options = ["--zone=zen.spamhuas.org", "--nameserver", dnsbl_server.nameserver]
+    assert main(["bulk", *options, str(put("192.0.2.1", "192.0.2.2"))]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        'dnsbl: zen.spamhuas.org: its "not listed" means nothing: its name does not exist in the DNS; '
+        "did you mean zen.spamhaus.org?"
+    )

@@ -56,6 +56,10 @@ dnsbl_fan *scene_fan(const scene *s, int count, int timeout_ms, int tries)
 
 dnsbl_ticket *scene_ask(const scene *s, dnsbl_fan *fan, int deadline_ms, int listen_ms, bool each)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* as Python's */
+    pthread_mutex_lock(&lock);
+    dnsbl_fanout_stock(s->loop);
+    pthread_mutex_unlock(&lock);
     return dnsbl_fanout_submit(s->loop, fan, s->waiter, dnsbl_fanout_now() + (uint64_t)deadline_ms * MS,
                                (uint64_t)listen_ms * MS, each);
 }

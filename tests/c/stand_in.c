@@ -18,6 +18,7 @@ typedef struct {
 
 typedef struct {
     stand_in_query seen;
+    struct channel *of;
     bool ready; /* told to end, not yet ended */
     dnsbl_cares_callback callback;
     void *arg;
@@ -28,7 +29,7 @@ typedef struct {
     pair own;
 } query;
 
-typedef struct {
+typedef struct channel {
     stand_in *world;
     bool used;
     int number, server;
@@ -76,15 +77,10 @@ static void close_pair(stand_in *world, pair *gone)
 
 /* ---- ending queries ---- */
 
-static channel *channel_at(stand_in *world, const query *q)
-{
-    return &world->channels[q->seen.channel % CHANNELS];
-}
-
 static void unlink_query(stand_in *world, query *q)
 {
     if (q->previous == NONE)
-        channel_at(world, q)->first = q->next;
+        q->of->first = q->next;
     else
         world->queries[q->previous].next = q->next;
     if (q->next != NONE)
@@ -98,7 +94,7 @@ static bool make_ready(stand_in *world, int number, const stand_in_record *recor
     query *q = &world->queries[number];
     if (q->seen.ended || q->ready)
         return false;
-    channel *ch = channel_at(world, q);
+    channel *ch = q->of;
     q->ready = true;
     q->record = record;
     q->status = status;
@@ -137,15 +133,16 @@ static int init_options(void **out, void *options, int optmask)
     stand_in *world = options;
     (void)optmask;
     pthread_mutex_lock(&world->lock);
-    channel *ch = &world->channels[world->counts.channels_made % CHANNELS];
+    channel *ch = world->channels;
+    while (ch->used && ch < &world->channels[CHANNELS - 1])
+        ch++;
     int status = world->failing_init > 0 ? SI_ENOMEM : SI_SUCCESS;
     if (status != SI_SUCCESS) {
         world->failing_init--;
     } else {
         CHECK(!ch->used, "more than %d channels open", CHANNELS);
-        *ch = (channel){.world = world, .used = true, .number = world->counts.channels_made++, .server = NONE,
-                        .first_ready = NONE, .first = NONE, .shared = {{NONE, NONE}}};
-        world->counts.channels++;
+        *ch = (channel){.world = world, .used = true, .server = NONE, .first_ready = NONE, .first = NONE,
+                        .shared = {{NONE, NONE}}};
         *out = ch;
     }
     pthread_mutex_unlock(&world->lock);
@@ -161,6 +158,8 @@ static int set_servers_csv(void *arg, const char *csv)
     for (int i = 0; i < world->server_count; i++)
         if (strcmp(world->servers[i].name, csv) == 0)
             ch->server = i;
+    ch->number = world->counts.channels_made++;
+    world->counts.channels++;
     pthread_mutex_unlock(&world->lock);
     CHECK(ch->server != NONE, "no server %s", csv);
     return fails ? SI_ENOMEM : SI_SUCCESS;
@@ -183,7 +182,7 @@ static void destroy(void *arg)
     close_pair(world, &ch->shared);
     pthread_mutex_lock(&world->lock);
     ch->used = false;
-    world->counts.channels--;
+    world->counts.channels -= ch->server != NONE;
     pthread_mutex_unlock(&world->lock);
 }
 
@@ -193,7 +192,7 @@ static query *note_query(channel *ch, const char *name, int type, dnsbl_cares_ca
     stand_in *world = ch->world;
     CHECK(world->counts.asked < STAND_IN_QUERIES, "too many queries");
     query *q = &world->queries[world->counts.asked++];
-    *q = (query){.callback = callback, .arg = arg, .previous = NONE, .next = ch->first, .own = {{NONE, NONE}}};
+    *q = (query){.of = ch, .callback = callback, .arg = arg, .previous = NONE, .next = ch->first, .own = {{NONE, NONE}}};
     q->seen = (stand_in_query){.server = ch->server, .type = type, .channel = ch->number, .at = dnsbl_fanout_now()};
     size_t length = strlen(name) < STAND_IN_NAME - 1 ? strlen(name) : STAND_IN_NAME - 1;
     memcpy(q->seen.name, name, length);
@@ -311,7 +310,8 @@ stand_in *stand_in_new(const char *const *servers, int count)
 
 void stand_in_free(stand_in *world)
 {
-    CHECK(world->counts.channels == 0, "%d channels left open", world->counts.channels);
+    for (int i = 0; i < CHANNELS; i++)
+        CHECK(!world->channels[i].used, "channel %d left open", i);
     for (int i = 0; i < world->counts.asked; i++)
         CHECK(world->queries[i].seen.ended, "query %d never ended", i);
     pthread_mutex_destroy(&world->lock);

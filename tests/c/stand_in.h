@@ -45,7 +45,7 @@ typedef struct {
     char name[STAND_IN_NAME];
     int server;
     int type;
-    int channel; /* how many channels were made before its own */
+    int channel; /* how many channels were put to use before its own */
     uint64_t at; /* on the loop's clock */
     bool ended;
 } stand_in_query;
@@ -80,8 +80,8 @@ void stand_in_end_all(stand_in *world, int server, int status);
 
 typedef struct {
     int asked;         /* queries */
-    int channels;      /* open now */
-    int channels_made; /* ever */
+    int channels;      /* in use now: given a server, and not closed */
+    int channels_made; /* put to use ever */
     int processed;     /* calls to process_fds with an event */
     int cleanups;      /* calls to process_fds without one: no query is open then */
 } stand_in_counts;

@@ -171,8 +171,8 @@ static void test_silence_and_late_answer(void)
     scene s = scene_start(1, true);
     dnsbl_fan *fan = scene_fan(&s, 2, 1000, 0);
     uint64_t began = dnsbl_fanout_now();
-    CHECK(scene_answer(&s, fan, 50) != NULL && dnsbl_fan_finished(fan), "listens on though told not to");
-    CHECK(dnsbl_fanout_now() - began >= 50 * MS, "before the deadline");
+    CHECK(scene_answer(&s, fan, 300) != NULL && dnsbl_fan_finished(fan), "listens on though told not to");
+    CHECK(dnsbl_fanout_now() - began >= 300 * MS, "before the deadline");
     CHECK(dnsbl_fan_answer(fan, 1)->status == DNSBL_STATUS_TIMEOUT, "status %d", dnsbl_fan_answer(fan, 1)->status);
     CHECK(dnsbl_fan_answer(fan, 1)->rcode == -1 && dnsbl_fan_answer(fan, 1)->server == -1, "of nobody");
     while (!dnsbl_fanout_retired(s.loop, &token))

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -371,17 +372,26 @@ static void test_channels_cannot_be_made(void)
         stand_in_do(s.ares, 0, SI_REPLY, &listed, 0);
         stand_in_fail_channels(s.ares, which == 0 ? 2 : 0, which == 1 ? 2 : 0);
         dnsbl_fan *fan = scene_fan(&s, 1, 50, 0);
-        CHECK(scene_answer(&s, fan, 8000)->status == DNSBL_STATUS_OK, "not tried again");
-        CHECK(dnsbl_fan_answer(fan, 0)->latency_us >= 100000, "without a pause");
+        dnsbl_ticket *ticket = scene_ask(&s, fan, 8000, 0, false);
+        for (int i = 0; i < 2; i++) /* the loop makes none itself */
+            dnsbl_fanout_stock(s.loop);
+        CHECK(scene_wait(&s, ticket) && dnsbl_fan_answer(fan, 0)->status == DNSBL_STATUS_OK, "not tried again");
+        CHECK(which == 0 || dnsbl_fan_answer(fan, 0)->latency_us >= 100000, "without a pause");
+        dnsbl_ticket_release(ticket);
         dnsbl_fan_release(fan);
         scene_end(&s);
     }
 }
 
-int main(void)
+/* `test_fanout_load memory` leaves the load out: for valgrind, under which it would take minutes. */
+int main(int argc, char **argv)
 {
     alarm(300);
     listed = scene_listed(2);
+    if (argc > 1 && strcmp(argv[1], "memory") == 0) {
+        test_no_memory();
+        return check_result("fanout_load memory");
+    }
     test_many_threads();
     test_stop_with_much_in_flight();
     test_stop_while_threads_submit();

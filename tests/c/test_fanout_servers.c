@@ -229,6 +229,30 @@ static void test_sets(void)
     scene_end(&s);
 }
 
+static void test_sets_are_given_back(void)
+{
+    static const bool loopback[] = {true};
+    const char *const known[] = {"127.0.0.1:1"};
+    scene s = scene_start(1, true);
+    stand_in_do(s.ares, 0, SI_REPLY, &listed, 0);
+    dnsbl_fanout_remove_set(s.loop, s.set);
+    for (int i = 0; i < 600; i++) { /* more than there is room for sets, and for nameservers */
+        char name[32];
+        const char *const names[] = {name};
+        snprintf(name, sizeof name, "127.0.0.1:%d", 1000 + i);
+        int number = dnsbl_fanout_add_set(s.loop, names, loopback, 1);
+        CHECK(number >= 0, "set %d", i);
+        dnsbl_fanout_remove_set(s.loop, number);
+        s.set = dnsbl_fanout_add_set(s.loop, known, loopback, 1);
+        if (i % 100 == 99) { /* those in no set are looked for now and then */
+            clock_advance_ms(600);
+            check_answered_by(&s, 0, 5000, "after many others");
+        }
+        dnsbl_fanout_remove_set(s.loop, s.set);
+    }
+    scene_end(&s);
+}
+
 int main(void)
 {
     alarm(120);
@@ -242,5 +266,6 @@ int main(void)
     test_late_failure_of_an_earlier_try();
     test_burst_at_a_dead_server();
     test_sets();
+    test_sets_are_given_back();
     return check_result("fanout_servers");
 }

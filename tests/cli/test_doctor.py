@@ -250,10 +250,11 @@ def test_more_than_six_zones(doctor: Doctor, dnsbl_server: DnsblServer) -> None:
 
 def test_a_rule_that_no_score_can_reach(doctor: Doctor, config: Callable[[str], str]) -> None:
     text = '[[zone]]\nname = "zen.spamhaus.org"\nreply = "127.0.0.[2..11]"\nweight = 2\n[[policy.rule]]\n'
+    text += 'authenticated = true\naction = "DUNNO"\n[[policy.rule]]\n'
     ended = doctor(config(text + 'score = ">=3"\naction = "REJECT listed"'))
     assert ended.code == 1
     assert "score >=3 can never be: all zones together give 0 to 2" in ended.out
-    assert "change" in ended.remedy("policy rule 1")
+    assert "change" in ended.remedy("policy rule 2")
     assert doctor(config(text + 'score = ">=2"\naction = "REJECT listed"')).code == 0
 
 

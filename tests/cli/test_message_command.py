@@ -61,6 +61,14 @@ def test_one_message(run: Run, tmp_path: Path) -> None:
     assert run("message", "--trusted", "192.0.2.0/24", "-", stdin=BAD).code == 0
 
 
+def test_a_zone_that_does_not_exist_is_not_clean(run: Run, dnsbl_server: DnsblServer) -> None:
+    """L7: a mistyped name says "not listed" of every message."""
+    dnsbl_server.zone("org")
+    ended = run("message", "--zone", "zen.spamhuas.org", "-", stdin=GOOD)
+    assert ended.code == 3
+    assert "does not exist in the DNS; did you mean zen.spamhaus.org?" in ended.err
+
+
 def test_no_answer_is_incomplete(run: Run) -> None:
     assert run("message", "--deadline", "0.2", "-", stdin=BAD, nameserver="127.0.0.1:9").code == 3
 

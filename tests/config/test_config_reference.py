@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 
 from dnsbl.cli import main
-from dnsbl.config.file import CODE_KEYS, ZONE_KEYS, ResolverConfig, load, parse
+from dnsbl.config.file import ResolverConfig, load, parse
 from dnsbl.config.keys import KEYS, Key, keys_of
 from dnsbl.config.message import LIMITS
 from dnsbl.config.reference import format_example, format_reference
 from dnsbl.config.settings import checked_settings
+from dnsbl.config.zone_table import CODE_KEYS, ZONE_KEYS
 from dnsbl.errors import ConfigError
 from dnsbl.mail.mime import Limits
 from dnsbl.monitor.settings import KEYS as MONITOR_KEYS
 from dnsbl.monitor.settings import load_settings as load_monitor
 from dnsbl.policy.rules import POLICY_KEYS, RULE_KEYS
 from dnsbl.policyd.settings import SERVER_KEYS, Options, load_settings
+from dnsbl.web.settings import SERVE_KEYS
+from dnsbl.web.settings import Options as WebOptions
+from dnsbl.web.settings import load_settings as web_settings
 
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 IDS = [f"{key.table}{key.name}" for key in KEYS]
@@ -36,6 +40,7 @@ IDS = [f"{key.table}{key.name}" for key in KEYS]
         ("[policy]", (*POLICY_KEYS, *SERVER_KEYS)),
         ("[[policy.rule]]", RULE_KEYS),
         ("[monitor]", MONITOR_KEYS),
+        ("[serve]", SERVE_KEYS),
         ("[message]", ("trusted", "harmless", *LIMITS)),
     ],
 )
@@ -64,7 +69,7 @@ def text_with(key: Key, value: str) -> str:
     zone = '[[zone]]\nname = "zen.spamhaus.org"\n'
     if key.table == "[policy]":
         return f"{zone}[policy]\n{line}"
-    if key.table in ("[monitor]", "[message]"):
+    if key.table in ("[monitor]", "[message]", "[serve]"):
         return f"{zone}{key.table}\n{line}"
     action = "" if key.name == "action" else 'action = "DUNNO"\n'
     score = 'score = ">=1"\n' if key.name == "certain" else ""
@@ -79,6 +84,8 @@ def read(path: Path) -> None:
         load_monitor(load(path), None, env=keys)
     elif "key_" in text:
         load(path, keys=False)
+    elif "[serve]" in path.read_text():
+        web_settings(WebOptions(path), env={})
     else:
         load_settings(Options(path), env={})
 
@@ -90,6 +97,10 @@ def test_its_example_is_taken(key: Key, tmp_path: Path) -> None:
     (tmp_path / "catalogue.toml").write_text("date = 2030-01-01\n")
     for name in ("webhook.key", "smtp.key"):
         (tmp_path / name).write_text("key\n")
+    hashed = "$2b$04$" + "a" * 53
+    for name, text in (("serve.token", "0123456789" * 3), ("serve.htpasswd", f"helpdesk:{hashed}")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
     read(path)
 
 
@@ -152,6 +163,19 @@ def test_the_defaults_of_the_monitor_are_its_own() -> None:
     assert load_monitor(parse(spelt), None, env={}) == load_monitor(parse(""), None, env={})
 
 
+def test_the_defaults_of_the_server_are_its_own(tmp_path: Path) -> None:
+    """Given as they are shown, they change nothing."""
+    plain, spelt = tmp_path / "plain.toml", tmp_path / "spelt.toml"
+    plain.write_text("")
+    defaults = [key for key in keys_of("[serve]") if key.default[:1] in '"[0123456789']
+    spelt.write_text("[serve]\n" + "".join(f"{key.name} = {key.default}\n" for key in defaults))
+    one, other = (web_settings(WebOptions(path), env={}) for path in (plain, spelt))
+    for name in SERVE_KEYS:
+        if name in {key.name for key in defaults}:
+            attribute = "trusted" if name == "trusted_proxies" else name
+            assert getattr(one, attribute) == getattr(other, attribute)
+
+
 # ---- dnsbl config ----
 
 
@@ -186,6 +210,17 @@ key_env = "DNSBL_KEY_SPAMHAUS"
 name = "bl.example.com"
 codes = [{ mask = 2, meaning = "spam" }, { match = "127.0.0.1", outcome = "blocked" }]
 
+[[zone]]
+name = "drop.example.com"
+file = "drop.txt"
+format = "plain"
+url = "https://www.example.com/drop.txt"
+
+[[zone]]
+name = "hash.example.com"
+subjects = ["email"]
+hash = "md5"
+
 [policy]
 dry_run = ["bl.example.com"]
 
@@ -211,9 +246,9 @@ def test_show_says_where_each_value_comes_from(
     assert sources["[[zone]]", 0, "subjects"] == "catalogue"
     assert sources["[[zone]]", 2, "key_env"] == f"{path}:16"
     assert sources["[[zone]]", 3, "subjects"] == "default"
-    assert sources["[policy]", 0, "dry_run"] == f"{path}:23"
+    assert sources["[policy]", 0, "dry_run"] == f"{path}:34"
     assert sources["[policy]", 0, "max_connections"] == "default"
-    assert sources["[[policy.rule]]", 0, "score"] == f"{path}:26"
+    assert sources["[[policy.rule]]", 0, "score"] == f"{path}:37"
     assert "sesame" not in out
 
 

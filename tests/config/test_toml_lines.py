@@ -180,7 +180,7 @@ def test_unknown_key_names_key_line_and_nearest() -> None:
         (lambda t: t.text("x"), "x = ' '", "x: is empty; give a text or leave the key out"),
         (lambda t: t.text("x"), f"x = '{'a' * 2001}'", "x: a text of 2001 characters; at most 2000"),
         (lambda t: t.texts("x"), f"x = ['{'a' * 2001}']", "x: a text of 2001 characters; at most 2000"),
-        (lambda t: t.choice("x", ["a", "b"]), "x = 'c'", "x: 'c' is none of a, b"),
+        (lambda t: t.choice("x", ["a", "b"]), "x = 'c'", "x: 'c' is not valid: use one of a, b"),
         (lambda t: t.flag("x"), "x = 1", "x: 1 is not true or false"),
         (lambda t: t.texts("x"), "x = 'a'", 'x: \'a\' is not an array of texts, as in ["a", "b"]'),
         (lambda t: t.table("x"), "x = 1", "x: 1 is not a table; write it as [x]"),

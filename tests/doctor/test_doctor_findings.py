@@ -122,9 +122,9 @@ def test_whether_the_zones_can_reach_a_rules_score(score: str, reachable: bool) 
         Zone("bl4.example.com", subjects=frozenset({"ip4"}), weight=2.0),
         Zone("bl6.example.com", subjects=frozenset({"ip6"}), weight=1.0),
         Zone("wl.example.com", subjects=frozenset({"ip4"}), weight=-1.0),
-        Zone("uri.example.com", subjects=frozenset({"domain"}), weight=9.0),  # no client is a domain
+        Zone("uri.example.com", subjects=frozenset({"domain"}), weight=9.0),  # no address is a domain
     ]
-    config = parse(f'[[policy.rule]]\nscore = "{score}"\naction = "REJECT"')
+    config = parse(f'[[policy.rule]]\nlook_up = "client"\nscore = "{score}"\naction = "REJECT"')
     found = findings([patient(zone) for zone in zones], config)
     assert [finding.about for finding in found] == ([] if reachable else ["policy rule 1"])
 
@@ -171,3 +171,19 @@ def test_a_retired_zone_that_is_allowed_by_name_stays() -> None:
     alive, dead = split_retired(zones, CATALOGUE, ["dnsbl.sorbs.net"])
     assert [zone.name for zone in alive] == ["dul.dnsbl.sorbs.net", "bl.example.com"]
     assert [finding.about for finding in dead] == ["cbl.abuseat.org"]
+
+
+def test_a_score_of_several_sources_can_be_reached_by_their_sum() -> None:
+    zones = [
+        patient(Zone("bl.example.com", weight=1)),
+        patient(Zone("dbl.example.com", subjects=frozenset({"domain"}), weight=2)),
+    ]
+
+    def reachable(score: str, *look_up: str) -> bool:
+        rule = f'score = "{score}"\nlook_up = {list(look_up)}\naction = "REJECT"\n'
+        return not findings(zones, parse(f"[[policy.rule]]\n{rule}"))
+
+    assert reachable(">=5", "client", "helo", "sender")
+    assert not reachable(">=6", "client", "helo", "sender")
+    assert reachable(">=2", "helo")
+    assert not reachable(">=2", "client")

@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dnsbl.health.breaker import (
     FAILURES_TO_OPEN,
     FIRST_WAIT_S,
+    LOSS_S,
+    LOSS_WAIT_S,
     MAX_SERVER_SETS,
     MAX_WAIT_S,
     PROBE_LOST_S,
@@ -197,6 +199,67 @@ def test_probe_lost_to_a_dead_nameserver_does_not_double_the_wait() -> None:
     assert breaker.state(A, now).next_probe_s == FIRST_WAIT_S
 
 
+C, D = 2, 3
+FOUR = (*NAMES, "c.example.com", "d.example.com")
+
+
+def test_loss_spread_over_all_zones_sets_none_aside() -> None:
+    breaker = Breaker(FOUR)
+    for second in range(60):
+        lost = {0: (A, B), 1: (A, C), 2: (A, D)}.get(second % 4, ())  # A three times in a row
+        for zone in (D, C, B, A):
+            status = Status.TIMEOUT if zone in lost else Status.NXDOMAIN
+            breaker.record(zone, HERE, second, second + 0.9, status)
+        assert breaker.open_mask == 0 or second < 4
+
+
+def test_set_aside_before_the_loss_was_seen_to_be_everywhere_it_is_back_within_two_seconds() -> None:
+    breaker = Breaker(FOUR)
+    for second in range(3):
+        for zone in (B, C, D):
+            breaker.record(zone, HERE, second, second + 0.1, Status.OK)
+        breaker.record(A, HERE, second, second + 0.9, Status.TIMEOUT)
+    assert breaker.state(A, 3).next_probe_s == pytest.approx(FIRST_WAIT_S, abs=1)
+    breaker.record(B, HERE, 3, 3.9, Status.TIMEOUT)
+    assert (breaker.state(A, 4).next_probe_s or 0) > 20  # one of three: its own affair
+    breaker.record(C, HERE, 3, 3.9, Status.TIMEOUT)
+    assert (breaker.state(A, 4).next_probe_s or 0) <= LOSS_WAIT_S
+    assert breaker.allows(A, 5) is Permit.PROBE
+    breaker.record(A, HERE, 5, 5.1, Status.NXDOMAIN)
+    assert breaker.open_mask == 0
+
+
+def test_a_dead_zone_beside_a_lossy_one_is_set_aside() -> None:
+    breaker = Breaker(FOUR)
+    for second in range(6):
+        for zone in (C, D):
+            breaker.record(zone, HERE, second, second + 0.1, Status.OK)
+        breaker.record(B, HERE, second, second + 0.9, Status.TIMEOUT if second % 2 else Status.OK)
+        breaker.record(A, HERE, second, second + 0.9, Status.TIMEOUT)
+    assert breaker.open_mask == 1 << A
+
+
+def test_each_zone_has_a_bit_of_its_own() -> None:
+    breaker = Breaker(FOUR)
+    breaker.set_aside(D, "answers everything")
+    breaker.set_aside(C, "as all others", doubt=True)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (1 << D, 1 << C)
+    assert breaker.allows(D, 0) is Permit.SKIP
+    assert breaker.allows(A, 0) is breaker.allows(C, 0) is Permit.ALLOW
+    breaker.restore(D)
+    breaker.restore(C)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (0, 0)
+    for n in range(FAILURES_TO_OPEN):
+        breaker.record(A, HERE, n, n + 0.1, Status.OK)
+        breaker.record(D, HERE, n, n + 0.9, Status.TIMEOUT, kind=1)
+    assert breaker.open_masks == [0, 1 << D, 0]
+    assert breaker.allows(D, 4, kind=1) is Permit.SKIP
+    assert breaker.allows(D, 4, kind=0) is Permit.ALLOW
+    assert breaker.allows(D, 33, kind=1) is Permit.PROBE
+    breaker.record(D, HERE, 33, 33.1, Status.OK, kind=1)
+    assert breaker.open_masks == [0, 0, 0]
+
+
 def test_abandoned_probe_gives_way_to_another() -> None:
     breaker, now = opened()
     now += FIRST_WAIT_S
@@ -289,6 +352,35 @@ STATUSES = st.sampled_from(list(Status))
 ZONES = st.integers(0, 3)
 
 
+def test_a_zone_of_any_number_has_its_own_bit() -> None:
+    """Zone 3 fails while nobody answers; the witness that comes later makes it count, and only for it."""
+    breaker = Breaker([f"{n}.example.com" for n in range(5)])
+    now = 0.0
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.record(3, HERE, now, now + 0.1, Status.TIMEOUT)
+        breaker.record(1, HERE, now, now + 0.2, Status.OK)
+        now += 1
+    assert breaker.open_mask == 1 << 3
+    assert breaker.state(3, now).state == "open"
+    assert breaker.allows(3, now + FIRST_WAIT_S) is Permit.PROBE
+    assert breaker.state(3, now + FIRST_WAIT_S).state == "probing"
+    assert breaker.state(3, now + FIRST_WAIT_S + PROBE_LOST_S).state == "open"  # given up as lost
+    breaker.record(3, HERE, now + FIRST_WAIT_S, now + FIRST_WAIT_S + 1, Status.OK)
+    assert breaker.open_mask == 0
+
+
+def test_findings_of_zones_of_any_number() -> None:
+    breaker = Breaker([f"{n}.example.com" for n in range(5)])
+    breaker.set_aside(3, "lists everything")
+    breaker.set_aside(1, "lists nothing")
+    breaker.set_aside(4, "doubtful", doubt=True)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (0b01010, 0b10000)
+    breaker.restore(3)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (0b00010, 0b10000)
+    breaker.restore(4)
+    assert (breaker.unhealthy_mask, breaker.doubt_mask) == (0b00010, 0)
+
+
 class BreakerMachine(RuleBasedStateMachine):
     """Queries start, some end, time passes: what must hold whatever the order."""
 
@@ -298,6 +390,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.breaker = Breaker([f"{n}.example.com" for n in range(4)])
         self.flying: list[tuple[int, str, float, bool]] = []  # the last: it is a probe
         self.failures = [0] * 4  # since the zone's last answer, counted or not
+        self.failed_at = [float("-inf")] * 4
         self.probes: list[float] = [float("-inf")] * 4  # when the probe in flight was let go
 
     @rule(zone=ZONES, server_set=st.sampled_from(["192.0.2.53:53", "[2001:db8::53]:53"]))
@@ -306,7 +399,7 @@ class BreakerMachine(RuleBasedStateMachine):
         permit = self.breaker.allows(zone, self.now)
         assert (permit is Permit.ALLOW) == (not was_open)
         if permit is Permit.PROBE:
-            assert self.now >= self.probes[zone] + min(PROBE_LOST_S, FIRST_WAIT_S)
+            assert self.now >= self.probes[zone] + LOSS_WAIT_S
             self.probes[zone] = self.now
         if permit is not Permit.SKIP:
             self.flying.append((zone, server_set, self.now, permit is Permit.PROBE))
@@ -326,6 +419,26 @@ class BreakerMachine(RuleBasedStateMachine):
             self.failures[zone] = 0
         else:
             self.failures[zone] += 1
+            self.failed_at[zone] = self.now
+
+    @rule(zone=ZONES)
+    def fails_while_another_answers(self, zone: int) -> None:
+        """Or a breaker would open in a handful of examples only."""
+        other = (zone + 1) % 4
+        for _ in range(FAILURES_TO_OPEN):
+            permit = self.breaker.allows(zone, self.now)
+            if permit is Permit.PROBE:  # one that is lost
+                self.probes[zone] = self.now
+            if permit is not Permit.ALLOW:
+                return
+            started, self.now = self.now, self.now + 0.1
+            self.breaker.record(other, "192.0.2.53:53", started, self.now, Status.OK)
+            self.breaker.record(zone, "192.0.2.53:53", started, self.now, Status.TIMEOUT)
+            self.failures[zone] += 1
+            self.failed_at[zone] = self.now
+        others = [at for at in range(4) if at != zone]
+        if all(self.failed_at[at] < self.now - 2 * LOSS_S for at in others):  # else it may be loss
+            assert self.breaker.open_mask >> zone & 1
 
     @rule(seconds=st.sampled_from([0.001, 0.5, 3.0, 6.0, 29.0, 31.0, 1000.0]))
     def wait(self, seconds: float) -> None:

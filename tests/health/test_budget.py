@@ -42,6 +42,13 @@ def test_midnight_utc_begins_anew_without_any_query() -> None:
     assert counted.state(LIMITED, NOON + DAY_S / 2) == (0, 10, "ok")
 
 
+def test_state_is_of_today_though_nothing_else_was_asked_since_midnight() -> None:
+    counted = budget(10)
+    counted.count(LIMITED, 10, NOON)
+    assert counted.state(LIMITED, NOON) == (10, 10, "spent")
+    assert counted.state(LIMITED, NOON + DAY_S) == (0, 10, "ok")
+
+
 def test_clock_set_back_a_day_does_not_leave_a_zone_spent_for_ever() -> None:
     counted = budget(10)
     counted.count(LIMITED, 10, NOON + 365 * DAY_S)

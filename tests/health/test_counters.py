@@ -25,8 +25,8 @@ def test_snapshot_counts_by_zone_and_is_json() -> None:
     stats.answered(1, Outcome.BLOCKED, 0.001)
     stats.cache_hit(1)
     for _ in range(5):
-        stats.clean_hit(0b11)
-    stats.clean_hit(0b01)
+        stats.clean_hits[0b11] += 1
+    stats.clean_hits[0b01] += 1
     found = stats.snapshot()
     assert json.loads(json.dumps(found)) == found
     assert list(found) == ["a.example.com", "b.example.com"]

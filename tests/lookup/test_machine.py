@@ -136,7 +136,7 @@ class LookupMachine(RuleBasedStateMachine):
         upstream: Any = self.core.upstream
         upstream.engine, upstream._nobody = self.engine, self.waiter
         upstream._plan = SimpleNamespace(sets=(0, 0))
-        upstream._set_servers = {0: ("127.0.0.1:53",)}
+        upstream.set_servers = {0: ("127.0.0.1:53",)}
 
     def open_slots(self) -> list[tuple[Fan, int]]:
         return [(fan, z) for fan in self.engine.fans for z in fan.indices if z not in fan.given]

@@ -22,7 +22,7 @@ from dnsbl import (
     ZoneError,
 )
 from dnsbl.config.file import load
-from dnsbl.config.settings import CACHE_SIZE
+from dnsbl.config.limits import CACHE_SIZE
 from dnsbl.testing import DnsblServer, rcode, silence, truncated
 
 # ---- verdicts ----

@@ -161,11 +161,15 @@ def test_an_error_of_the_source_ends_the_stream(dnsbl_server: DnsblServer) -> No
 def test_streams_within_streams_and_lookups_within(dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").list("192.0.2.0/25")
     with resolver_for(dnsbl_server, "bl.example", reasons=False) as resolver:
-        for outer in resolver.check_many([f"192.0.2.{n}" for n in range(100, 150)], window=8):
+        subjects = [f"192.0.2.{n}" for n in range(100, 150)]
+        seen = []
+        for outer in resolver.check_many(subjects, window=8):
             assert isinstance(outer, Verdict)
+            seen.append(outer.subject)
             assert resolver.check(outer.subject).listed == outer.listed
             inner = list(resolver.check_many([outer.subject, "192.0.2.200"], ordered=True))
             assert [isinstance(each, Verdict) and each.listed for each in inner] == [outer.listed, False]
+    assert sorted(seen) == sorted(subjects)
 
 
 @pytest.mark.parametrize("window", [0, -1, 1.5, 100_000, True])

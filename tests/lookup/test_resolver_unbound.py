@@ -12,6 +12,7 @@ from support.lookups import answer_of, outcomes
 from support.servers import Rbldnsd, Unbound
 
 from dnsbl import Outcome, Resolver, Verdict, Zone
+from dnsbl.testing import DnsblServer, silence
 
 NAMES = ["a.example", "b.example", "c.example"]
 LIST = {
@@ -154,3 +155,37 @@ def test_two_unbounds_of_which_the_first_stops(lists: Rbldnsd, unbound: Unbound)
                 verdict = resolver.check(f"198.51.100.{number}")
                 assert (verdict.listed, verdict.complete) == (True, True)
                 assert verdict.elapsed_s < 1.5
+
+
+def many(count: int, first: int) -> Iterator[bytes]:
+    for number in range(count):
+        yield (first << 24 | number).to_bytes(4, "big")
+
+
+def test_a_silent_list_does_not_starve_the_others_behind_unbound(lists: Rbldnsd) -> None:
+    # unbound as Debian has it serves no client that has 1,000 waiting.
+    with DnsblServer(zones=["mute.example"]) as mute:
+        mute.fault(silence())
+        servers = dict.fromkeys(NAMES[:2], lists.nameserver) | {"mute.example": mute.nameserver}
+        with (
+            Unbound(servers) as unbound,
+            resolver_on(unbound, *servers, deadline_s=3, reasons=False) as resolver,
+        ):
+            sound = [
+                answer.outcome
+                for verdict in resolver.check_many(many(1600, 11), window=800)
+                if isinstance(verdict, Verdict)
+                for answer in verdict.answers
+                if answer.zone != "mute.example"
+            ]
+    assert len(sound) == 3200
+    assert sound.count(Outcome.NOT_LISTED) > 3100
+
+
+def test_a_burst_into_rbldnsds_own_socket_buffer_is_not_lost(lists: Rbldnsd) -> None:
+    zones = [Zone(name, daily_limit=1_000_000) for name in NAMES]
+    with Resolver(zones, [lists.nameserver], deadline_s=30, reasons=False) as resolver:
+        found = list(resolver.check_many(many(3000, 12), window=3000))
+        assert all(isinstance(verdict, Verdict) and verdict.complete for verdict in found)
+        sent = sum(zone["budget"]["queries_today"] for zone in resolver.stats()["zones"].values())
+    assert 9000 <= sent < 10_000  # what is lost is asked again

@@ -70,7 +70,7 @@ def test_a_real_world_text() -> None:
     assert [code.mask for code in found.entries[4].codes if code.outcome == "listed"] == [8, 64]
     assert [code.outcome for code in found.entries[4].codes if code.mask == 1] == ["blocked"]
     assert lost(REAL) == []
-    assert [(rule["look_up"], rule["zones"], rule["action"].split()[0]) for rule in found.rules[3:]] == [
+    assert [(rule["look_up"], rule["zones"], str(rule["action"]).split()[0]) for rule in found.rules[3:]] == [
         (["client"], ["zen.spamhaus.org"], "REJECT"),
         (["client"], ["bl.spamcop.net"], "REJECT"),
         (["client"], ["list.dnswl.org"], "DUNNO"),
@@ -221,7 +221,7 @@ class TestForms:
         ("deny dnslists = x.example=one", "left out: 'one' is not an address"),
         ("deny dnslists = x.example=10.0.0.1", "left out: no code of a list"),
         ("deny dnslists = x..example", "left out: zone name"),
-        ("deny dnslists = +unknown", "no counterpart: an error is no opinion"),
+        ("deny dnslists = +unknown", "no counterpart: only include, exclude and defer"),
         ("deny dnslists = x.example=127.0.0.2 : x.example!=127.0.0.3", "codes that it excludes"),
         ("dnslists = x.example", "left out: it stands under no accept"),
         (".include /etc/exim.d/acl", "not read: give that file's text too"),
@@ -276,9 +276,9 @@ def test_lines_that_ifdef_leaves_out_are_left_out_here() -> None:
     ],
 )
 def test_hostile_texts_are_bounded(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     imported(text)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_text_too_long_is_refused() -> None:

@@ -141,7 +141,7 @@ def test_a_code_that_no_list_answers_is_left_out() -> None:
     found = import_spamassassin("header X eval:check_rbl('x', 'bl.example.com.', '1.0.0.2')\n", CATALOGUE)
     assert found.entries == ()
     (note,) = (note for note in found.notes if note.lost)
-    assert note.message == "no counterpart: '1.0.0.2' is no set of codes"
+    assert note.message == "no counterpart: '1.0.0.2' is not a set of codes"
 
     text = 'rbls { x { rbl = "bl.example.com"; returncodes { X = ["1.0.0.2", "127.0.0.3"] } } }'
     (entry,) = import_rspamd(text, CATALOGUE).entries

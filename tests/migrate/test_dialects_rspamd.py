@@ -100,7 +100,8 @@ def test_a_real_world_text() -> None:
     ]  # fmt: skip
     assert surbl.subjects in (None, frozenset({"domain"}))
     assert found.rules[-1]["score"] == ">=12"
-    assert [str(note) for note in found.notes if note.lost] == []
+    (note,) = [str(note) for note in found.notes if note.lost]
+    assert note.endswith("here it is the client alone, and no weight of RECEIVED_SPAMHAUS_SBL counts")
     assert len(config_of(found).zones) == 3
 
 
@@ -219,10 +220,10 @@ def test_a_key_in_the_name() -> None:
     ],
 )
 def test_hostile_texts_are_bounded(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with contextlib.suppress(ConfigError):
         imported(text)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @settings(max_examples=200, deadline=None)

@@ -163,7 +163,10 @@ def test_which_relays_are_asked_about_is_said_once() -> None:
         ("header X eval:check_rbl_accreditor('x', 'x.example.', '2', 'y')", "not a rule that asks"),
         ("header X eval:check_rbl_ns_from('x', 'x.example.', '127.0.0.2')", "not a rule that asks"),
         ("header X eval:check_rbl_sub('x', '127.0.0.2')", "left out: no check_rbl names the zone of 'x'"),
-        ("header X eval:check_rbl('x', 'x.example.', 'spam')", "no counterpart: 'spam' is no set of codes"),
+        (
+            "header X eval:check_rbl('x', 'x.example.', 'spam')",
+            "no counterpart: 'spam' is not a set of codes",
+        ),
         ("header X eval:check_rbl_txt('x', 'x.example.', 'spam')", "the text is not looked at"),
         ("header X eval:check_rbl('x', 'x..example')", "left out: zone name"),
         ("urirhssub X x.example. A", "left out: not NAME ZONE A SUBTEST"),
@@ -208,9 +211,9 @@ def test_a_key_in_the_name() -> None:
     ],
 )
 def test_hostile_texts_are_bounded(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     imported(text)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @settings(max_examples=200, deadline=None)

@@ -120,9 +120,9 @@ def test_lines_stay_right_around_references() -> None:
     ],
 )
 def test_hostile_values_are_bounded(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     values = {parameter.name: parameter.value for parameter in parse(text)[0]}
     value = Value(values["p0"], values)
     assert len(list(items(value.text, 1))) <= 100_001
     assert len(value.text) <= 200_000
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5

@@ -195,7 +195,6 @@ class TestRestrictions:
             ("smtpd_client_restrictions = reject_maps_rbl", "left out: not a restriction that is known here"),
             ("smtpd_client_restrictions = reject_rbl_client a..b", "left out: zone name"),
             ("postscreen_dnsbl_allowlist_threshold = -1", "no counterpart: no client passes"),
-            ("postscreen_dnsbl_reply_map = texthash:/x", "no counterpart: a key is never part"),
             ("postscreen_dnsbl_timeout = 5s", "no counterpart: set deadline_s"),
             ("rbl_reply_maps = hash:/x", "no counterpart: the text of a refusal"),
             ("maps_rbl_domains = a.example", "no counterpart: write each zone as"),
@@ -282,6 +281,11 @@ class TestRules:
         )
         assert self.action(config, {"a.example": "127.0.0.2"}) == "DUNNO"
         assert self.action(config, {"a.example": "127.0.0.9"}) == "REJECT"
+
+    def test_a_reply_map_is_not_needed(self) -> None:
+        text = "postscreen_dnsbl_sites = a.example\npostscreen_dnsbl_reply_map = texthash:/x\n"
+        assert lost(text) == []
+        assert any("not needed: a key is never part" in str(note) for note in imported(text).notes)
 
     def test_what_postscreen_refuses_no_restriction_permits(self) -> None:
         text = (

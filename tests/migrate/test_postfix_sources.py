@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.decisions import decided
+from support.servers import needs
 
 from dnsbl.config.file import parse
 from dnsbl.migrate.detect import detect
@@ -13,8 +15,6 @@ from dnsbl.migrate.imported import Imported
 from dnsbl.migrate.postfix import import_maincf
 from dnsbl.migrate.write import format_config
 from dnsbl.zones.catalogue import load
-from tests.support.decisions import decided
-from tests.support.mailserver import needs
 
 CATALOGUE = load()
 CLIENT = "192.0.2.99"

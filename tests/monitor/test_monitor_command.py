@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import urllib3
-from support.monitoring import config_text
+from support.monitoring import config_text, http_server
 
+from dnsbl.cli import main
 from dnsbl.monitor.state import Reader, StateError
 from dnsbl.testing import DnsblServer, rcode
 
@@ -32,9 +34,21 @@ def lists() -> object:
         yield server
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dnsbl", "monitor", "--config", str(folder / "dnsbl.toml"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=ENV, timeout=60, check=False)
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ended]:
+    """The command, in this process: it ends by itself."""
+
+    def run(*arguments: str) -> Ended:
+        code = main(["monitor", "--config", str(tmp_path / "dnsbl.toml"), *arguments])
+        return Ended(code, *capsys.readouterr())
+
+    return run
 
 
 def write_config(folder: Path, server: DnsblServer, *watch: str, more: str = "") -> None:
@@ -49,13 +63,13 @@ def eventually(condition: Callable[[], object], within_s: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-def test_once_is_a_nagios_plugin(tmp_path: Path, lists: DnsblServer) -> None:
+def test_once_is_a_nagios_plugin(tmp_path: Path, lists: DnsblServer, run: Callable[..., Ended]) -> None:
     write_config(tmp_path, lists, CLEAN)
-    fine = run(tmp_path, "--once")
-    assert (fine.returncode, fine.stdout.split(":")[0]) == (0, "DNSBL OK")
-    bad = run(tmp_path, "--once", LISTED, CLEAN, "--critical", "5", "--grid", str(tmp_path / "grid.svg"))
-    first, detail = bad.stdout.splitlines()
-    assert bad.returncode == 1
+    fine = run("--once")
+    assert (fine.code, fine.out.split(":")[0]) == (0, "DNSBL OK")
+    bad = run("--once", LISTED, CLEAN, "--critical", "5", "--grid", str(tmp_path / "grid.svg"))
+    first, detail = bad.out.splitlines()
+    assert bad.code == 1
     assert first.startswith(
         "DNSBL WARNING: 1 listed, 0 unknown, of 2 by 2 zones: 198.51.100.9 by a.example |"
     )
@@ -63,10 +77,10 @@ def test_once_is_a_nagios_plugin(tmp_path: Path, lists: DnsblServer) -> None:
     assert detail.isprintable()
     assert len(detail) < 600
     assert "script&gt;" in (tmp_path / "grid.svg").read_text()
-    assert run(tmp_path, "--once", LISTED, "--severity", "a.example=ok").returncode == 0
+    assert run("--once", LISTED, "--severity", "a.example=ok").code == 0
     lists.zone("a.example").fault(rcode("REFUSED"))
-    failed = run(tmp_path, "--once", LISTED, "-z", "a.example")
-    assert (failed.returncode, failed.stdout.split(":")[0]) == (3, "DNSBL UNKNOWN")
+    failed = run("--once", LISTED, "-z", "a.example")
+    assert (failed.code, failed.out.split(":")[0]) == (3, "DNSBL UNKNOWN")
 
 
 @pytest.mark.parametrize(
@@ -80,30 +94,37 @@ def test_once_is_a_nagios_plugin(tmp_path: Path, lists: DnsblServer) -> None:
     ],
 )
 def test_what_cannot_be_used_is_unknown_to_nagios_and_never_critical(
-    tmp_path: Path, lists: DnsblServer, arguments: tuple[str, ...]
+    tmp_path: Path, lists: DnsblServer, run: Callable[..., Ended], arguments: tuple[str, ...]
 ) -> None:
     write_config(tmp_path, lists, CLEAN)
-    ended = run(tmp_path, "--once", *arguments)
-    assert (ended.returncode, ended.stdout.count("\n")) == (3, 1)
-    assert ended.stdout.startswith("DNSBL UNKNOWN: ")
-    assert run(tmp_path, *arguments).returncode == 2
+    ended = run("--once", *arguments)
+    assert (ended.code, ended.out.count("\n")) == (3, 1)
+    assert ended.out.startswith("DNSBL UNKNOWN: ")
+    assert run(*arguments).code == 2, "without --once as everywhere"
+
+
+def test_once_and_status_are_one_of_two(
+    tmp_path: Path, lists: DnsblServer, run: Callable[..., Ended]
+) -> None:
+    write_config(tmp_path, lists, CLEAN)
+    assert run("--once", "--status") == (3, "DNSBL UNKNOWN: --once and --status: use one of the two\n", "")
 
 
 def test_once_with_a_state_counts_a_listing_when_two_rounds_saw_it(
-    tmp_path: Path, lists: DnsblServer
+    tmp_path: Path, lists: DnsblServer, run: Callable[..., Ended]
 ) -> None:
     write_config(tmp_path, lists, LISTED, more="warning = 1\ncritical = 2")
     state = ("--once", "--state", str(tmp_path / "m.db"))
-    assert run(tmp_path, *state).stdout.startswith("DNSBL OK: 0 listed, 1 unknown")
-    status = run(tmp_path, "--status", "--state", str(tmp_path / "m.db"), "--json", LISTED)
-    entries = {entry["zone"]: entry for entry in map(json.loads, status.stdout.splitlines())}
+    assert run(*state).out.startswith("DNSBL OK: 0 listed, 1 unknown")
+    status = run("--status", "--state", str(tmp_path / "m.db"), "--json", LISTED)
+    entries = {entry["zone"]: entry for entry in map(json.loads, status.out.splitlines())}
     assert entries["a.example"]["detail"] == "seen listed 1 of 2 times"
     assert entries["b.example"]["status"] == "clear"
     assert entries["a.example"]["due_at"] > entries["a.example"]["asked_at"]
-    assert run(tmp_path, *state).stdout.startswith("DNSBL OK: 0 listed"), "nothing is due: nobody is asked"
-    shown = run(tmp_path, "--status", "--state", str(tmp_path / "m.db"))
-    assert "asked next" in shown.stdout
-    assert "the next at 20" in shown.stdout
+    assert run(*state).out.startswith("DNSBL OK: 0 listed"), "nothing is due: nobody is asked"
+    shown = run("--status", "--state", str(tmp_path / "m.db"))
+    assert "asked next" in shown.out
+    assert "the next at 20" in shown.out
 
 
 class Service:
@@ -129,7 +150,9 @@ class Service:
         self.process.wait()
 
 
-def test_a_service_tells_serves_metrics_and_refuses_a_second(tmp_path: Path, lists: DnsblServer) -> None:
+def test_a_service_tells_serves_metrics_and_refuses_a_second(
+    tmp_path: Path, lists: DnsblServer, run: Callable[..., Ended]
+) -> None:
     told = tmp_path / "told"
     more = (
         f'state = "m.db"\nconfirm = 1\nmetrics = "127.0.0.1:0"\ngrid = "grid.svg"\n'
@@ -148,11 +171,11 @@ def test_a_service_tells_serves_metrics_and_refuses_a_second(tmp_path: Path, lis
         assert f'dnsbl_monitor_listed{{subject="{LISTED}",zone="a.example"}} 1.0' in metrics
         assert f'dnsbl_monitor_listed{{subject="{CLEAN}",zone="b.example"}} 0.0' in metrics
         assert (tmp_path / "grid.svg").read_text().startswith("<svg")
-        second = run(tmp_path)
-        assert second.returncode == 2
-        assert f"another monitor (process {service.process.pid}) writes it: stop that one" in second.stderr
-        assert second.stderr.count("\n") == 1
-        assert f"{LISTED}  a.example" in run(tmp_path, "--status").stdout
+        second = run()
+        assert second.code == 2
+        assert f"another monitor (process {service.process.pid}) writes it: stop that one" in second.err
+        assert second.err.count("\n") == 1
+        assert f"{LISTED}  a.example" in run("--status").out
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(30) == 0
 
@@ -170,6 +193,22 @@ def test_sighup_reads_the_configuration_again_and_keeps_the_old_where_it_is_wron
         service.process.send_signal(signal.SIGHUP)
         service.wait_for_log("configuration read again")
         eventually(lambda: len(subjects(tmp_path / "m.db")) == 2)
+
+
+def test_a_ping_follows_a_round_in_which_a_list_answered(tmp_path: Path, lists: DnsblServer) -> None:
+    with http_server(200) as (url, got):
+        more = f'state = "m.db"\nping = "{url}/ping/secret"'
+        for zone in ("a.example", "b.example"):
+            lists.zone(zone).fault(rcode("REFUSED"))
+        write_config(tmp_path, lists, CLEAN, more=more)
+        with Service(tmp_path) as service:
+            service.wait_for_log("info: round: 2 asked, 0 answered")
+            lists.zone("a.example").heal()
+            write_config(tmp_path, lists, CLEAN, LISTED, more=more)
+            service.process.send_signal(signal.SIGHUP)
+            assert "secret" not in service.wait_for_log("1 answered")
+            eventually(lambda: got)
+    assert [(each.path, each.body) for each in got] == [("/ping/secret", b"")]
 
 
 def subjects(path: Path) -> dict[str, tuple[str, ...]]:
@@ -197,9 +236,11 @@ def test_systemd_hears_that_it_is_ready(tmp_path: Path, lists: DnsblServer) -> N
 
 
 @pytest.mark.parametrize(("more", "why"), [("", "no state file"), ('state = "no/m.db"', "cannot be opened")])
-def test_a_service_says_what_it_lacks(tmp_path: Path, lists: DnsblServer, more: str, why: str) -> None:
+def test_a_service_says_what_it_lacks(
+    tmp_path: Path, lists: DnsblServer, run: Callable[..., Ended], more: str, why: str
+) -> None:
     write_config(tmp_path, lists, CLEAN, more=more)
-    ended = run(tmp_path)
-    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
-    assert why in ended.stderr
-    assert run(tmp_path, "--status").returncode == 2
+    ended = run()
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert why in ended.err
+    assert run("--status").code == 2

@@ -150,6 +150,21 @@ def test_cuttlefish_384_all_addresses_of_a_host_anew_each_round(tmp_path: Path) 
             assert any("no answer about its A records" in line for line in monitor.last.troubles)
 
 
+def test_addresses_of_a_host_that_take_turns_are_told_once(tmp_path: Path) -> None:
+    with DnsblServer(["a.example"]) as server:
+        names = Names(server)
+        server.zone("a.example").list("198.51.100.1")
+        with Monitor(tmp_path, server, ["a.example"], ["host:mx.example.net"]) as monitor:
+            for number in range(8):
+                names.addresses["mx.example.net"] = [f"198.51.100.{1 + number % 2}"]
+                monitor.run()
+            assert [notice["subject"] for notice in monitor.told] == ["198.51.100.1"]
+            names.addresses["mx.example.net"] = ["198.51.100.2"]
+            monitor.clock.at += 31 * 86_400
+            monitor.run()
+            assert list(monitor.state.entries("198.51.100.1", watched=False)) == []
+
+
 def test_a_name_is_asked_of_lists_of_domains_and_its_addresses_of_lists_of_addresses(tmp_path: Path) -> None:
     uri = 'name = "uri.example"\nsubjects = ["domain"]'
     with DnsblServer(["a.example"]) as server:

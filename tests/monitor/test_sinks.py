@@ -7,16 +7,13 @@ import hashlib
 import hmac
 import json
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from support.mailserver import Postfix
+from support.monitoring import http_server
 
 from dnsbl.monitor.entry import Change
 from dnsbl.monitor.notice import make_notices
@@ -35,43 +32,6 @@ NOTICE = make_notices(
     ],
     5,
 )[0]  # fmt: skip
-
-
-class Got(NamedTuple):
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@contextmanager
-def http_server(*statuses: int) -> Iterator[tuple[str, list[Got]]]:
-    """Answers with these statuses, the last again and again; its URL, and what it got."""
-    got: list[Got] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            length = int(self.headers.get("content-length", "0"))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            got.append(Got(self.path, headers, self.rfile.read(length)))
-            self.send_response(statuses[min(len(got), len(statuses)) - 1])
-            self.send_header("location", "http://127.0.0.1:9/")
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        do_GET = do_POST
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Not into the test's output."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", got
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 # ---- each of them ----

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,16 @@ def test_what_is_written_is_read_by_another_connection(tmp_path: Path) -> None:
         assert list(reader.entries()) == [ENTRY]
 
 
+def put_half(state: State) -> None:
+    with state.change():
+        state.put_entries([ENTRY])
+        state._file.execute("INSERT INTO no_such_table VALUES (1)")
+
+
 def test_what_fails_midway_leaves_nothing(tmp_path: Path) -> None:
     with State(tmp_path / "m.db") as state:
-        with pytest.raises(StopIteration), state.change():
-            next(iter([state.put_entries([ENTRY])][1:]))
+        with pytest.raises(sqlite3.Error):
+            put_half(state)
         assert list(state.entries()) == []
 
 
@@ -100,3 +107,25 @@ def test_spent_is_counted_by_the_day(tmp_path: Path) -> None:
         assert (state.spent(10), state.spent(11)) == ({}, {"bl.example": 5})
         state.spend("bl.example", 11, -50)
         assert state.spent(11) == {"bl.example": 0}
+
+
+def test_another_user_may_read_it_with_and_without_a_writer() -> None:
+    """Who may not write beside the file; as root this is user 65534, else it is only another process."""
+    code = (
+        "import os, sys; from dnsbl.monitor.state import Reader\n"
+        "if os.geteuid() == 0: os.setgroups([]); os.setuid(65534)\n"
+        "print([entry.subject for entry in Reader(sys.argv[1]).entries()])"
+    )
+
+    def read(path: Path) -> str:
+        command = [sys.executable, "-c", code, str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    with tempfile.TemporaryDirectory(prefix="dnsbl-monitor-") as folder:
+        path = Path(folder) / "m.db"
+        path.parent.chmod(0o755)
+        with State(path) as state:
+            with state.change():
+                state.put_entries([ENTRY])
+            assert read(path) == "['192.0.2.99']\n"
+        assert read(path) == "['192.0.2.99']\n"

@@ -152,7 +152,8 @@ def test_what_is_decided_early_is_decided_alike_when_all_is_there(
     whole: dict[str, dict[str, tuple[Outcome, str]]],
     awaited: set[tuple[str, str]],
 ) -> None:
-    policy = policy_of(*rules, **({"dry_run": dry} if dry else {}))
+    options: dict[str, Any] = {"dry_run": dry} if dry else {}
+    policy = policy_of(*rules, **options)
     candidates = policy.candidates(REQUEST)
     early, late = {}, {}
     for source, outcomes in whole.items():

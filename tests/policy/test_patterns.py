@@ -60,9 +60,9 @@ def test_membership_is_that_of_ipaddress(pairs: list[tuple[object, int]], addres
     ("text", "says"),
     [
         ("192.0.2.1/24", "did you mean 192.0.2.0/24?"),
-        ("192.0.2.010", "write 192.0.2.0/24"),
-        ("::ffff:192.0.2.0/120", "write the IPv4 network"),
-        ("example.com", "no network"),
+        ("192.0.2.010", "use 192.0.2.0/24"),
+        ("::ffff:192.0.2.0/120", "use the IPv4 network"),
+        ("example.com", "not a valid network"),
         ("Private", "private"),
     ],
 )

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from dnsbl.config.rules import DEFAULT_RULES
 from dnsbl.config.toml_table import parse_toml
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Verdict, ZoneAnswer
-from dnsbl.policy.rules import DEFAULT_RULES, DRY_RUN_HEADER, Decision, Policy, compile_rules
+from dnsbl.policy.rules import DRY_RUN_HEADER, Decision, Policy, compile_rules
+from dnsbl.zones.zone import Zone
 
 URL = "https://bl.example.com/?192.0.2.99"
 
@@ -306,7 +308,7 @@ def test_on_error() -> None:
     [
         ('[policy]\n[[policy.rule]]\nscor = ">=3"\naction = "OK"', 3, "did you mean 'score'?"),
         ('[policy]\n[[policy.rule]]\nscore = ">=3"', 2, "action: is missing"),
-        ('[policy]\n[[policy.rule]]\nscore = "3"\naction = "OK"', 3, 'write ">=3"'),
+        ('[policy]\n[[policy.rule]]\nscore = "3"\naction = "OK"', 3, 'use ">=3"'),
         ('[policy]\n[[policy.rule]]\nscore = 3\naction = "OK"', 3, "not a text"),
         ('[policy]\n[[policy.rule]]\naction = "550"', 3, "means OK to Postfix"),
         ('[policy]\n[[policy.rule]]\naction = "REJECT {zone}"', 3, "unknown place {zone}"),
@@ -318,15 +320,15 @@ def test_on_error() -> None:
         ('[policy]\n[[policy.rule]]\nserver_port = ["25"]\naction = "OK"', 3, "1 to 65535"),
         ('[policy]\n[[policy.rule]]\nserver_port = []\naction = "OK"', 3, "is empty"),
         ('[policy]\n[[policy.rule]]\nserver_port = true\naction = "OK"', 3, "1 to 65535"),
-        ('[policy]\n[[policy.rule]]\nprotocol_state = "RCTP"\naction = "OK"', 3, "none of CONNECT"),
-        ('[policy]\n[[policy.rule]]\nrecipient = "a b"\naction = "OK"', 3, "no pattern"),
-        ('[policy]\n[[policy.rule]]\nclient_name = "a@b"\naction = "OK"', 3, "no host name"),
-        ('[policy]\n[[policy.rule]]\nzones = "b.example"\naction = "OK"', 3, "no zone of this"),
+        ('[policy]\n[[policy.rule]]\nprotocol_state = "RCTP"\naction = "OK"', 3, "use CONNECT"),
+        ('[policy]\n[[policy.rule]]\nrecipient = "a b"\naction = "OK"', 3, "not a valid pattern"),
+        ('[policy]\n[[policy.rule]]\nclient_name = "a@b"\naction = "OK"', 3, "not a valid host name"),
+        ('[policy]\n[[policy.rule]]\nzones = "b.example"\naction = "OK"', 3, "not a zone of this"),
         ('[policy]\n[[policy.rule]]\ncodes = "127.0.0"\naction = "OK"', 3, "reply filter"),
-        ('[policy]\nown_networks = ["x"]', 2, "no network"),
+        ('[policy]\nown_networks = ["x"]', 2, "not a valid network"),
         ('[policy]\non_error = "REJECT {zones}"', 2, "{client} only"),
         ('[policy]\non_error = "NO"', 2, "unknown action"),
-        ('[policy]\ndry_run = ["b.example"]', 2, "no zone of this"),
+        ('[policy]\ndry_run = ["b.example"]', 2, "not a zone of this"),
         ("[policy]\ndry_run = 1", 2, "not an array of texts"),
         ("[policy]\nrule = []", 2, "is empty"),
     ],
@@ -355,3 +357,35 @@ def test_restriction_classes() -> None:
 def test_the_built_in_rules_can_be_written_down() -> None:
     written = compile_rules({"rule": [dict(table) for table in DEFAULT_RULES]})
     assert [str(rule.action) for rule in written.rules] == [str(rule.action) for rule in BUILT_IN.rules]
+
+
+# silent
+
+
+@pytest.mark.parametrize(
+    ("answer", "action"),
+    [
+        (ZoneAnswer("wl.example.com", Outcome.TIMEOUT), "DEFER_IF_PERMIT"),
+        (ZoneAnswer("wl.example.com", Outcome.SKIPPED, detail="set aside"), "DEFER_IF_PERMIT"),
+        (ZoneAnswer("wl.example.com", Outcome.NOT_LISTED), "REJECT"),
+    ],
+)
+def test_a_rule_can_ask_whether_a_list_is_silent(answer: ZoneAnswer, action: str) -> None:
+    """While it is, what it could have permitted is deferred, as Postfix does it."""
+    zones = [Zone("bl.example.com"), Zone("wl.example.com", weight=-1.0)]
+    rules = [
+        {"zones": ["bl.example.com"], "silent": ["wl.example.com"], "action": "DEFER_IF_PERMIT later"},
+        {"zones": ["bl.example.com"], "action": "REJECT"},
+    ]
+    policy = compile_rules({"rule": rules}, zones=[zone.name for zone in zones], built=zones)
+    complete = answer.outcome is Outcome.NOT_LISTED
+    assert decide(policy, verdict(listing(), answer, complete=complete)).action.split()[0] == action
+
+
+def test_a_silent_list_of_another_kind_is_not_missed() -> None:
+    """A list of domains is skipped for an address, whatever else is missing."""
+    zones = [Zone("bl.example.com"), Zone("wl.example.com", subjects=frozenset({"domain"}))]
+    policy = compile_rules({"rule": [{"silent": ["wl.example.com"], "action": "REJECT"}]}, built=zones)
+    skipped = ZoneAnswer("wl.example.com", Outcome.SKIPPED, detail="takes no ip4")
+    missing = ZoneAnswer("bl.example.com", Outcome.TIMEOUT)
+    assert decide(policy, verdict(skipped, missing, complete=False)).action == "DUNNO"

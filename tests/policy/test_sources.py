@@ -157,7 +157,7 @@ def test_the_policys_look_up_is_every_rules() -> None:
     policy = rules({"score": ">=1", "action": "REJECT"}, look_up=["client", "helo"])
     assert policy.look_up(policy.rules) == ("client", "helo")
     assert decide(policy, {"sender": found("a.example", 1.0)}) == "DUNNO"
-    with pytest.raises(ConfigError, match="look_up: 'ehlo' is none of client, sender"):
+    with pytest.raises(ConfigError, match="look_up: 'ehlo' is not a valid source: use client, sender"):
         rules({"score": ">=1", "look_up": "ehlo", "action": "REJECT"})
 
 
@@ -255,5 +255,5 @@ def test_conditions_on_the_request(
     ("key", "value"), [("size", "1000"), ("recipient_count", ">many"), ("ccert_fingerprint", "AA:BB")]
 )
 def test_a_condition_that_is_wrong_is_named(key: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=f"{key}: '{value}' is no "):
+    with pytest.raises(ConfigError, match=f"{key}: '{value}' is not a valid "):
         rules({key: value, "action": "REJECT"})

@@ -59,9 +59,9 @@ def test_what_was_asked_before_the_end_is_answered() -> None:
     [
         (b"x" * (MAX_REQUEST_BYTES + 1), "more than 65536 bytes"),
         (b"a=1\n" * (MAX_ATTRIBUTES + 1), "more than 200 attributes"),
-        (b"EHLO mail.example.com\r\n", "no attribute"),
-        (b"a=1\n\0=2\n\n", "no attribute"),
-        (b"=2\n\n", "no attribute"),
+        (b"EHLO mail.example.com\r\n", "not an attribute"),
+        (b"a=1\n\0=2\n\n", "not an attribute"),
+        (b"=2\n\n", "not an attribute"),
     ],
 )
 def test_a_broken_request(junk: bytes, says: str) -> None:  # D8

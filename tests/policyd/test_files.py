@@ -47,7 +47,7 @@ def test_what_is_no_good_keeps_the_old_and_is_told_once(tmp_path: Path, what: st
     assert str(path) in renewed.message
     assert "stays in use" in renewed.message
     if what == "bad line":
-        assert f"{path}:2: '192.0.2.0/99' is no network" in renewed.message
+        assert f"{path}:2: '192.0.2.0/99' is not a valid network" in renewed.message
     assert files.refresh() == []
     assert test("192.0.2.99")
     if what == "gone":

@@ -206,7 +206,8 @@ def passed(sock: socket.socket, **env: str) -> str:
             found = passed_listeners(variables)
             text = ", ".join(listener.name for listener in found) or "none"
             text += "" if not any(name.startswith("LISTEN") for name in variables) else " and variables"
-            assert not any(os.get_inheritable(listener.sock.fileno()) for listener in found)
+            if any(os.get_inheritable(listener.sock.fileno()) for listener in found):
+                text += ", inherited by programs it starts"
         except ListenError as error:
             text = f"error: {error}"
         finally:

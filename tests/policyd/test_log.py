@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
+from pathlib import Path
 
-from dnsbl.policyd.log import MAX_WAITING_BYTES, FdWriter, Log, LogHandler, Record, describe
+import pytest
+from support.policydaemon import REJECT, Client, Policyd, config, start_lists
+
+from dnsbl.errors import ConfigError
+from dnsbl.policyd.log import Log, LogHandler, Record, describe
+from dnsbl.policyd.settings import Options, load_settings
+from dnsbl.policyd.writers import MAX_WAITING_BYTES, FdWriter
 
 RECORD = Record("1a.2b", "192.0.2.99", "REJECT", 4, 1.0, ["bl.example"], True, 0.5, "dns")
 
@@ -111,3 +119,67 @@ def test_other_threads_log_too_and_leave_the_event_loop_alone() -> None:
     thread.join()
     assert written == [b"warning: dnsbl.breaker: set aside\n"]
     assert asked == []
+
+
+def test_a_level_leaves_out_what_is_less_grave() -> None:
+    said: dict[str, list[str]] = {}
+    for level in ("error", "warning", "info"):
+        lines: list[bytes] = []
+        log = Log(lambda data, lines=lines: lines.append(data) or 0, with_time=False)  # type: ignore[misc]
+        log.only(level)
+        log.decision(RECORD)
+        log.info("i")
+        log.warning("w")
+        log.error("e")
+        said[level] = [line.decode().split()[0] for line in lines]
+    assert said == {
+        "error": ["error:"],
+        "warning": ["warning:", "error:"],
+        "info": ["decision", "info:", "warning:", "error:"],
+    }
+
+
+def test_the_log_goes_to_a_file_and_is_opened_again_at_a_reload(tmp_path: Path) -> None:
+    path = tmp_path / "policyd.log"
+    with (
+        start_lists() as lists,
+        Policyd(config(lists, f'log = "{path}"'), log_path=path) as daemon,
+        Client(daemon.port) as client,
+    ):
+        assert client.ask() == REJECT
+        daemon.wait_for_log("decision instance=- client=192.0.2.99")
+        assert path.stat().st_mode & 0o777 == 0o640
+        path.rename(tmp_path / "policyd.log.1")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("reloaded")
+        assert client.ask("192.0.2.98") == "DUNNO"
+        daemon.wait_for_log("client=192.0.2.98")
+        daemon.config.write_text(config(lists))
+        daemon.signal(signal.SIGHUP)
+        daemon.log_path = daemon.path / "log"
+        daemon.wait_for_log("reloaded")  # on stderr again
+        assert client.ask("192.0.2.97") == "DUNNO"
+        daemon.wait_for_log("client=192.0.2.97")
+    assert "client=192.0.2.99" in (tmp_path / "policyd.log.1").read_text()
+
+
+def test_a_file_that_cannot_be_written_keeps_no_mail(tmp_path: Path) -> None:
+    with (
+        start_lists() as lists,
+        Policyd(config(lists, f'log = "{tmp_path}/none/policyd.log"')) as daemon,
+        Client(daemon.port) as client,
+    ):
+        assert client.ask() == REJECT
+        daemon.wait_for_log("cannot write the log to ")
+        daemon.wait_for_log("decision instance=- client=192.0.2.99")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [('log = "policyd.log"', "not a valid place"), ('log_level = "debug"', "not a valid level")],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "dnsbl.toml"
+    path.write_text(f"[policy]\n{text}\n")
+    with pytest.raises(ConfigError, match=says):
+        load_settings(Options(path))

@@ -3,7 +3,8 @@
 One Postfix has for each generated order of restrictions two recipients: `own-N`, for whom it asks the lists
 itself, and `ask-N`, for whom it asks the daemon, whose rules say the same. A session (XCLIENT) names both,
 and is refused for one list's sake, or accepted, twice. Postfix asks the system's nameserver, so that it runs
-in a mount namespace whose resolv.conf names an address of this test's own.
+in a mount namespace whose resolv.conf names an address of this test's own; once with smtpd_delay_reject, and
+once without it and with smtpd chrooted.
 
 Different by design, and so not generated: a bare name or an address as HELO, which Postfix asks domain lists
 for; codes by which a list refuses to answer, which Postfix without a filter takes for a listing.
@@ -25,6 +26,7 @@ SESSIONS = 500
 PER_CONNECTION = 10
 ORDERS = 40
 NAMESERVER = "127.5.3.1"
+RESOLV_CONF = f"nameserver {NAMESERVER}\n"
 SEED = 20261127
 
 CODES = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.10")
@@ -43,6 +45,7 @@ RESTRICTIONS = {
     "reject_rhsbl_helo": ("helo", True),
     "reject_rhsbl_client": ("client_name", True),
     "reject_rhsbl_reverse_client": ("reverse_client_name", True),
+    "reject_rhsbl_recipient": ("recipient", True),
     "permit_dnswl_client": ("client", False),
     "permit_rhswl_client": ("client_name", False),
 }
@@ -61,7 +64,7 @@ class ResolvingPostfix(Postfix):
     program = "unshare"
 
     def _command(self) -> Sequence[str]:
-        (self.directory / "resolv.conf").write_text(f"nameserver {NAMESERVER}\n")
+        (self.directory / "resolv.conf").write_text(RESOLV_CONF)
         command = [find_program("master") or "master", *super()._command()]
         script = f'mount --bind {self.directory}/resolv.conf /etc/resolv.conf && exec "$@"'
         return "-m", "--propagation", "private", "sh", "-c", script, "sh", *command
@@ -123,18 +126,19 @@ def daemon_config(nameserver: str, orders: Sequence[Sequence[Restriction]]) -> s
         text += f'[[zone]]\nname = "{zone}"\nsubjects = ["domain"]\ndomain = "host"\n'
     text += "[policy]\n"
     for number, order in enumerate(orders):
-        text += "".join(restriction.rule(f"ask-{number}@example.com") for restriction in order)
-        text += f'[[policy.rule]]\nrecipient = "ask-{number}@example.com"\naction = "DUNNO"\n'
+        text += "".join(restriction.rule(f"ask-{number}@*") for restriction in order)
+        text += f'[[policy.rule]]\nrecipient = "ask-{number}@*"\naction = "DUNNO"\n'
     return text
 
 
 def main_cf(port: int, orders: Sequence[Sequence[Restriction]], delay: str) -> str:
     classes = {f"own{number}": ", ".join(map(str, order)) for number, order in enumerate(orders)}
     classes["ask"] = f"check_policy_service inet:127.0.0.1:{port}"
-    access = [f"{{ own-{number}@example.com = own{number} }}" for number in range(len(orders))]
-    access += [f"{{ ask-{number}@example.com = ask }}" for number in range(len(orders))]
+    access = [f"{{ own-{number}@ = own{number} }}" for number in range(len(orders))]
+    access += [f"{{ ask-{number}@ = ask }}" for number in range(len(orders))]
     return "\n".join([
         "disable_dns_lookups = no",
+        "relay_domains = static:all",
         "smtpd_authorized_xclient_hosts = 127.0.0.0/8, 192.0.2.0/24",  # of whom it poses as too
         f"smtpd_delay_reject = {delay}",
         "smtpd_junk_command_limit = 10000",
@@ -154,6 +158,7 @@ CLASSES = {
     "unverified client host": ("reverse_client_name",),
     "helo command": ("helo",),
     "sender address": ("sender",),
+    "recipient address": ("recipient",),
 }
 
 
@@ -183,6 +188,8 @@ class Visitor:
     reverse: str
     helo: str
     sender: str
+    domain: str
+    """Of the recipient."""
 
 
 def visitor(chance: random.Random) -> Visitor:
@@ -190,7 +197,7 @@ def visitor(chance: random.Random) -> Visitor:
     name = reverse if chance.random() < 0.6 else "[UNAVAILABLE]"
     helo = chance.choice([*NAMES, "[192.0.2.1]"])
     sender = chance.choice([*(f"user@{name}" for name in NAMES), "", "user@[192.0.2.1]"])
-    return Visitor(chance.choice(ADDRESSES), name, reverse, helo, sender)
+    return Visitor(chance.choice(ADDRESSES), name, reverse, helo, sender, chance.choice(NAMES))
 
 
 def visit(server: smtplib.SMTP, who: Visitor, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -199,9 +206,9 @@ def visit(server: smtplib.SMTP, who: Visitor, number: int) -> tuple[tuple[str, .
     assert code == 220, text
     assert server.docmd("EHLO", who.helo)[0] == 250
     assert server.docmd("MAIL", f"FROM:<{who.sender}>")[0] == 250
-    code, text = server.docmd("RCPT", f"TO:<own-{number}@example.com>")
+    code, text = server.docmd("RCPT", f"TO:<own-{number}@{who.domain}>")
     own = own_reply(code, text.decode())
-    code, text = server.docmd("RCPT", f"TO:<ask-{number}@example.com>")
+    code, text = server.docmd("RCPT", f"TO:<ask-{number}@{who.domain}>")
     assert server.docmd("RSET")[0] == 250
     return own, asked_reply(code, text.decode())
 
@@ -224,7 +231,9 @@ def test_generated_sessions_are_decided_alike(rbldnsd: Rbldnsd, delay: str) -> N
     wrong, refused = [], 0
     config = daemon_config(rbldnsd.nameserver, orders)
     with (
-        ResolvingPostfix(main_cf=main_cf(port, orders, delay)) as postfix,
+        ResolvingPostfix(
+            main_cf=main_cf(port, orders, delay), chroot=delay == "no", resolv_conf=RESOLV_CONF
+        ) as postfix,
         Policyd(config, listen=[f"127.0.0.1:{port}"]),
     ):
         for _ in range(SESSIONS // PER_CONNECTION):

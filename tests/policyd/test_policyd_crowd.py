@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.policydaemon import REJECT, Client, Policyd, config, request, start_lists
@@ -26,6 +27,11 @@ from dnsbl.testing import DnsblServer
 def lists() -> Iterator[DnsblServer]:
     with start_lists() as server:
         yield server
+
+
+def no_zones() -> dict[str, Any]:
+    """`Resolver.stats` of a resolver that has asked nothing."""
+    return {"zones": {}, "cache": {"currsize": 0, "maxsize": 1, "hits": 0, "misses": 0}}
 
 
 def clients(daemon: Policyd, count: int, stack: ExitStack) -> list[Client]:
@@ -95,7 +101,7 @@ def test_who_asks_much_at_once_lets_others_have_their_turn(lists: DnsblServer) -
 
 @pytest.fixture
 def metrics() -> Iterator[MetricsServer]:
-    server = MetricsServer(parse_tcp("127.0.0.1:0"), Collector(Stats(), lambda: {"zones": {}}))
+    server = MetricsServer(parse_tcp("127.0.0.1:0"), Collector(Stats(), no_zones))
     yield server
     started = time.monotonic()
     server.close()
@@ -137,7 +143,7 @@ def test_metrics_end_while_a_client_is_silent(metrics: MetricsServer) -> None:
 
 
 def test_metrics_over_ipv6() -> None:
-    server = MetricsServer(parse_tcp("[::1]:0"), Collector(Stats(), lambda: {"zones": {}}))
+    server = MetricsServer(parse_tcp("[::1]:0"), Collector(Stats(), no_zones))
     try:
         assert "dnsbl_policy_connections 0.0" in get(server)
     finally:

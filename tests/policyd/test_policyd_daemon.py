@@ -49,7 +49,7 @@ def test_a_broken_client_harms_no_other(daemon: Policyd) -> None:
         assert broken.reply() == REJECT
         assert broken.is_closed()
         assert other.ask() == REJECT
-    daemon.wait_for_log("warning: a client sent a line that is no attribute")
+    daemon.wait_for_log("warning: a client sent a line that is not an attribute")
 
 
 def test_five_hundred_connections_at_once(daemon: Policyd) -> None:
@@ -226,7 +226,7 @@ def test_a_killed_daemon_starts_again_on_its_socket(lists: DnsblServer, tmp_path
     [
         (["--listen", "0.0.0.0:0"], "--allow-remote"),
         (["--listen", "127.0.0.1:0", "--metrics", "0.0.0.0:0"], "--allow-remote"),
-        (["--listen", "localhost:1"], "--listen: 'localhost:1' is no address"),
+        (["--listen", "localhost:1"], "--listen: 'localhost:1' is not a valid address"),
         (["--listen", "unix:relative"], "absolute path"),
         (["--listen", "unix:/nowhere/at/all/policy.sock"], "make the directory first"),
         (["-z", "no zone"], "zone"),

@@ -203,11 +203,11 @@ def test_check_config(lists: DnsblServer, tmp_path: Path) -> None:
         ('[[policy.rule]]\naction = "550"', "means OK to Postfix"),
         ("idle_timeout = 3", "did you mean 'idle_timeout_s'?"),
         ('socket_mode = "0666"', "lets everybody write"),
-        ('socket_mode = "rw"', "in octal"),
-        ('listen = ["0:1"]', "is no address to listen on"),
-        ('metrics = "9140"', "is no address to listen on"),
+        ('socket_mode = "rw"', "use octal digits"),
+        ('listen = ["0:1"]', "is not a valid address to listen on"),
+        ('metrics = "9140"', "is not a valid address to listen on"),
         ("max_connections = 0", "out of range"),
-        ('[[policy.rule]]\nzones = "other.example"\naction = "OK"', "no zone of this configuration"),
+        ('[[policy.rule]]\nzones = "other.example"\naction = "OK"', "not a zone of this configuration"),
     ],
 )
 def test_check_config_names_file_and_line(lists: DnsblServer, tmp_path: Path, policy: str, says: str) -> None:
@@ -249,8 +249,10 @@ def test_explain(lists: DnsblServer, tmp_path: Path) -> None:
     done = run("--explain", "-", "--config", str(path), stdin=request(recipient="a@example.com").rstrip())
     text = done.stdout.decode()
     assert done.returncode == 0
-    assert "rule 1: DUNNO\n    does not match: authenticated = true\n" in text
-    assert "rule 5: REJECT {subject} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
+    assert "built-in rule 1: DUNNO\n    does not match: authenticated = true\n" in text
+    assert (
+        "built-in rule 5: REJECT {subject} is listed by {zones}: {reason} {delist_url}\n    decides\n" in text
+    )
     assert "99.2.0.192.bl.example" in text
     assert "127.0.0.2" in text
     assert text.rstrip().endswith(f"action={REJECT}")
@@ -273,11 +275,11 @@ def test_explain_of_another_kind_of_request() -> None:
     text = b"request=junk\nclient_address=192.0.2.99\n"
     done = run("--explain", "-", "--nameserver", "127.0.0.1:9", stdin=text)
     assert done.returncode == 2
-    assert b"no policy request: request=junk; the daemon answers DUNNO to it" in done.stderr
+    assert b"not a policy request: request=junk; the daemon answers DUNNO to it" in done.stderr
 
 
 @pytest.mark.parametrize("text", [b"", b"\n\n", b"EHLO x\n"])
 def test_explain_of_no_request(text: bytes) -> None:
     done = run("--explain", "-", "--listen", "127.0.0.1:0", stdin=text)
     assert done.returncode == 2
-    assert b"no policy request" in done.stderr
+    assert b"not a policy request" in done.stderr

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import signal
 import smtplib
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.mailserver import Postfix, Session, swaks
 from support.policydaemon import Policyd
-from support.servers import Rbldnsd, free_port
+from support.servers import Rbldnsd, free_port, needs
 
 FRAGMENT = (Path(__file__).parents[2] / "contrib" / "main.cf").read_text()
 LISTS = {
@@ -267,3 +270,95 @@ def test_rbldnsd_dies(port: int, postfix: Postfix) -> None:
         while send(postfix, "192.0.2.97").accepted:
             assert time.monotonic() < end, "the list is not asked again"
             time.sleep(0.5)
+
+
+def test_a_chrooted_smtpd_reaches_it_by_tcp_and_by_a_socket_below_the_queue_directory(
+    rbldnsd: Rbldnsd, port: int, tmp_path: Path
+) -> None:
+    """K10: what contrib/main.cf says of sockets. One elsewhere is not found, and mail flows on."""
+    hint = re.search(r"unix:(dnsbl/policy\.sock) is\n# /var/spool/postfix/\1", FRAGMENT)
+    assert hint
+    tmp_path.chmod(0o755)
+    elsewhere = tmp_path / "policy.sock"
+    ways = {"tcp": f"inet:127.0.0.1:{port}", "queue": f"unix:{hint[1]}", "run": f"unix:{elsewhere}"}
+    access = ", ".join(f"{{ {name}@example.com = {name} }}" for name in ways)
+    classes = [
+        f"{name} = check_policy_service {{ {way}, timeout=10s, default_action=DUNNO }}"
+        for name, way in ways.items()
+    ]
+    text = "\n".join([
+        f"smtpd_restriction_classes = {', '.join(ways)}", *classes,
+        f"smtpd_recipient_restrictions = check_recipient_access inline:{{ {access} }}",
+    ])  # fmt: skip
+    with Postfix(main_cf=text, chroot=True) as postfix:
+        below = postfix.queue / hint[1]
+        below.parent.mkdir(mode=0o755)
+        daemon = policyd(rbldnsd, port, 'socket_group = "postfix"')
+        daemon.listen(f"unix:{below}", f"unix:{elsewhere}")
+        with daemon:
+            for name in ("tcp", "queue"):
+                assert send(postfix, recipient=f"{name}@example.com").reply_to("RCPT") == refusal(
+                    recipient=f"{name}@example.com"
+                )
+            assert send(postfix, recipient="run@example.com").accepted
+            postfix.wait_for_log(rf"connect to .*{elsewhere}: No such file or directory")
+
+
+def certificate(directory: Path) -> tuple[Path, str]:
+    """A file with a key and its self-signed certificate, and the certificate's SHA-256 fingerprint."""
+    needs("openssl")
+    path = directory / "client.pem"
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run(
+        [*new, "-subj", "/CN=relay.example", "-days", "2", "-keyout", path, "-out", f"{path}.crt"],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    text = Path(f"{path}.crt").read_text()
+    path.write_text(path.read_text() + text)
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(text)).hexdigest().upper()
+    return path, ":".join(re.findall("..", digest))
+
+
+def test_conditions_on_what_postfix_sends(rbldnsd: Rbldnsd, port: int, tmp_path: Path) -> None:
+    """size, recipient_count, helo_name, a certificate's fingerprint, recipients from a file: as it sends them."""
+    pem, fingerprint = certificate(tmp_path)
+    (tmp_path / "closed").write_text("closed@example.com  # an address a line\n")
+    rules = (
+        rule("REJECT certificate", f'ccert_fingerprint = "{fingerprint}"')
+        + rule("REJECT size", 'size = ">=1000000"')
+        + rule("REJECT many", 'protocol_state = "DATA"\nrecipient_count = ">2"')
+        + rule("REJECT helo", 'helo_name = ".dyn.example"')
+        + rule("REJECT closed", f'recipient = "file:{tmp_path}/closed"')
+    )
+    ask = f"check_policy_service inet:127.0.0.1:{port}"
+    text = "\n".join([
+        f"smtpd_recipient_restrictions = {ask}", f"smtpd_data_restrictions = {ask}",
+        "smtpd_tls_security_level = may", "smtpd_tls_ask_ccert = yes", "smtpd_tls_fingerprint_digest = sha256",
+        f"smtpd_tls_chain_files = {pem}",
+    ])  # fmt: skip
+    with Postfix(main_cf=text) as postfix, policyd(rbldnsd, port, rules):
+
+        def said(helo: str = "a.example", *to: str, size: int = 0, secure: bool = False) -> str:
+            with smtplib.SMTP("127.0.0.1", postfix.port, local_hostname=helo, timeout=60) as server:
+                if secure:
+                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                    context.load_cert_chain(pem)
+                    server.starttls(context=context)
+                server.ehlo()
+                assert server.mail("b@example.net", [f"SIZE={size}"] if size else [])[0] == 250
+                replies = [server.rcpt(address) for address in to or ("user@example.com",)]
+                code, text = next((reply for reply in replies if reply[0] != 250), server.docmd("DATA"))
+                if code == 354:
+                    server.send(b"\r\n.\r\n")
+                    assert server.getreply()[0] == 250
+                    return ""
+                return text.decode().rpartition("rejected: ")[2]
+
+        many = [f"user{number}@example.com" for number in range(3)]
+        assert said() == said("a.example", *many[:2]) == said(size=1000) == ""
+        assert said(size=2_000_000) == "size"
+        assert said("a.example", *many) == "many"
+        assert said("host.dyn.example") == "helo"
+        assert said("a.example", "closed@example.com") == "closed"
+        assert said(secure=True) == "certificate"

@@ -15,6 +15,7 @@ from support.standin import StandInLookup
 import dnsbl.policyd.service as service_module
 import dnsbl.subject.address as address_module
 from dnsbl import Outcome, Resolver, Verdict, Zone, ZoneAnswer
+from dnsbl.names import _qname
 from dnsbl.policy.rules import DRY_RUN_HEADER, compile_rules
 from dnsbl.policyd.log import Log
 from dnsbl.policyd.message import Backend
@@ -351,7 +352,10 @@ def test_a_request_of_several_subjects_is_decided_while_a_list_is_silent(dnsbl_s
     """The client is listed; the domain list that is asked for the HELO name never answers."""
     dnsbl_server.zone("bl.example").list("192.0.2.99", txt="spam source")
     dnsbl_server.zone("dbl.example").fault(silence())
-    zones = (Zone("bl.example", subjects=("ip4",)), Zone("dbl.example", subjects=("domain",)))
+    zones = (
+        Zone("bl.example", subjects=frozenset({"ip4"})),
+        Zone("dbl.example", subjects=frozenset({"domain"})),
+    )
 
     async def answer() -> tuple[str, float]:
         async with Resolver(zones, [dnsbl_server.nameserver], deadline_s=30.0) as resolver:
@@ -382,13 +386,13 @@ class Counted:
 def test_a_request_is_one_lookup_that_goes_on(
     dnsbl_server: DnsblServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its address, which no other test has, is read once; the cache and each list are asked once."""
+    """Its address, which no other test has, is read once; cache and list are asked once."""
     bl = dnsbl_server.zone("bl.example")
     bl.list("192.0.2.117", txt="spam source")
     bl.fault(delay(0.2))  # beyond EARLY_AFTER_S
     networks = ["198.51.100.0/24"]
     rules = [{"client": ["private"], "action": "DUNNO"}, {"score": ">=1", "action": "REJECT {reason}"}]
-    parsed = Counted(address_module.parse_address)
+    parsed = Counted(_qname.parse_address)
 
     async def answer() -> tuple[str, Any, int]:
         async with Resolver(["bl.example"], [dnsbl_server.nameserver]) as resolver:

@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from random import randrange
+from typing import Self
 
 import pytest
 from support.policydaemon import REJECT, ROOT, config, request, start_lists
 
 from dnsbl.policyd.spawnhealth import default_file
+from dnsbl.policyd.surge import RECENT
 from dnsbl.testing import DnsblServer, wildcard
 
 
@@ -61,6 +65,65 @@ def test_the_file_is_renewed_and_a_list_comes_back(tmp_path: Path) -> None:
         (tmp_path / "health").write_text(json.dumps(found | {"time": time.time() - 61}))
         spawned(path, "192.0.2.98")
         assert json.loads((tmp_path / "health").read_text())["broken"] == {}
+
+
+def test_a_list_that_goes_wild_is_left_out_at_once_and_by_the_others_too(tmp_path: Path) -> None:
+    """Between two hourly checks, of which the last has found it sound."""
+    with start_lists() as lists:
+        wild = lists.zone("wild.example")
+        path = write(tmp_path, lists, "health")
+        assert spawned(path, "192.0.2.98")[0] == ["DUNNO"]
+        assert json.loads((tmp_path / "health").read_text())["broken"] == {}
+        wild.fault(wildcard("127.0.0.2"))
+        with Spawned(path) as process:
+            said = [process.ask(f"198.51.100.{number}") for number in range(2 * RECENT)]
+            assert "DUNNO" not in said[:RECENT]
+            wait_until(lambda: process.ask(f"203.0.113.{randrange(256)}") == "DUNNO")
+            assert process.ask("198.51.100.1") == "DUNNO"
+            assert process.ask("192.0.2.99") == REJECT
+        assert "lists 100% of the latest lookups, 30% before" in process.log
+        assert list(json.loads((tmp_path / "health").read_text())["broken"]) == ["wild.example"]
+        assert spawned(path, "203.0.113.98")[0] == ["DUNNO"]
+
+
+class Spawned:
+    """A process under spawn(8) that is asked one request after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.log = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "dnsbl", "policyd", "--spawn", "--config", str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def ask(self, client: str) -> str:
+        process = self._process
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(request(client))
+        process.stdin.flush()
+        action = process.stdout.readline().decode().removeprefix("action=").rstrip("\n")
+        assert process.stdout.readline() == b"\n"
+        return action
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        try:
+            self.log = self._process.communicate(timeout=30)[1].decode()
+        finally:
+            self._process.kill()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

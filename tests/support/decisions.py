@@ -9,6 +9,7 @@ from dnsbl.model import ERRORS, Outcome, Status, Verdict, Wire, ZoneAnswer
 from dnsbl.policy.rules import compile_rules
 from dnsbl.policy.sources import subjects
 from dnsbl.subject.address import address_key
+from dnsbl.subject.parse import parse_subject
 from dnsbl.zones.interpret import read
 from dnsbl.zones.zone import Zone
 
@@ -25,7 +26,10 @@ def decided(
     attributes = {"protocol_state": "RCPT", **request}
     candidates = policy.candidates(attributes)
     asked = subjects(attributes, policy.look_up(candidates))
-    verdicts = {source: _verdict(config.zones, subject, answers, silent) for source, subject in asked.items()}
+    verdicts = {
+        source: _verdict(config.zones, parse_subject(subject).text, answers, silent)
+        for source, subject in asked.items()
+    }
     return policy.decision(attributes, candidates, verdicts).action.split()[0]
 
 

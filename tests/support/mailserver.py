@@ -62,27 +62,46 @@ retry      unix        -  -  n  -    -  error
 discard    unix        -  -  n  -    -  discard
 anvil      unix        -  -  n  -    1  anvil
 proxymap   unix        -  -  n  -    -  proxymap
+tlsmgr     unix        -  -  n  1000 1  tlsmgr
 postlog    unix-dgram  n  -  n  -    1  postlogd
 """
 
 
 class Postfix(Server):
-    """Postfix's smtpd, unchrooted, on 127.0.0.1 and, where there is one, ::1, on one port.
+    """Postfix's smtpd on 127.0.0.1 and, where there is one, ::1, on one port.
 
     policy: what `check_policy_service` gets, such as `inet:127.0.0.1:10040`; empty: no policy service.
     main_cf: more main.cf lines; Postfix takes the last of a parameter's. XCLIENT is allowed from loopback.
+    Mail for example.com, example.net and example.org is accepted. Only root can start it. chroot: smtpd is
+    shut into the queue directory, as Debian has it; resolv_conf: what it finds there as /etc/resolv.conf.
     master_cf: more services.
-    Mail for example.com, example.net and example.org is accepted. Only root can start it.
     """
 
     program = "master"  # started directly: postfix(1) first checks the installation, which takes seconds
 
-    def __init__(self, policy: str = "", main_cf: str = "", master_cf: str = "") -> None:
+    def __init__(
+        self,
+        policy: str = "",
+        main_cf: str = "",
+        master_cf: str = "",
+        *,
+        chroot: bool = False,
+        resolv_conf: str = "",
+    ) -> None:
         if os.geteuid() != 0 and find_program("master"):
             report_missing("root (Postfix starts only as root)")
         super().__init__()
         self._policy, self._main_cf, self._master_cf = policy, main_cf, master_cf
         _make_queue(self.directory)
+        self._chroot = "y" if chroot else "n"
+        if chroot:
+            (self.directory / "queue" / "etc").mkdir()
+            (self.directory / "queue" / "etc" / "resolv.conf").write_text(resolv_conf)
+
+    @property
+    def queue(self) -> Path:
+        """The queue directory: what a chrooted smtpd sees as /."""
+        return self.directory / "queue"
 
     @property
     def server(self) -> str:
@@ -104,7 +123,7 @@ class Postfix(Server):
         hosts = ["127.0.0.1", "[::1]"] if HAS_IP6 else ["127.0.0.1"]
         text += f"inet_interfaces = {', '.join(hosts)}\n{self._main_cf}\n"
         _write_aged(self.directory / "main.cf", text)
-        inet = "".join(f"{host}:{self.port} inet n - n - - smtpd\n" for host in hosts)
+        inet = "".join(f"{host}:{self.port} inet n - {self._chroot} - - smtpd\n" for host in hosts)
         _write_aged(self.directory / "master.cf", inet + MASTER_CF + self._master_cf)
         return "-c", str(self.directory), "-s"
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +24,7 @@ class Policyd:
     """`dnsbl policyd` with a configuration text; ended with the block, by SIGKILL if need be.
 
     address: where it listens, as it says itself: a port of 127.0.0.1 that the system chose, or what
-    `listen` says.
+    `listen` says. log_path: where its configuration has the log go, if not to stderr.
     """
 
     def __init__(
@@ -35,9 +35,11 @@ class Policyd:
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         command: Sequence[str] = (),
+        log_path: Path | None = None,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="dnsbl-policyd-")
         self.path = Path(self._directory.name)
+        self.log_path = log_path or self.path / "log"
         self.config = self.path / "dnsbl.toml"
         self.config.write_text(config)
         listening = [argument for address in listen for argument in ("--listen", address)]
@@ -48,6 +50,11 @@ class Policyd:
         self._env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
         self._pass_fds = pass_fds
         self.process: subprocess.Popen[bytes] | None = None
+
+    def listen(self, *addresses: str) -> None:
+        """At its next start, there too."""
+        for address in addresses:
+            self._command += ["--listen", address]
 
     def start(self) -> Self:
         with (self.path / "log").open("ab") as log:
@@ -76,8 +83,7 @@ class Policyd:
         return int(self.address.rpartition(":")[2])
 
     def log(self) -> str:
-        path = self.path / "log"
-        return path.read_text() if path.exists() else ""
+        return self.log_path.read_text() if self.log_path.exists() else ""
 
     def wait_for_log(self, text: str, after: int = 0) -> str:
         """The log, once `text` is in it more than `after` times."""
@@ -90,6 +96,13 @@ class Policyd:
             assert not ended, f"ended with {self.process.returncode if self.process else 0}:\n{log}"
             assert time.monotonic() < end, f"{text!r} is not in the log:\n{log}"
             time.sleep(0.01)
+
+    def wait_for(self, is_so: Callable[[], bool], for_s: float = 60.0) -> None:
+        """Until something is so, which may take some looks at files."""
+        end = time.monotonic() + for_s
+        while not is_so():
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.05)
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process

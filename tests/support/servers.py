@@ -39,7 +39,14 @@ PORTS = range(10_000, 20_000)
 START_TRIES = 10
 
 NOT_RUN = "not run, missing: "
-PACKAGES = {"master": "postfix", "dnsperf": "dnsperf", "dig": "dnsutils"}
+PACKAGES = {
+    "master": "postfix",
+    "dig": "bind9-dnsutils",
+    "fail2ban-regex": "fail2ban",
+    "nginx": "nginx-light",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+}
 """Debian's package of a program, where it is not called the same."""
 
 

@@ -23,6 +23,20 @@ _url.hbl.dq.spamhaus.net
     127.0.3.2                   not_listed  0     -
     127.255.255.250             blocked     0     disabled
     127.255.255.251             blocked     0     rejected
+swl.spamhaus.org
+    127.0.2.2                   listed      -0.5  individual
+    127.0.2.103                 listed      -0.5  transactional
+    127.0.2.4                   not_listed  0     -
+cidr.bl.mcafee.com
+    127.0.0.2                   listed      0.2   McAfee
+    127.0.0.255                 listed      0.2   McAfee
+    127.0.1.2                   not_listed  0     -
+bl.nordspam.com
+    127.0.0.2                   listed      0.5   source
+    127.0.0.3                   not_listed  0     -
+dbl.nordspam.com
+    127.0.0.2                   listed      0.5   domain
+    127.0.0.3                   not_listed  0     -
 hashbl.surbl.org
     127.0.0.1                   blocked     0     refuses
     127.0.0.8                   listed      1     phishing

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.decisions import decided
 
 from dnsbl.config.file import parse
 from dnsbl.migrate.detect import detect
@@ -18,7 +19,6 @@ from dnsbl.migrate.rspamd import import_rspamd
 from dnsbl.migrate.spamassassin import import_spamassassin
 from dnsbl.migrate.write import format_config
 from dnsbl.zones.catalogue import load
-from tests.support.decisions import decided
 
 CATALOGUE = load()
 
@@ -35,6 +35,7 @@ def loads(found: Imported) -> None:
 # ---- L1: the order of statements is the order of rules ----
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["deny", "drop", "accept"]), min_size=1, max_size=6))
 def test_l1_exim_statements_decide_in_their_order(verbs: list[str]) -> None:
     names = [f"l{number}.example.com" for number in range(len(verbs))]
@@ -216,6 +217,7 @@ ANSWERS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(SITES, st.integers(1, 6), ANSWERS)
 def test_postscreen_and_what_is_imported_decide_alike(
     sites: dict[str, tuple[str, int]], threshold: int, answers: dict[str, set[str]]
@@ -286,6 +288,7 @@ def test_the_form_is_recognised(text: str, whose: str | None) -> None:
     assert detect(text) == whose
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_has_a_form_or_none(text: str) -> None:
     assert detect(text) in {None, "plain", "postfix", "exim", "spamassassin", "rspamd"}

@@ -285,6 +285,37 @@ def test_filters_decide_what_counts_and_codes_what_it_means() -> None:
     assert read(zone, wire("127.0.0.9", "127.0.0.2")).outcome is Outcome.BLOCKED
 
 
+@pytest.mark.parametrize(
+    ("weight", "code_weight", "counts"),
+    [
+        (0.2, -0.1, False),  # an allow code, however small, and a filter against the client
+        (0.2, 0.1, True),
+        (-0.2, -0.1, True),
+        (-0.2, 0.1, False),
+        (-0.2, None, True),
+        (0.2, None, True),
+        (-3.0, 0.5, False),
+    ],
+)
+def test_a_filter_counts_codes_of_its_own_sign(
+    weight: float, code_weight: float | None, counts: bool
+) -> None:
+    line: dict[str, object] = {"match": "127.0.0.2"}
+    if code_weight is not None:
+        line["weight"] = code_weight
+    zone = Zone("b.example", filters=(Filter(None, weight),), codes=codes(line))
+    assert (read(zone, wire("127.0.0.2")).outcome is Outcome.LISTED) == counts
+
+
+def test_the_evidence_names_neutral_codes_only() -> None:
+    zone = Zone(
+        "b.example",
+        filters=(Filter(parse_reply_filter("127.0.0.9"), 1),),
+        codes=codes({"match": "127.0.0.2", "outcome": "neutral"}, {"match": "127.0.0.3"}),
+    )
+    assert read(zone, wire("127.0.0.2", "127.0.0.3")).matched == ("127.0.0.2 neutral",)
+
+
 def test_a_weight_without_a_filter_counts_what_the_table_calls_a_listing() -> None:
     zone = Zone("karma.example", filters=parse_zone("karma.example*2").filters, codes=COMBINED.codes)
     assert read(zone, wire("127.0.0.2")).score == 2

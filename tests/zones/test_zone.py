@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsbl.errors import ZoneError
+from dnsbl.zones.name import MAX_NAME, check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.secret import Secret, mask_keys
-from dnsbl.zones.zone import MAX_NAME, RFC5782_PROBES, Code, Probe, Zone, check_name, parse_zone
+from dnsbl.zones.zone import RFC5782_PROBES, Code, Probe, Zone, parse_zone
 
 KEY = "s3cr3tkey0123456789abcdef"
 

@@ -1,0 +1,182 @@
+"""What decides, where two conditions meet: every verdict condition of a rule, each of several codes, each outcome of
+--explain, each field's end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from policy.test_rules import CLEAN, decide, listing, rule, verdict
+
+from dnsbl.errors import ConfigError
+from dnsbl.policy.actions import FIELDS, VERBS, ActionError, parse_action
+from dnsbl.policy.explain import explain_rules
+from dnsbl.policy.protocol import MAX_ACTION_BYTES, MAX_ATTRIBUTES, ProtocolError, RequestReader, format_reply
+from dnsbl.policy.rules import compile_rules
+
+TWO = verdict(listing("a.example", 2.0, ("127.0.0.2",)), listing("b.example", 1.0, ("127.0.0.4",)))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "matches"),
+    [
+        ({"score": ">=3", "zones": ["a.example"]}, True),
+        ({"score": ">=4", "zones": ["a.example"]}, False),
+        ({"score": ">=3", "zones": ["c.example"]}, False),
+        ({"codes": ["127.0.0.2"], "zones": ["a.example"]}, True),
+        ({"codes": ["127.0.0.4"], "zones": ["a.example"]}, False),
+    ],
+)
+def test_all_conditions_of_a_rule_must_hold(conditions: dict[str, Any], matches: bool) -> None:
+    assert (decide(rule(**conditions), TWO).action != "DUNNO") == matches
+
+
+@pytest.mark.parametrize(
+    ("codes", "matches"),
+    [
+        (["127.0.0.9", "127.0.0.4"], True),
+        (["127.0.0.4", "127.0.0.9"], True),
+        (["127.0.0.8", "127.0.0.9"], False),
+        (["127.0.0.[2..3]", "127.0.0.[5..9]"], True),
+    ],
+)
+def test_any_of_several_codes_is_enough(codes: list[str], matches: bool) -> None:
+    assert (decide(rule(codes=codes), TWO).action != "DUNNO") == matches
+
+
+@pytest.mark.parametrize("port", [1, 65_535])
+def test_the_first_and_the_last_port(port: int) -> None:
+    assert decide(rule(server_port=port), server_port=str(port)).action == "REJECT"
+    assert decide(rule(server_port=port), server_port="25").action == "DUNNO"
+
+
+@pytest.mark.parametrize("port", [0, 65_536, -1, True, "25", 1.0])
+def test_what_is_no_port(port: object) -> None:
+    with pytest.raises(ConfigError, match="valid port"):
+        rule(server_port=port)
+
+
+# ---- whether a reason is still to be asked for ----
+
+
+@pytest.mark.parametrize(
+    ("action", "reason", "wants"),
+    [
+        ("REJECT {reason}", None, True),
+        ("REJECT {reason}", "seen", False),
+        ("REJECT {zones}", None, False),
+        ("REJECT listed", None, False),
+    ],
+)
+def test_a_reason_is_wanted_where_the_text_names_it(action: str, reason: str | None, wants: bool) -> None:
+    policy = rule(action, zones=["bl.example.com"])
+    found = {"client": verdict(listing(reason=reason))}
+    request = {"client_address": "192.0.2.99"}
+    assert policy.wants_text(policy.candidates(request), found) is wants
+    assert policy.wants_text(policy.candidates(request), {"client": CLEAN}) is False
+
+
+# ---- --explain ----
+
+
+def outcomes(policy_table: dict[str, object], **request: str) -> list[str]:
+    policy = compile_rules(policy_table)
+    asked = {"client_address": "192.0.2.99"} | request
+    return [found.outcome for found in explain_rules(policy, asked, {"client": TWO})]
+
+
+RULES = [
+    {"zones": ["c.example"], "action": "OK"},
+    {"zones": ["a.example"], "action": "DEFER a"},
+    {"score": ">0", "action": "REJECT any"},
+]
+
+
+def test_explain_names_the_rule_that_decides() -> None:
+    assert outcomes({"rule": RULES}) == ["does not match", "decides", "matches, but rule 2 decides"]
+
+
+def test_explain_names_own_networks() -> None:
+    own = {"own_networks": ["192.0.2.0/24"], "rule": RULES}
+    assert outcomes(own)[1:] == ["matches, but own_networks decides"] * 2
+    assert outcomes(own, client_address="198.51.100.1")[1] == "decides"
+
+
+def test_explain_names_a_dry_run() -> None:
+    dry = {"dry_run": ["a.example", "b.example"], "rule": RULES[1:]}
+    assert outcomes(dry) == ["matches with a zone in dry run only"] * 2
+
+
+# ---- the protocol's ends ----
+
+
+def test_too_many_attributes_are_found_before_the_request_ends() -> None:
+    for piece in (1, 7, 30, 10_000):
+        reader = RequestReader()
+        lines = [f"a{number}=1\n".encode() for number in range(MAX_ATTRIBUTES + 1)]
+        data, at = b"".join(lines), 0
+        with pytest.raises(ProtocolError, match=str(MAX_ATTRIBUTES)):  # noqa: PT012
+            while at < len(data):
+                reader.feed(data[at : at + piece])
+                at += piece
+                assert reader.next() is None
+        assert at >= len(data) - piece, f"one too early, in pieces of {piece}"
+
+
+def test_the_bytes_held_are_counted() -> None:
+    reader = RequestReader()
+    reader.feed(b"a=1\n\nb=")
+    assert reader.size_bytes == 7
+    assert reader.next() == {"a": "1"}
+    assert reader.size_bytes == 2
+    assert reader.next() is None
+    reader.feed(b"2\n\n")
+    assert reader.next() == {"b": "2"}
+    assert reader.size_bytes == 0
+
+
+def test_the_longest_action() -> None:
+    assert format_reply("x" * MAX_ACTION_BYTES) == b"action=" + b"x" * MAX_ACTION_BYTES + b"\n\n"
+    assert format_reply("x" * (MAX_ACTION_BYTES + 1)) == b"action=" + b"x" * MAX_ACTION_BYTES + b"\n\n"
+    assert format_reply("REJECT  a\tb ") == b"action=REJECT a b\n\n"
+    for empty in ("", " ", "\t", "\u2003"):
+        with pytest.raises(ValueError, match="empty"):
+            format_reply(empty)
+
+
+# ---- actions ----
+
+
+def test_the_longest_action_of_a_rule() -> None:
+    assert parse_action("REJECT " + "x" * (MAX_ACTION_BYTES - 7)).verb == "REJECT"
+    with pytest.raises(ActionError, match="longer"):
+        parse_action("REJECT " + "x" * (MAX_ACTION_BYTES - 6))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_only_dunno_goes_on(verb: str) -> None:
+    text = {"PREPEND": "X-A: b", "BCC": "a@b", "REDIRECT": "a@b", "FILTER": "a:b"}.get(verb, "")
+    assert parse_action(f"{verb} {text}").is_dunno == (verb == "DUNNO")
+
+
+@pytest.mark.parametrize(
+    ("text", "constant", "findings"),
+    [
+        ("REJECT", True, False),
+        ("REJECT no {client}", False, False),
+        ("REJECT {client} {zones}", False, True),
+        ("REJECT {reason}", False, True),
+    ],
+)
+def test_what_a_text_needs(text: str, constant: bool, findings: bool) -> None:
+    action = parse_action(text)
+    assert (action.is_constant, action.names_findings) == (constant, findings)
+
+
+def test_places_are_filled_once_and_punctuation_goes() -> None:
+    values = {**dict.fromkeys(FIELDS, ""), "client": "{zones}", "zones": "bl.example"}
+    assert parse_action("REJECT {client}: {reason}").render(values) == "REJECT {zones}"
+    assert parse_action("REJECT {zones}; {client}").render(values) == "REJECT bl.example; {zones}"
+    assert parse_action("PREPEND X-List: {reason}").render(values) == "PREPEND X-List:"
+    assert parse_action("550 {reason}").render(values) == "550 Access denied"
+    assert parse_action("REJECT a:").render(values) == "REJECT a:"
