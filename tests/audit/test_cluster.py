@@ -47,8 +47,8 @@ class Cluster:
     def _wait_for_workers(self) -> None:
         from distributed import Client
 
-        with Client(self.address, timeout=30, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=30)
+        with Client(self.address, timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
 
     def stop(self) -> None:
         for process in reversed(self.processes):
