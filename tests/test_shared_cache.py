@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.servers import Server, Unbound, find_program
 
-from dnsbl import Resolver
+from dnsbl import Resolver, Verdict
 from dnsbl.config.file import parse
 from dnsbl.names._qname import reverse_name
 from dnsbl.testing import DnsblServer
@@ -60,7 +60,7 @@ def verdicts(nameservers: list[str], clients: list[str]) -> list[tuple[bool, boo
     """What a mail host that starts anew says of these clients: listed, complete."""
     with Resolver([ZONE], nameservers, reasons=False) as resolver:
         found = list(resolver.check_many(clients, ordered=True))
-    return [(verdict.listed, verdict.complete) for verdict in found]
+    return [(verdict.listed, verdict.complete) for verdict in found if isinstance(verdict, Verdict)]
 
 
 def asked(lists: DnsblServer) -> set[str]:
