@@ -88,6 +88,7 @@ class Upstream:
 
         engine = self.running()
         sets = []
+        self.set_servers = dict(self.set_servers)  # verdicts not read yet keep the one they know
         for zone in self._zones:
             servers = zone.nameservers or nameservers
             sets.append(engine.nameserver_set(servers))

@@ -269,7 +269,7 @@ def jumping_clock(nameserver: str) -> None:
 
 
 def test_stopped(fault: Report) -> None:
-    """SIGSTOP for FAULTS_STOP_S seconds (2; the page's 10 were seen by hand), with lookups under way."""
+    """SIGSTOP for FAULTS_STOP_S seconds (2; give 10 for the length the page names), with lookups under way."""
     with DnsblServer(zones=ZONES) as server:
         served(server).fault(delay(0.3))
         child = subprocess.Popen(

@@ -210,6 +210,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bytes[1] = (unsigned char)length;
     incoming.left = length + (incoming.stream && !raw ? 2 : 0);
     blamed = 0;
+    loop.to_read = 1000; /* datagrams in this turn of the loop */
     receive_all(&loop.cares, &ch, s);
     REQUIRE(incoming.stream || blamed <= 1); /* one datagram, one blame */
     dnsbl_front_forget(&ch, &q);
