@@ -6,6 +6,7 @@ Imported by the first asynchronous lookup, because importing asyncio takes long.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from typing import Final
@@ -41,13 +42,15 @@ class LoopWaiter:
         engine has ended itself, one timer for all ends the lookup some time after."""
         self.pending.add(lookup)
         if self._late is None:
-            self._late = self.loop.call_later(LATE_S, self._end_late)
+            self._late = self.loop.call_later(LATE_S, _end_late_of, weakref.ref(self))
 
-    def _end_late(self) -> None:
-        now = clock() - LATE_S
+    def end_late(self) -> None:
+        """End what should have ended some time ago, and come back while anybody waits."""
+        self._late, now = None, clock() - LATE_S
         for lookup in [each for each in self.pending if each.deadline <= now]:
             _expire(lookup)
-        self._late = self.loop.call_later(LATE_S, self._end_late) if self.pending else None
+        if self.pending:
+            self._late = self.loop.call_later(LATE_S, _end_late_of, weakref.ref(self))
 
     def _ready(self, most: int = AT_ONCE) -> None:
         for ticket in self.waiter.drain(most):
@@ -81,6 +84,13 @@ class LoopWaiter:
         """As `close`, from any thread."""
         with suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(self.close)
+
+
+def _end_late_of(found: weakref.ref[LoopWaiter]) -> None:
+    """The timer's part: it keeps no list alive, nor its descriptors."""
+    waiter = found()
+    if waiter is not None:
+        waiter.end_late()
 
 
 def end(lookup: Lookup) -> None:
