@@ -74,7 +74,7 @@ def test_a_fault_in_the_configuration_names_its_line() -> None:
         settings_of("[monitor]\nwatch = ['192.0.2.1',\n'x y']")
     for line, why in (
         ("severity = { 'other.example' = 'ok' }", "not among the zones"),
-        ("severity = { 'bl.example' = 'bad' }", "none of ok, warning, critical"),
+        ("severity = { 'bl.example' = 'bad' }", "use one of ok, warning, critical"),
         ("webhook = 'ftp://x'", "not a valid URL"),
         ("mail_to = ['a@example.com, b@example.com']", "not a valid mail address"),
         ('mail_to = ["a@example.com\\nBcc: b@example.com"]', "not a valid mail address"),
