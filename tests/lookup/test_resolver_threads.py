@@ -287,8 +287,9 @@ codes = []
 for _ in range(10):
     time.sleep(0.03)
     codes.append(ended(child_of(child)))
-before = sum(counts)
-time.sleep(0.3)
+before, end = sum(counts), time.monotonic() + 10
+while sum(counts) == before and time.monotonic() < end:
+    time.sleep(0.01)
 print(codes, sum(counts) > before)
 stop.set()
 for thread in threads:
