@@ -27,7 +27,7 @@ PYTEST_ARGS ?=
 
 py := $(VENV)/bin/python
 comma := ,
-sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd src_c/*.c src_c/*.h)
+sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd dnsbl/*/*.pxi src_c/*.c src_c/*.h)
 
 .PHONY: demo test chaos lint analyze asan fuzz fuzz-engine fuzz-readers fuzz-c coverage coverage-c sbom audit soak \
   load mutants bench bench-save bench-compare clean needs FORCE

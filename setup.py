@@ -40,6 +40,10 @@ def extension(name: str, *sources: str, depends: tuple[str, ...] = ()) -> Extens
 setup(
     ext_modules=[
         extension("names._qname", "src_c/qname.c"),
-        extension("engine._engine", *c_sources, depends=("dnsbl/engine/capi.pxd",)),
+        extension(
+            "engine._engine",
+            *c_sources,
+            depends=("dnsbl/engine/capi.pxd", *sorted(glob("dnsbl/engine/*.pxi"))),
+        ),
     ]
 )

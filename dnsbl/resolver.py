@@ -8,45 +8,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from functools import partial
-from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from dnsbl.cache.answers import HEADER, CacheInfo, Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.config.settings import (
     checked_deadline,
+    checked_decide,
     checked_nameservers,
     checked_number,
     checked_settings,
     chosen_zones,
 )
-from dnsbl.errors import ConfigError, SubjectError, ZoneError
-from dnsbl.lookup.answers import cached_answers
+from dnsbl.errors import SubjectError
+from dnsbl.lookup.clean import cached_clean
 from dnsbl.lookup.core import Core
-from dnsbl.lookup.local import clean_verdict
-from dnsbl.lookup.lookup import Decide, Lookup, asked_subject, parts_of
-from dnsbl.lookup.stream import GRACE_S, results, room_in
-from dnsbl.lookup.values import bits
+from dnsbl.lookup.lookup import Decide, Lookup
+from dnsbl.lookup.parts import asked_subject
+from dnsbl.lookup.resolver_state import ResolverState
+from dnsbl.lookup.stream import results, room_in, wait_for
 from dnsbl.model import Verdict
-from dnsbl.names._qname import format_address
-from dnsbl.subject import address_key
-from dnsbl.zones.name import known_name
-from dnsbl.zones.secret import mask_keys
 from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
     from dnsbl.engine._engine import Waiter
-    from dnsbl.health.judge import ZoneHealth
-    from dnsbl.lookup.aio import LoopWaiter
     from dnsbl.lookup.begun import Begun
     from dnsbl.lookup.message import MessageVerdict
     from dnsbl.lookup.rendered import RenderedVerdicts
 
 
-class Resolver:
+class Resolver(ResolverState):
     """Looks addresses and domains up in DNS blocklists.
 
     zones: names, Postfix text (`"zen.spamhaus.org=127.0.0.[2..11]*3"`) or `Zone` objects, at most 64; None:
@@ -106,7 +98,6 @@ class Resolver:
             checked_settings(values),
         )
         self._message = config.message if config is not None else None
-        self._wanted = {4: self._core.takes["ip4"], 16: self._core.takes["ip6"]}
 
     # ---- lookups ----
 
@@ -127,8 +118,8 @@ class Resolver:
         """
         started = clock()
         if decide is not None:
-            decide = _decide(decide)
-        found = self._clean(subject, started)
+            decide = checked_decide(decide)
+        found = cached_clean(self._core, subject, started)
         if found is not None:
             return found
         of_thread = self._core.of_thread
@@ -139,26 +130,9 @@ class Resolver:
 
             waiter = Waiter(alone=True)
         try:
-            return self._wait(self._lookup(subject, waiter, started, deadline_s, decide), waiter)
+            return wait_for(self._lookup(subject, waiter, started, deadline_s, decide), waiter)
         finally:
             of_thread.waiter = waiter
-
-    def _wait(self, lookup: Lookup, waiter: Waiter) -> Verdict:
-        finished = False
-        try:
-            finished = lookup.start()
-            while not finished:
-                left_s = lookup.deadline + GRACE_S - clock()
-                if left_s <= 0:
-                    lookup.expire()
-                    break
-                waiter.wait(left_s)
-                finished = lookup.advance()
-        finally:
-            waiter.tell()  # of questions that were asked for others as well, or that nobody waited for
-            if not finished:
-                lookup.abandon()
-        return lookup.verdict
 
     async def check_async(
         self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
@@ -166,13 +140,13 @@ class Resolver:
         """As `check`, in an asyncio event loop. Cancelling it leaves the answers to the cache."""
         started = clock()
         if decide is not None:
-            decide = _decide(decide)
-        found = self._clean(subject, started)
+            decide = checked_decide(decide)
+        found = cached_clean(self._core, subject, started)
         if found is not None:
             return found
-        from dnsbl.lookup.aio import finish
+        from dnsbl.lookup.aio import finish, loop_waiter
 
-        waiter = self._loop_waiter()
+        waiter = loop_waiter(self._core)
         lookup = self._lookup(subject, waiter.waiter, started, deadline_s, decide)
         if not lookup.start():
             await finish(lookup, waiter)
@@ -186,13 +160,14 @@ class Resolver:
 
         Raises as `check`; RuntimeError where no event loop runs.
         """
+        from dnsbl.lookup.aio import loop_waiter
         from dnsbl.lookup.begun import Begun, FollowedLookup
 
         started = clock()
-        found = self._clean(subject, started)
+        found = cached_clean(self._core, subject, started)
         if found is not None:
             return Begun(None, None, found)
-        waiter = self._loop_waiter()
+        waiter = loop_waiter(self._core)
         lookup = self._lookup(subject, waiter.waiter, started, deadline_s, None, FollowedLookup)
         assert isinstance(lookup, FollowedLookup)
         return Begun(None, None, lookup.verdict) if lookup.start() else Begun(lookup, waiter, None)
@@ -203,7 +178,7 @@ class Resolver:
         Raises SubjectError as `check`.
         """
         started = clock()
-        found = self._clean(subject, started)
+        found = cached_clean(self._core, subject, started)
         if found is not None:
             return found
         lookup = self._lookup(subject, None, started, 0.0, None)
@@ -256,12 +231,12 @@ class Resolver:
         """As `check_many`, in an asyncio event loop; `subjects` may be asynchronous too."""
         from contextlib import aclosing
 
-        from dnsbl.lookup.aio import results_async
+        from dnsbl.lookup.aio import loop_waiter, results_async
 
         subjects, stream, core = _many(subjects), object(), self._core
         window = checked_number("window", window, 1, 65_536)
         # A list of its own, so that single lookups in the same loop are not behind what the stream has ready.
-        waiter = self._loop_waiter(stream)
+        waiter = loop_waiter(core, stream)
         found = results_async(
             lambda subject: self._begin(subject, waiter.waiter, deadline_s),
             subjects,
@@ -286,23 +261,11 @@ class Resolver:
         """
         from contextlib import aclosing
 
-        from dnsbl.lookup.aio import results_async
-        from dnsbl.lookup.each import ZoneLookup
+        from dnsbl.lookup.each import zones_async
 
-        core, started = self._core, clock()
-        wanted, waiter = asked_subject(core, subject), self._loop_waiter().waiter
-        if deadline_s is None:
-            deadline_s = core.settings.deadline_s
-        wait_s = checked_number("deadline_s", deadline_s, 0.001, 300.0)
-
-        def begin(zone: Any) -> Lookup | Verdict:
-            lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
-            return lookup.verdict if lookup.start() else lookup
-
-        async with aclosing(results_async(begin, range(len(core.zones)), False, lambda _: True)) as found:
-            async for result in found:
-                assert isinstance(result, Verdict)
-                yield result
+        async with aclosing(zones_async(self._core, subject, deadline_s)) as found:
+            async for verdict in found:
+                yield verdict
 
     # ---- messages ----
 
@@ -351,125 +314,7 @@ class Resolver:
         results = self.check_many_async(subjects, ordered=True, window=1024, deadline_s=deadline_s)
         return message_verdict(found, asked, [result async for result in results])
 
-    # ---- state ----
-
-    @property
-    def zones(self) -> tuple[Zone, ...]:
-        """The zones asked, each once, in the order of every verdict's answers."""
-        return self._core.zones
-
-    @property
-    def nameservers(self) -> tuple[str, ...]:
-        """`ADDRESS:PORT` of the nameservers in use, those that a zone has for itself not among them."""
-        return self._core.upstream.nameservers
-
-    def cache_info(self) -> CacheInfo:
-        """Hits, misses, the bound and the present size of the answer cache; sizes in asked names."""
-        with self._core.lock:
-            return self._core.cache.info()
-
-    def flush(self, subject: object = None, zone: str | None = None) -> None:
-        """Forget cached answers: all of them, those of one subject, those of one zone, or of both.
-
-        One zone of all subjects takes some 10 us for each name held; lookups go on meanwhile. Event loops do
-        not: call it, `save_cache` and `load_cache` in a thread there (`asyncio.to_thread`).
-
-        Raises SubjectError and ZoneError for what is not one, and ZoneError for a zone not asked here.
-        """
-        index = None if zone is None else self._zone_index(zone)
-        keys: list[Key] | None = None
-        if subject is not None:
-            keys = [part.key for part in parts_of(self._core, asked_subject(self._core, subject))[0]]
-        self._core.forget(keys, index)
-
-    def save_cache(self, path: str | os.PathLike[str]) -> int:
-        """Write the cached answers to a file, so that a restart does not ask every list again.
-
-        The file appears whole or not at all, readable by its owner only. It holds what was looked up and what
-        the zones said, and no key of a zone. Returns how many names (addresses, domains) it holds. May be
-        called after `close`. Raises OSError where the file cannot be written.
-        """
-        from dnsbl.cache.file import save_cache, zone_id
-
-        ids = [zone_id(zone.name, zone.nameservers) for zone in self.zones]
-        return save_cache(path, self._core.cached_entries(), ids, now=clock(), wall_now=time())
-
-    def load_cache(self, path: str | os.PathLike[str]) -> int:
-        """Take back what `save_cache` wrote, as far as it is still valid; returns how many names.
-
-        A zone is known again by its name and, if it has its own, its nameservers; answers of other zones are
-        dropped. What the cache holds already stays. Raises nothing because of the file: one that is damaged,
-        foreign or of another version is ignored with one warning, and one that is missing without any.
-        """
-        from dnsbl.cache.file import load_cache, zone_id
-
-        core = self._core
-        entries = load_cache(
-            path,
-            [zone_id(zone.name, zone.nameservers) for zone in self.zones],
-            now=clock(),
-            wall_now=time(),
-            max_entries=core.settings.cache_size,
-            max_ttl_s=core.settings.ttl_rules.max_s,
-        )
-        core.in_steps(entries, lambda entry: core.cache.fill(*entry))
-        for zone in bits(core.breaker.unhealthy_mask):
-            core.forget_zone(zone)
-        return len(entries)
-
-    def stats(self) -> dict[str, Any]:
-        """Counters since the start, ready for JSON.
-
-        zones: by name, `queries` (given to the engine, TXT among them), `cache_hits`, `outcomes` of queries
-            (of a list file, of every look-up), `latency_ms` (p50, p90, p99), `breaker` (state, failures,
-            next_probe_s, unhealthy; of the kind of subject that fares worst) and `budget` (queries_today,
-            daily_limit, state).
-        cache: as `cache_info`. nameservers: those in use. in_flight: lookups the engine still listens to.
-        """
-        core = self._core
-        interrupted = core.inside()  # by a signal handler: only read then
-        with core.lock:
-            if not interrupted:
-                core.questions.drain()
-            found = core.snapshot()
-        core.unlocked()
-        return found
-
-    # ---- health ----
-
-    def health(
-        self, zones: Iterable[str] | None = None, *, deadline_s: float = 5.0
-    ) -> tuple[ZoneHealth, ...]:
-        """Ask each zone's test entries (RFC 5782 section 5) once; set broken zones aside until they pass.
-
-        zones: names; None: all zones. deadline_s: seconds it may take. Not for every message: a zone gets
-        2 queries for each kind of subject it takes.
-
-        Raises ZoneError for a zone not asked here, ClosedError after `close`.
-        """
-        from dnsbl.lookup.healthcheck import check_health
-
-        indices = range(len(self.zones)) if zones is None else [self._zone_index(name) for name in zones]
-        return check_health(self._core, indices, checked_deadline(deadline_s))
-
-    async def health_async(
-        self, zones: Iterable[str] | None = None, *, deadline_s: float = 5.0
-    ) -> tuple[ZoneHealth, ...]:
-        """As `health`, in a thread of its own, so that the event loop goes on."""
-        import asyncio
-
-        return await asyncio.to_thread(self.health, zones, deadline_s=deadline_s)
-
-    def set_aside(self, zone: str, why: str) -> None:
-        """Leave a zone out, as `health` does with a broken one, until a health check finds it sound.
-
-        why: one line, for `ZoneAnswer.detail` and `stats`. Raises ZoneError for a zone not asked here.
-        """
-        core, index, now = self._core, self._zone_index(zone), clock()
-        core.enter()
-        with core.lock:
-            core.breaker.set_aside(index, why, now, now)
-        core.unlocked()
+    # ---- its end ----
 
     def close(self) -> None:
         """Stop the engine. Lookups under way end with what they have; later ones raise ClosedError."""
@@ -500,49 +345,6 @@ class Resolver:
 
     # ---- inside ----
 
-    def _zone_index(self, name: str) -> int:
-        wanted = known_name(name)
-        for index, zone in enumerate(self._core.zones):
-            if zone.name == wanted:
-                return index
-        raise ZoneError(f"{wanted} is not among the zones asked here", mask_keys(name))
-
-    def _clean(self, subject: object, started: float) -> Verdict | None:
-        """The verdict of an address that all zones are known not to list: the accept path's usual case."""
-        key = address_key(subject)
-        if key is None:
-            return None
-        core, local, wanted = self._core, self._core.local, self._wanted[len(key)]
-        if core.inside():
-            core.enter()
-        if wanted & local.mask:
-            if not local.none_lists(key):
-                return None
-            wanted &= ~local.mask
-            if not wanted and not core.closed:
-                return clean_verdict(core, key, started)
-        with core.lock:
-            if (core.breaker.unhealthy_mask | core.breaker.doubt_mask) & wanted or core.closed:
-                return None
-            engine = core.upstream.engine
-            if engine is not None and engine.has_retired:
-                core.questions.drain()
-            entry = core.cache.get(key)
-            if entry is None:
-                return None
-            soonest, _, present, notable = HEADER.unpack_from(entry)
-            if started >= soonest or present & wanted != wanted or notable & wanted:
-                return None
-            core.cache.hits += 1
-            core.stats.clean_hits[wanted] += 1
-            if local.mask:
-                core.stats.clean_files(local.mask_of_kind(key))
-        if core.journal.waiting or core.close_wanted:
-            core.unlocked()
-        text = format_address(key)
-        answers = partial(cached_answers, core.readings, text, key, entry, started, local.mask)
-        return Verdict(text, False, True, 0.0, answers, clock() - started, soonest - started)
-
     def _lookup(
         self,
         subject: object,
@@ -562,7 +364,7 @@ class Resolver:
         self, subject: object, waiter: Waiter, deadline_s: float | None
     ) -> Lookup | Verdict | SubjectError:
         started = clock()
-        found = self._clean(subject, started)
+        found = cached_clean(self._core, subject, started)
         if found is not None:
             return found
         try:
@@ -570,32 +372,6 @@ class Resolver:
             return lookup.verdict if lookup.start() else lookup
         except SubjectError as error:
             return error
-
-    def _loop_waiter(self, stream: object = None) -> LoopWaiter:
-        import asyncio
-
-        from dnsbl.lookup.aio import LoopWaiter
-
-        loop, core = asyncio.get_running_loop(), self._core
-        core.enter()
-        with core.lock:
-            core.raise_if_closed()
-            found = core.of_loop.get((loop, stream))
-            if found is None:
-                for other in [other for other in core.of_loop if other[0].is_closed()]:
-                    del core.of_loop[other]
-                found = core.of_loop[loop, stream] = LoopWaiter(loop)
-            return found
-
-
-def _decide(given: Decide) -> Decide:
-    """The thresholds, read once and outside any lock: the mapping is the caller's."""
-    decide = dict(given)
-    if not decide:
-        raise ConfigError("decide is empty: give at least one threshold, as {'reject': 3}, or None", "{}")
-    for name, threshold in decide.items():
-        checked_number(f"decide[{name!r}]", threshold, float("-inf"), float("inf"))
-    return decide
 
 
 _Subjects = TypeVar("_Subjects")

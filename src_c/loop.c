@@ -6,31 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fanout_internal.h"
-
-static uint64_t read_clock(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * DNSBL_S + (uint64_t)now.tv_nsec;
-}
-
-uint64_t dnsbl_fanout_now(void)
-{
-    return read_clock(CLOCK_MONOTONIC);
-}
-
-uint64_t dnsbl_fanout_clock(void)
-{
-#ifdef CLOCK_BOOTTIME
-    return read_clock(CLOCK_BOOTTIME);
-#else
-    return read_clock(CLOCK_MONOTONIC);
-#endif
-}
 
 /* ---- the inbox ---- */
 
@@ -46,11 +24,17 @@ static dnsbl_ticket *take_inbox(dnsbl_loop *loop, bool *stopping)
     return tickets;
 }
 
-/* Under the loop's lock, so that nobody frees it meanwhile; the pipe does not block. */
+/* The pipe does not block: where it is full, a byte is in it already. */
+static void write_byte(int fd)
+{
+    while (write(fd, "", 1) < 0 && errno == EINTR)
+        ;
+}
+
+/* Under the loop's lock, so that nobody frees it meanwhile. */
 static void wake_locked(dnsbl_loop *loop)
 {
-    while (write(loop->wake[1], "", 1) < 0 && errno == EINTR)
-        ;
+    write_byte(loop->wake[1]);
 }
 
 void dnsbl_fanout_wake(dnsbl_loop *loop)
@@ -58,8 +42,7 @@ void dnsbl_fanout_wake(dnsbl_loop *loop)
     pthread_mutex_lock(&loop->lock);
     int fd = loop->wake[1];
     pthread_mutex_unlock(&loop->lock);
-    while (write(fd, "", 1) < 0 && errno == EINTR)
-        ;
+    write_byte(fd);
 }
 
 static dnsbl_ticket *submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter, uint64_t deadline,

@@ -95,7 +95,7 @@ SHARED = {("prometheus_client", "monitor"), ("prometheus_client", "web"), ("urll
 def modules() -> Iterator[tuple[str, Path]]:
     """Every source file, with its module's name below `dnsbl`."""
     for path in sorted(PACKAGE.rglob("*.p*")):
-        if path.suffix in {".py", ".pyi", ".pyx", ".pxd"}:
+        if path.suffix in {".py", ".pyi", ".pyx", ".pxd", ".pxi"}:
             parts = path.relative_to(PACKAGE).with_suffix("").parts
             yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
 
@@ -106,7 +106,7 @@ KNOWN = {name for name, _ in MODULES}
 
 def imports(name: str, path: Path) -> set[str]:
     """Every module that a file imports, anywhere in it, by its full name."""
-    if path.suffix in {".pyx", ".pxd"}:
+    if path.suffix in {".pyx", ".pxd", ".pxi"}:
         return set(cython_imports(path.read_text()))
     found: set[str] = set()
     package = ["dnsbl", *name.split(".")]

@@ -47,7 +47,10 @@ def test_the_sdist_carries_what_it_takes_to_build_and_to_test(built: Path) -> No
     wanted = {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "setup.py", ".ci/run"}
     for folder in ("dnsbl", "src_c", "tests", "benchmarks"):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in {".py", ".pyx", ".pxd", ".pyi", ".toml", ".h"} or path.parent.name == "src_c":
+            if (
+                path.suffix in {".py", ".pyx", ".pxd", ".pxi", ".pyi", ".toml", ".h"}
+                or path.parent.name == "src_c"
+            ):
                 wanted.add(path.relative_to(ROOT).as_posix())
     assert wanted - names == set()
     generated = {name for name in names if name.endswith((".so", ".o", ".pyc"))}

@@ -124,6 +124,16 @@ def checked_deadline(seconds: float) -> float:
     return checked_number("deadline_s", seconds, found.low, found.high)
 
 
+def checked_decide(given: Mapping[str, float]) -> dict[str, float]:
+    """The thresholds, read once and outside any lock: the mapping is the caller's."""
+    decide = dict(given)
+    if not decide:
+        raise ConfigError("decide is empty: give at least one threshold, as {'reject': 3}, or None", "{}")
+    for name, threshold in decide.items():
+        checked_number(f"decide[{name!r}]", threshold, float("-inf"), float("inf"))
+    return decide
+
+
 def checked_number(name: str, value: _Number, low: _Number, high: _Number) -> _Number:
     """`value`, from `low` to `high`; a whole number where these are `int`. Raises ConfigError."""
     kinds = int if isinstance(low, int) else (int, float)

@@ -14,6 +14,7 @@ from typing import Final
 from dnsbl.cache.clock import now as clock
 from dnsbl.engine._engine import Waiter
 from dnsbl.errors import ForkedError
+from dnsbl.lookup.core import Core
 from dnsbl.lookup.lookup import Lookup
 from dnsbl.lookup.stream import Result, Stream
 
@@ -84,6 +85,20 @@ class LoopWaiter:
         """As `close`, from any thread."""
         with suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(self.close)
+
+
+def loop_waiter(core: Core, stream: object = None) -> LoopWaiter:
+    """The running loop's completion list, made if need be. stream: one of its own."""
+    loop = asyncio.get_running_loop()
+    core.enter()
+    with core.lock:
+        core.raise_if_closed()
+        found = core.of_loop.get((loop, stream))
+        if found is None:
+            for other in [other for other in core.of_loop if other[0].is_closed()]:
+                del core.of_loop[other]
+            found = core.of_loop[loop, stream] = LoopWaiter(loop)
+        return found
 
 
 def _end_late_of(found: weakref.ref[LoopWaiter]) -> None:

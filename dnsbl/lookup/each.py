@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
+from dnsbl.cache.clock import now as clock
+from dnsbl.config.settings import checked_deadline
+from dnsbl.lookup.aio import loop_waiter, results_async
 from dnsbl.lookup.core import Core
-from dnsbl.lookup.lookup import DECIMALS, Lookup, Part
+from dnsbl.lookup.lookup import DECIMALS, Lookup
+from dnsbl.lookup.parts import Part, asked_subject
 from dnsbl.model import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
     from dnsbl.engine._engine import Waiter
     from dnsbl.subject import Subject
@@ -38,6 +43,21 @@ class ZoneLookup(Lookup):
         self.verdict = Verdict(
             whole.subject, whole.listed, whole.complete, whole.score, answers, whole.elapsed_s, whole.ttl_s
         )
+
+
+async def zones_async(core: Core, subject: object, deadline_s: float | None) -> AsyncGenerator[Verdict, None]:
+    """A verdict of each zone by itself, as they come, in the running event loop."""
+    started, wanted, waiter = clock(), asked_subject(core, subject), loop_waiter(core).waiter
+    wait_s = checked_deadline(core.settings.deadline_s if deadline_s is None else deadline_s)
+
+    def begin(zone: Any) -> Lookup | Verdict:
+        lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
+        return lookup.verdict if lookup.start() else lookup
+
+    async with aclosing(results_async(begin, range(len(core.zones)), False, lambda _: True)) as found:
+        async for result in found:
+            assert isinstance(result, Verdict)
+            yield result
 
 
 def joined(verdicts: Iterable[Verdict], order: Iterable[str]) -> Verdict:

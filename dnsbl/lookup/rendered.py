@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from dnsbl.cache.answers import Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.lookup.core import Core
-from dnsbl.lookup.lookup import asked_subject, parts_of
+from dnsbl.lookup.parts import asked_subject, parts_of
 from dnsbl.model import Outcome, Verdict
 
 MOST: Final = 4_096

@@ -1,6 +1,6 @@
 """Many lookups at once: a bounded window of them, and their results as they come or in order.
 
-`results` is for a blocking caller; that of an event loop is in `dnsbl.lookup.aio`.
+`results`, and `wait_for` for one lookup, are for a blocking caller; those of an event loop are in `dnsbl.lookup.aio`.
 """
 
 from __future__ import annotations
@@ -104,6 +104,25 @@ class Stream:
         for lookup in self._open:
             lookup.abandon()
         self._open.clear()
+
+
+def wait_for(lookup: Lookup, waiter: Waiter) -> Verdict:
+    """Begin a lookup and wait for its verdict in this thread."""
+    finished = False
+    try:
+        finished = lookup.start()
+        while not finished:
+            left_s = lookup.deadline + GRACE_S - clock()
+            if left_s <= 0:
+                lookup.expire()
+                break
+            waiter.wait(left_s)
+            finished = lookup.advance()
+    finally:
+        waiter.tell()  # of questions that were asked for others as well, or that nobody waited for
+        if not finished:
+            lookup.abandon()
+    return lookup.verdict
 
 
 def room_in(window: int, upstream: Upstream) -> Callable[[int], bool]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.lookups import resolver_for
 
 from dnsbl import Resolver, Zone
-from dnsbl.lookup.lookup import parts_of
+from dnsbl.lookup.parts import parts_of
 from dnsbl.model import Status, Wire
 from dnsbl.subject import parse_subject
 from dnsbl.testing import DnsblServer

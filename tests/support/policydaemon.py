@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from support.servers import terminated
+
 from dnsbl.testing import DnsblServer
 
 START_S = 15.0
@@ -112,12 +114,7 @@ class Policyd:
         """SIGTERM; gives the exit code."""
         assert self.process
         process, self.process = self.process, None
-        process.terminate()
-        try:
-            return process.wait(STOP_S)
-        finally:
-            process.kill()
-            process.wait()
+        return terminated(process, STOP_S)
 
     def kill(self) -> None:
         assert self.process

@@ -70,6 +70,16 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join(places))
 
 
+def terminated(process: subprocess.Popen[bytes], within_s: float) -> int:
+    """SIGTERM; gives the exit code, and leaves no process behind if it does not heed it."""
+    process.terminate()
+    try:
+        return process.wait(within_s)
+    finally:
+        process.kill()
+        process.wait()
+
+
 class ServerError(RuntimeError):
     """A server that did not start; the message holds what it wrote."""
 

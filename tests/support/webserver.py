@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import urllib3
+from support.servers import terminated
 
 from dnsbl.testing import DnsblServer
 
@@ -80,12 +81,7 @@ class Serve:
         """SIGTERM; gives the exit code."""
         assert self.process
         process, self.process = self.process, None
-        process.terminate()
-        try:
-            return process.wait(STOP_S)
-        finally:
-            process.kill()
-            process.wait()
+        return terminated(process, STOP_S)
 
     def __exit__(self, *failure: object) -> None:
         try:
