@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -118,10 +118,21 @@ def checked_nameservers(given: Sequence[str] | None) -> tuple[str, ...] | None:
     return found
 
 
-def checked_deadline(seconds: float) -> float:
+_T = TypeVar("_T")
+
+
+def checked_option(name: str, text: str, parse: Callable[[str], _T]) -> _T:
+    """What `parse` makes of an option's text. Raises ConfigError, which names the option."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}", text) from None
+
+
+def checked_deadline(seconds: float, name: str = "deadline_s") -> float:
     """As `deadline_s` in [resolver]. Raises ConfigError."""
     found = RANGES["deadline_s"]
-    return checked_number("deadline_s", seconds, found.low, found.high)
+    return checked_number(name, seconds, found.low, found.high)
 
 
 def checked_decide(given: Mapping[str, float]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path as FilePath
 from typing import Any, Final
 
 from dnsbl.config.limits import RANGES
@@ -155,6 +156,11 @@ class Table:
     def flag(self, key: str) -> bool | None:
         value: bool | None = self._take(key, bool, "true or false")
         return value
+
+    def path_from(self, folder: FilePath, key: str) -> FilePath | None:
+        """A path, from `folder` where it is relative; None where the key is not given."""
+        text = self.text(key)
+        return None if text is None else folder / text
 
     def texts(self, key: str) -> tuple[str, ...] | None:
         """An array of texts, none of them empty or of more than 2,000 characters."""

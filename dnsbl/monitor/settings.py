@@ -75,7 +75,7 @@ def load_settings(
     given = tuple(parse_watch(text, private=private) for text in watch)
     return Settings(
         watch=given or _watched(table, private),
-        state=_path(table, "state", folder) or _default_state(env),
+        state=table.path_from(folder, "state") or _default_state(env),
         interval_s=_or(table.number("interval_s", 10, 604_800), INTERVAL_S),
         confirm=_or(table.integer("confirm", 1, 10), 2),
         share=_or(table.number("share", 0.001, 1), 0.1),
@@ -94,7 +94,7 @@ def load_settings(
         smtp_password=_key(table, "smtp", folder, env),
         ping=_url(table, "ping"),
         metrics=_placed(table, "metrics", parse_tcp),
-        grid=_path(table, "grid", folder),
+        grid=table.path_from(folder, "grid"),
         private=private,
     )
 
@@ -102,7 +102,7 @@ def load_settings(
 def state_path(config: Config, env: Mapping[str, str] = os.environ) -> Path | None:
     """Where the state is, for who only reads it: no key is read."""
     table = Table(config.monitor, ("monitor",), config.source)
-    return _path(table, "state", (config.path or Path()).parent) or _default_state(env)
+    return table.path_from((config.path or Path()).parent, "state") or _default_state(env)
 
 
 def _or(value: _T | None, default: _T) -> _T:
@@ -117,11 +117,6 @@ def _watched(table: Table, private: bool) -> tuple[Watch, ...]:
         except InputError as error:
             raise table.source.error((*table.path, "watch", index), f"watch: {error}", error.text) from None
     return tuple(found)
-
-
-def _path(table: Table, key: str, folder: Path) -> Path | None:
-    text = table.text(key)
-    return None if text is None else folder / text
 
 
 def _default_state(env: Mapping[str, str]) -> Path | None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from dnsbl.config.file import Config, load
+from dnsbl.config.settings import checked_option
 from dnsbl.config.toml_table import Table
 from dnsbl.errors import ConfigError
 from dnsbl.policy.rules import POLICY_KEYS, Policy, compile_rules
@@ -92,6 +93,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
     config = load(options.config_path)
     table = Table(config.policy, ("policy",), config.source)
     table.check_keys((*POLICY_KEYS, *SERVER_KEYS))
+    folder = (config.path or Path()).parent
     zones = config.zones or config.catalogue.default()
     if options.zones:
         zones, _ = config.catalogue.build(options.zones)
@@ -100,7 +102,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
     listen = tuple(_address(table, "listen", text, parse_listen) for text in table.texts("listen") or ())
     metrics = table.text("metrics")
     in_file = _address(table, "metrics", metrics, parse_tcp) if metrics else None
-    given = tuple(_option("--listen", text, parse_listen) for text in options.listen)
+    given = tuple(checked_option("--listen", text, parse_listen) for text in options.listen)
     return Settings(
         config=config,
         policy=compile_rules(rules, config.source, [zone.name for zone in zones], zones, files.watch),
@@ -111,32 +113,23 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
         idle_timeout_s=table.ranged("idle_timeout_s"),
         read_timeout_s=table.ranged("read_timeout_s"),
         max_connections=int(table.ranged("max_connections")),
-        metrics=_option("--metrics", options.metrics, parse_tcp) if options.metrics else in_file,
-        cache_file=_cache_file(table, config.path, env.get("STATE_DIRECTORY", "")),
-        control=_path(table, "control", config.path) or default_path(env),
-        health_file=_path(table, "health_file", config.path),
+        metrics=checked_option("--metrics", options.metrics, parse_tcp) if options.metrics else in_file,
+        cache_file=_cache_file(table, folder, env.get("STATE_DIRECTORY", "")),
+        control=table.path_from(folder, "control") or default_path(env),
+        health_file=table.path_from(folder, "health_file"),
         log=_log(table),
         log_level=_log_level(table),
         files=files,
     )
 
 
-def _cache_file(table: Table, config_path: Path | None, state: str) -> Path | None:
+def _cache_file(table: Table, folder: Path, state: str) -> Path | None:
     """`cache_file`, from the configuration's directory where it is relative; else in the state directory.
 
     state: the directories of systemd's StateDirectory=, joined by colons (systemd.exec(5)).
     """
-    text = table.text("cache_file")
-    if text is None:
-        first = state.partition(":")[0]
-        return Path(first) / "cache" if first else None
-    return (config_path or Path()).parent / text
-
-
-def _path(table: Table, key: str, config_path: Path | None) -> Path | None:
-    """A path, from the configuration's directory where it is relative."""
-    text = table.text(key)
-    return None if text is None else (config_path or Path()).parent / text
+    first = state.partition(":")[0]
+    return table.path_from(folder, "cache_file") or (Path(first) / "cache" if first else None)
 
 
 def _log(table: Table) -> str:
@@ -169,13 +162,6 @@ def _address(table: Table, key: str, text: str, parse: Callable[[str], T]) -> T:
         return parse(text)
     except ValueError as error:
         raise table.error(key, str(error), text) from None
-
-
-def _option(name: str, text: str, parse: Callable[[str], T]) -> T:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}", text) from None
 
 
 def _mode(table: Table) -> int:

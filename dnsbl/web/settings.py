@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from dnsbl.config.file import Config, load
-from dnsbl.config.settings import checked_number
+from dnsbl.config.settings import checked_deadline, checked_option
 from dnsbl.config.toml_table import Table
 from dnsbl.errors import ConfigError
 from dnsbl.policyd.addresses import TcpAddress, UnixAddress, parse_listen
@@ -103,12 +103,12 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
     table.check_keys(SERVE_KEYS)
     folder = (config.path or Path()).parent
     in_file = tuple(_each(table, "listen", parse_listen))
-    given = tuple(_option("--listen", text, parse_listen) for text in options.listen)
-    token_file = options.token_file or _path(table, "token_file", folder)
-    password_file = options.password_file or _path(table, "password_file", folder)
+    given = tuple(checked_option("--listen", text, parse_listen) for text in options.listen)
+    token_file = options.token_file or table.path_from(folder, "token_file")
+    password_file = options.password_file or table.path_from(folder, "password_file")
     rate, score = table.number("rate_per_s", 0, 1_000_000), table.number("authz_score", 0.001, 1_000_000)
     if options.deadline_s is not None:
-        checked_number("--deadline", options.deadline_s, 0.001, 300.0)
+        checked_deadline(options.deadline_s, "--deadline")
     settings = Settings(
         config=config,
         options=options,
@@ -125,7 +125,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
         authz_zones=tuple(_each(table, "authz_zones", known_name)),
         authz_score=AUTHZ_SCORE if score is None else score,
         authz_deadline_s=table.number("authz_deadline_s", 0.01, 60) or AUTHZ_DEADLINE_S,
-        state=options.state or _path(table, "state", folder),
+        state=options.state or table.path_from(folder, "state"),
         control=_control(config, folder) or default_path(env),
     )
     _refuse_open_doors(settings)
@@ -151,18 +151,6 @@ def _each(table: Table, key: str, parse: Callable[[str], T]) -> list[T]:
         except ValueError as error:
             raise table.source.error((*table.path, key, index), f"{key}: {error}", text) from None
     return found
-
-
-def _option(name: str, text: str, parse: Callable[[str], T]) -> T:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}", text) from None
-
-
-def _path(table: Table, key: str, folder: Path) -> Path | None:
-    text = table.text(key)
-    return None if text is None else folder / text
 
 
 def _control(config: Config, folder: Path) -> Path | None:
