@@ -4,7 +4,7 @@ A `Lookup` is a small state machine without a clock or thread of its own: `start
 not hold, `advance` is called when one of its tickets has news, and both tell whether the verdict is there.
 Who waits, and how (a thread, an event loop, a stream of many), is the caller's business.
 
-Rules, each kept by a test in tests/lookup/test_rules.py:
+Rules, each kept by a test in tests/lookup/test_lookup_rules.py:
 
 1. An answer's age counts from its arrival, on a clock that goes on while the machine sleeps. What has
    expired when a lookup begins is nothing to that lookup, wherever it is kept.
@@ -126,8 +126,7 @@ class Lookup:
             asked = 0
             for part in parts:
                 asked |= part.zones
-                begun = self._begin(part)
-                if not begun:
+                if not (begun := self._begin(part)):
                     break
         core.unlocked()
         if parts and not begun:
@@ -211,6 +210,9 @@ class Lookup:
 
     def advance(self) -> bool:
         """Take in what its tickets have. True: the verdict is there."""
+        return self._take_in(may_wait=True)
+
+    def _take_in(self, may_wait: bool) -> bool:
         core = self._core
         core.check_epoch(self._epoch)
         core.enter()
@@ -219,16 +221,15 @@ class Lookup:
         with core.lock:
             for wait in self._waits:
                 core.questions.absorb(wait.ticket.fan)
-        waiting = any(wait.zones & wait.ticket.fan.tag.open for wait in open_yet)
+        waiting = may_wait and any(wait.zones & wait.ticket.fan.tag.open for wait in open_yet)
         finished = self._next(waiting)
         core.unlocked()
         return finished
 
     def expire(self) -> None:
         """Its deadline has passed and no ticket told so: end it with what is there."""
-        self._core.check_epoch(self._epoch)
-        if not self._next(waiting=False):
-            self._next(waiting=False)  # the reasons, which had no time either
+        if not self._take_in(may_wait=False):
+            self._take_in(may_wait=False)  # the reasons, which had no time either
 
     def _next(self, waiting: bool) -> bool:
         if waiting and not (self._decide is not None and not self._reasoning and self._decided()):

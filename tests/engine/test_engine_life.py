@@ -159,7 +159,8 @@ def test_2000_engines_leave_nothing_behind(dnsbl_server: DnsblServer) -> None:
     for number in range(2000):
         once(number)
     gc.collect()
-    assert descriptors_and_threads() == before
+    # A thread that was joined is listed a moment longer.
+    assert eventually(lambda: all(map(int.__le__, descriptors_and_threads(), before)))
 
 
 def test_an_engine_in_a_reference_cycle_is_collected(dnsbl_server: DnsblServer) -> None:
@@ -173,7 +174,7 @@ def test_an_engine_in_a_reference_cycle_is_collected(dnsbl_server: DnsblServer) 
         engine.submit(fan, Waiter(), 30.0)
         del engine, fan
         gc.collect()
-        assert os_threads() == before
+        assert eventually(lambda: os_threads() <= before)
 
 
 # ---- the interpreter's end ----

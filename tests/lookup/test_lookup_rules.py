@@ -19,10 +19,13 @@ from support.lookups import answer_of, eventually, outcomes, resolver_for, timed
 
 import dnsbl
 from dnsbl import ConfigError, ForkedError, Outcome, ReentryError, Resolver, SubjectError, Verdict, Zone
+from dnsbl.cache.clock import now as clock
+from dnsbl.engine._engine import Waiter
 from dnsbl.health.judge import State
 from dnsbl.lookup import forking
 from dnsbl.lookup.lookup import Lookup
 from dnsbl.model import Status, Wire
+from dnsbl.subject import parse_subject
 from dnsbl.testing import DnsblServer, Query, Reply, delay, parked, rcode, silence, stripped, wildcard
 from dnsbl.testing import wire as testing_wire
 from dnsbl.zones.interpret import read
@@ -344,6 +347,20 @@ def test_one_failed_lookup_of_an_event_loop_strands_no_other(
     found = asyncio.run(main())
     assert isinstance(found[0], MemoryError)
     assert all(isinstance(verdict, Verdict) and verdict.complete for verdict in found[1:])
+
+
+def test_a_lookup_that_no_ticket_ends_has_the_answers_that_came(slow_server: DnsblServer) -> None:
+    """A machine under load is late with the ticket's end, which is no list's silence."""
+    slow_server.zone(SLOW).fault(silence())
+    with resolver_for(slow_server, FAST, SLOW, reasons=False) as resolver:
+        assert not resolver.check("192.0.2.9", deadline_s=0.1).complete
+        waiter = Waiter()
+        lookup = Lookup(resolver._core, parse_subject(SUBJECT), waiter, clock(), 30.0, None)
+        assert not lookup.start()
+        assert eventually(lambda: slow_server.count(FAST) == 2 and slow_server.count(SLOW) >= 2)
+        time.sleep(0.1)
+        lookup.expire()
+    assert outcomes(lookup.verdict) == [Outcome.LISTED, Outcome.TIMEOUT]
 
 
 def test_a_source_that_fails_does_so_after_the_verdicts_it_gave(slow_server: DnsblServer) -> None:

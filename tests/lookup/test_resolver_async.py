@@ -204,7 +204,7 @@ def test_many_loops_one_after_another_share_one_resolver(dnsbl_server: DnsblServ
             assert run(resolver.check_async(f"192.0.2.{number}")).listed
         gc.collect()
         assert descriptors() <= files + 2  # the last loop's
-        assert os_threads() == threads
+        assert os_threads() <= threads
         assert resolver.check("192.0.2.250").listed
     assert dnsbl_server.count() == 202
 
@@ -253,7 +253,7 @@ def test_a_forgotten_resolver_is_let_go_by_a_loop_that_runs_on(
             await once(number)
         gc.collect()
         await asyncio.sleep(0.01)
-        assert (descriptors(), os_threads()) == (files, threads)
+        assert eventually(lambda: descriptors() <= files and os_threads() <= threads)
 
     run(main())
 

@@ -40,7 +40,7 @@ def test_a_forgotten_resolver_leaves_nothing_though_its_verdict_is_kept(dnsbl_se
     kept = look_up()
     gc.collect()
     # The kernel shows a thread for a moment after it was joined.
-    assert eventually(lambda: (os_threads(), descriptors()) == (threads, files))
+    assert eventually(lambda: os_threads() <= threads and descriptors() <= files)
     assert [outcomes(verdict) for verdict in kept] == [
         [Outcome.NOT_LISTED],
         [Outcome.NOT_LISTED],
@@ -53,7 +53,7 @@ def test_2000_resolvers_created_and_closed_leave_nothing(dnsbl_server: DnsblServ
     dnsbl_server.zone("bl.example")
     out = run_python(
         """
-import gc, os, resource, sys, threading
+import gc, os, resource, sys, threading, time
 sys.path.insert(0, sys.argv[2])
 from support.lookups import descriptors, os_threads
 from dnsbl import Resolver, SubjectError
@@ -76,7 +76,8 @@ kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for number in range(2000):
     once(number)
 gc.collect()
-print(before == (descriptors(), os_threads()))
+time.sleep(0.1)  # a thread that was joined is listed a moment longer
+print(descriptors() <= before[0] and os_threads() <= before[1])
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - kib) < 2000)
 """,
         dnsbl_server.nameserver,
@@ -149,7 +150,7 @@ def test_close_ends_lookups_in_flight_at_once_with_what_they_have(dnsbl_server: 
         assert (verdict.listed, verdict.complete) == (True, False)
     with pytest.raises(ClosedError):
         resolver.check("192.0.2.1")
-    assert eventually(lambda: os_threads() == threads)  # no second engine was started for the reasons
+    assert eventually(lambda: os_threads() <= threads)  # no second engine was started for the reasons
 
 
 def test_close_ends_a_stream_with_what_it_has(dnsbl_server: DnsblServer) -> None:
@@ -185,7 +186,7 @@ def test_closing_and_looking_up_in_many_threads_at_once(dnsbl_server: DnsblServe
             raise AssertionError("never closed")
 
         in_threads(8, use)
-    assert eventually(lambda: os_threads() == threads)
+    assert eventually(lambda: os_threads() <= threads)
 
 
 # ---- fork ----
