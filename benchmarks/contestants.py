@@ -64,7 +64,7 @@ def engine(port: int) -> tuple[Callable[[int, int], None], Callable[[int, int], 
             if not waiting:
                 return
             for ticket in waiter.wait(5.0):
-                assert len(ticket.fan.take()) == len(ZONES)
+                assert len(ticket.fan.answers()) == len(ZONES)
                 waiting -= 1
             loop.retired()
 
@@ -72,7 +72,7 @@ def engine(port: int) -> tuple[Callable[[int, int], None], Callable[[int, int], 
         def one(address: bytes) -> None:
             ticket = loop.submit(loop.fan(plan, address, every), waiter, 3.0)
             waiter.wait(5.0)
-            assert len(ticket.fan.take()) == len(ZONES)
+            assert len(ticket.fan.answers()) == len(ZONES)
             loop.retired()
 
         return timed(one, packed(offset, count))

@@ -57,7 +57,7 @@ class FollowedLookup(Lookup):
             answers = ticket.fan.answers()
             for zone in bits(wanted):
                 if zone in answers:
-                    texts[zone] = self._core.questions.clean_texts(zone, answers[zone][8])
+                    texts[zone] = self._core.questions.clean_texts(zone, answers[zone].texts)
         return self._verdict_of(found, plain, texts, pending)
 
     def _found_so_far(self) -> tuple[dict[int, Found], list[PlainFound], tuple[int, ...]]:

@@ -94,7 +94,7 @@ def _ask(core: Core, questions: Sequence[tuple[int, Probe]], deadline_s: float) 
     answers = [fan.answers().get(zone) for fan, (zone, _) in zip(fans, questions, strict=True)]
     with core.lock:
         for (zone, _), answer in zip(questions, answers, strict=True):
-            core.admission.sent(zone, 0 if answer is None else answer[10] - 1)
+            core.admission.sent(zone, 0 if answer is None else answer.queries - 1)
     return answers
 
 

@@ -354,7 +354,7 @@ class Lookup:
             answers = ticket.fan.answers()
             for zone in bits(wanted):
                 if zone in answers:
-                    self._texts[zone] = core.questions.clean_texts(zone, answers[zone][8])
+                    self._texts[zone] = core.questions.clean_texts(zone, answers[zone].texts)
             late = [zone for zone in bits(wanted) if zone not in answers]
             if late:
                 with core.lock:

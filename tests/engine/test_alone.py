@@ -31,7 +31,7 @@ def test_alone_it_is_answered_again_and_again(dnsbl_server: DnsblServer) -> None
     for number in range(100):
         ticket = engine.submit(engine.fan(plan, key(number), [0]), waiter, 10.0)
         assert waiter.wait(20.0) == [ticket]
-        assert ticket.fan.answers()[0][0] == (Status.OK if number == 7 else Status.NXDOMAIN)
+        assert ticket.fan.answers()[0].status == (Status.OK if number == 7 else Status.NXDOMAIN)
     engine.close()
 
 
@@ -45,7 +45,7 @@ def test_who_does_not_wait_after_all_tells_the_thread(dnsbl_server: DnsblServer)
     until = time.monotonic() + 20
     while not fan.finished and time.monotonic() < until:
         time.sleep(0.01)
-    assert fan.answers()[0][0] == Status.NXDOMAIN
+    assert fan.answers()[0].status == Status.NXDOMAIN
 
 
 def test_others_are_answered_by_who_drives(dnsbl_server: DnsblServer) -> None:
@@ -66,7 +66,7 @@ def test_others_are_answered_by_who_drives(dnsbl_server: DnsblServer) -> None:
             ticket = engine.submit(engine.fan(plan, key(1000 * thread + turn), [0]), waiter, 20.0)
             while not ticket.done:
                 waiter.wait(30.0)
-            answered.append(ticket.fan.answers()[0][0])
+            answered.append(ticket.fan.answers()[0].status)
 
     threads = [threading.Thread(target=look_up, args=(thread,)) for thread in range(4)]
     for thread in threads:
@@ -90,7 +90,7 @@ def test_an_answer_that_comes_after_the_wait_is_taken_by_the_thread(dnsbl_server
     until = time.monotonic() + 20
     while not fan.finished and time.monotonic() < until:
         time.sleep(0.01)
-    assert fan.answers()[0][0] == Status.NXDOMAIN
+    assert fan.answers()[0].status == Status.NXDOMAIN
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -105,7 +105,7 @@ def test_close_ends_the_wait_of_one_who_drives(dnsbl_server: DnsblServer, alone:
         assert waiter.wait(30.0) == [ticket]
         closing.join(30)
         assert not closing.is_alive()
-        assert ticket.fan.answers()[0][0] in (Status.TIMEOUT, Status.UNSENT)
+        assert ticket.fan.answers()[0].status in (Status.TIMEOUT, Status.UNSENT)
         with pytest.raises(ClosedError):
             engine.submit(ticket.fan, waiter, 1.0)
         waiter.tell()

@@ -25,7 +25,7 @@ def ask(engine, last, within_s=20.0):
     ticket = engine.submit(fan, waiter, within_s)
     while not ticket.done:
         waiter.wait(0.1)
-    return fan.answers()[0][0] if fan.answers() else None
+    return fan.answers()[0].status if fan.answers() else None
 """
 
 
@@ -154,9 +154,9 @@ def test_sets_of_nameservers_are_given_back(engine: Engine, dnsbl_server: DnsblS
         chosen = engine.nameserver_set([f"127.0.0.1:{10_000 + number}"])
         Plan(["bl.example"], [chosen], [1.0], engine)
         if number % 100 == 99:  # nameservers are let go by the loop, when something is to be done
-            assert answer_from(engine, [dnsbl_server.nameserver])[0] == Status.NXDOMAIN
+            assert answer_from(engine, [dnsbl_server.nameserver]).status == Status.NXDOMAIN
             time.sleep(0.6)
-            assert answer_from(engine, [dnsbl_server.nameserver])[0] == Status.NXDOMAIN
+            assert answer_from(engine, [dnsbl_server.nameserver]).status == Status.NXDOMAIN
 
 
 def test_a_set_in_use_is_kept(engine: Engine, dnsbl_server: DnsblServer) -> None:
@@ -170,7 +170,7 @@ def test_a_set_in_use_is_kept(engine: Engine, dnsbl_server: DnsblServer) -> None
         assert other != chosen
         Plan(["bl.example"], [other], [1.0], engine)
     assert eventually(lambda: (waiter.wait(0.1), ticket.done)[1])
-    assert fan.answers()[0][0] == Status.NXDOMAIN
+    assert fan.answers()[0].status == Status.NXDOMAIN
 
 
 def test_a_missing_function_is_told_of_once_and_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

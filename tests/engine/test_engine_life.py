@@ -81,7 +81,7 @@ def test_close_with_questions_in_flight(engine: Engine, dnsbl_server: DnsblServe
     assert time.monotonic() - began_s < 1.0
     assert set(waiter.wait(0)) == set(tickets)
     assert all(ticket.done and ticket.fan.finished for ticket in tickets)
-    assert {answer[0] for answer in tickets[-1].fan.answers().values()} <= {Status.TIMEOUT, Status.UNSENT}
+    assert {answer.status for answer in tickets[-1].fan.answers().values()} <= {Status.TIMEOUT, Status.UNSENT}
     engine.close()
 
 
@@ -230,7 +230,7 @@ if pid == 0:
     fan, ticket = ask(engine)
     while not ticket.done:
         waiter.wait(10)
-    print("child", fan.answers()[0][2], flush=True)
+    print("child", fan.answers()[0].addresses, flush=True)
     del fd_waiter
     engine.close()
     gc.collect()
@@ -238,7 +238,7 @@ if pid == 0:
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 while not ticket.done:
     waiter.wait(10)
-print("parent", fan.answers()[0][2])
+print("parent", fan.answers()[0].addresses)
 """,
         dnsbl_server,
     )
@@ -318,7 +318,7 @@ def test_an_event_loop_is_woken(engine: Engine, dnsbl_server: DnsblServer) -> No
 
         def ready() -> None:
             for ticket in waiter.drain():
-                ticket.owner.set_result(ticket.fan.answers()[0][2])
+                ticket.owner.set_result(ticket.fan.answers()[0].addresses)
 
         loop.add_reader(waiter.fileno(), ready)
         plan = plan_for(engine, [dnsbl_server.nameserver])
@@ -345,7 +345,7 @@ def test_many_threads_each_with_its_own_waiter(engine: Engine, dnsbl_server: Dns
         for step in range(40):
             last = (first * 40 + step) % 256
             answers = look_up(engine, plan, bytes([192, 0, 2, last]), deadline_s=10.0).answers()
-            if answers[0][2] != (0x7F000100 + last,):
+            if answers[0].addresses != (0x7F000100 + last,):
                 wrong.append(answers)
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(32)]
@@ -355,4 +355,4 @@ def test_many_threads_each_with_its_own_waiter(engine: Engine, dnsbl_server: Dns
         thread.join(30)
     assert wrong == []
     assert eventually(lambda: engine.retired() or engine.in_flight == 0)
-    assert answer_from(engine, [dnsbl_server.nameserver])[0] == Status.OK
+    assert answer_from(engine, [dnsbl_server.nameserver]).status == Status.OK

@@ -66,7 +66,7 @@ def judge(fan: Fan, kind: int, seen: Counter[str], wrong: list[str]) -> None:
     answers = fan.answers()
     if fan.indices == (BAD,):
         seen["hostile"] += 1
-        seen[f"hostile {Status(answers[BAD][0]).name}" if answers else "hostile open"] += 1
+        seen[f"hostile {Status(answers[BAD].status).name}" if answers else "hostile open"] += 1
         return
     for at in HONEST:
         code = expected(fan.key, ZONES[at])
@@ -75,7 +75,11 @@ def judge(fan: Fan, kind: int, seen: Counter[str], wrong: list[str]) -> None:
             want = (Status.OK, ())
         answer = answers.get(at)
         seen["honest"] += 1
-        if answer is None or (answer[0], answer[2]) != want or (want == (Status.OK, ()) and not answer[8]):
+        if (
+            answer is None
+            or (answer.status, answer.addresses) != want
+            or (want == (Status.OK, ()) and not answer.texts)
+        ):
             wrong.append(f"{fan.key!r} type {kind} in {ZONES[at]}: {answer} instead of {want}")
 
 

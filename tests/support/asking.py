@@ -66,6 +66,16 @@ def answer_from(
     return fan.answers()[0]
 
 
+def wire_of(answer: Answer) -> tuple[int, int, tuple[int, ...]]:
+    """Status, rcode and A records."""
+    return answer.status, answer.rcode, answer.addresses
+
+
+def ttls_of(answer: Answer) -> tuple[int | None, int | None, int | None]:
+    """Of the records, of the SOA record, and its minimum."""
+    return answer.ttl_s, answer.soa_ttl_s, answer.soa_minimum_s
+
+
 def eventually(condition: Callable[[], object], within_s: float = 10.0) -> bool:
     """Whether the condition comes true in that time."""
     end_s = time.monotonic() + within_s
