@@ -126,8 +126,10 @@ class Ticket:
     def done(self) -> bool:
         """Its deadline has passed, or its fan has finished."""
 
-class Waiter:
-    def __new__(cls, with_fd: bool = False, alone: bool = False) -> Waiter:
+class Completions:
+    """A completion queue: the tickets that have news, for one who waits for them."""
+
+    def __new__(cls, with_fd: bool = False, alone: bool = False) -> Completions:
         """alone: who submits with it calls `wait` (or `tell`) right after, and does the engine's work meanwhile
         if its thread has nothing else to do; so that thread is not told of what is submitted."""
     def fileno(self) -> int:
@@ -156,16 +158,16 @@ class Engine:
         key: bytes | str,
         indices: Iterable[int],
         record_type: int = ...,
-        tries: int = 0,
+        attempts: int = 0,
         tag: Any = None,
     ) -> Fan:
         """Questions for `key` (address bytes, or a domain in A-label form) in the zones `indices`.
 
-        `tries` 0: as many as fit before the deadline."""
+        `attempts` 0: as many as fit before the deadline."""
     def submit(
         self,
         fan: Fan,
-        waiter: Waiter,
+        completions: Completions,
         deadline_s: float,
         listen_s: float = 2.0,
         each: bool = False,
@@ -175,7 +177,7 @@ class Engine:
     @property
     def has_retired(self) -> bool: ...
     def retired(self) -> list[Fan]:
-        """Fans with answers that no waiter was told of, and all that finished since the last call."""
+        """Fans with answers that no completion queue was told of, and all that finished since the last call."""
     @property
     def in_flight(self) -> int: ...
     @property

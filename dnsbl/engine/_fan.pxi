@@ -2,17 +2,17 @@
 
 
 cdef class Plan:
-    """Where the questions of a resolver go: per zone its wire name, nameserver set and try timeout."""
+    """Where the questions of a resolver go: per zone its wire name, nameserver set and timeout of an attempt."""
 
     cdef readonly tuple zones      # of bytes: the names as they go to C, secret keys included
     cdef readonly tuple sets
     cdef readonly tuple timeouts_s
     cdef dict _uses
-    cdef const char *_names[DNSBL_FANOUT_MAX_SLOTS]
-    cdef size_t _lengths[DNSBL_FANOUT_MAX_SLOTS]
-    cdef int _sets[DNSBL_FANOUT_MAX_SLOTS]
-    cdef uint64_t _timeouts_ns[DNSBL_FANOUT_MAX_SLOTS]
-    cdef uint16_t _numbers[DNSBL_FANOUT_MAX_SLOTS]
+    cdef const char *_names[DNSBL_FANOUT_MAX_QUESTIONS]
+    cdef size_t _lengths[DNSBL_FANOUT_MAX_QUESTIONS]
+    cdef int _sets[DNSBL_FANOUT_MAX_QUESTIONS]
+    cdef uint64_t _timeouts_ns[DNSBL_FANOUT_MAX_QUESTIONS]
+    cdef uint16_t _numbers[DNSBL_FANOUT_MAX_QUESTIONS]
     cdef object _numbered_by  # the engine whose numbers these are
 
     def __cinit__(self, zones, sets, timeouts_s, Engine engine=None):
@@ -42,13 +42,13 @@ cdef class Fan:
 
     cdef dnsbl_fan *_c
     cdef readonly object key
-    cdef readonly tuple indices    # the zone of each slot, as an index into the plan
+    cdef readonly tuple indices    # the zone of each question, as an index into the plan
     cdef readonly object tag
     cdef Plan _plan                # kept, so that its sets are
     cdef readonly uint64_t token
     cdef bint _asked
     cdef int _count
-    cdef uint8_t _zones[DNSBL_FANOUT_MAX_SLOTS]
+    cdef uint8_t _zones[DNSBL_FANOUT_MAX_QUESTIONS]
 
     def __dealloc__(self):
         if self._c != NULL:

@@ -16,7 +16,7 @@ cdef class Tally:
     """Takes plain answers in; the arrays it counts in are the caller's to read."""
 
     cdef dnsbl_plain_rules _rules
-    cdef uint64_t *_counters[DNSBL_FANOUT_MAX_SLOTS]
+    cdef uint64_t *_counters[DNSBL_FANOUT_MAX_QUESTIONS]
     cdef int _zone_count
     cdef int _sent_at
     cdef dict _answered

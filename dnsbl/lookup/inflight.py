@@ -22,7 +22,7 @@ from dnsbl.model import Outcome, Status, Wire
 from dnsbl.zones.secret import Secret
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Answer, Fan, Plain, Tally, Ticket, Waiter
+    from dnsbl.engine._engine import Answer, Completions, Fan, Plain, Tally, Ticket
 
 LISTEN_S: Final = 2.0
 """How long after its full time a question's answer is still taken into the cache."""
@@ -72,7 +72,7 @@ class InFlight:
         self,
         key: Key,
         zones: int,
-        waiter: Waiter,
+        completions: Completions,
         started: float,
         deadline: float,
         *,
@@ -91,19 +91,19 @@ class InFlight:
             joined = zones & asked.open & ~asked.stale
             if joined and now < asked.ends:
                 some = each or joined != asked.open
-                waits.append(Wait(self._submit(fan, waiter, deadline - now, some, owner), joined))
+                waits.append(Wait(self._submit(fan, completions, deadline - now, some, owner), joined))
                 zones &= ~joined
         if zones:
             fan = self._new_fan(key, zones, started, deadline, now, texts)
             asked = fan.tag
-            waits.append(Wait(self._submit(fan, waiter, deadline - now, each, owner), zones))
+            waits.append(Wait(self._submit(fan, completions, deadline - now, each, owner), zones))
             if asked.ends > deadline:
                 self._upstream.listen_alone(fan, asked.ends - now, LISTEN_S)
         return waits
 
-    def rejoin(self, ticket: Ticket, waiter: Waiter, deadline: float) -> Ticket:
+    def rejoin(self, ticket: Ticket, completions: Completions, deadline: float) -> Ticket:
         """Another ticket for the same question, which tells at each zone's answer."""
-        return self._submit(ticket.fan, waiter, deadline - clock(), True, ticket.owner)
+        return self._submit(ticket.fan, completions, deadline - clock(), True, ticket.owner)
 
     def ask_aside(self, key: Key, zones: int, now: float, *, texts: bool = False) -> None:
         """Ask without anybody waiting; the answers go into the cache and the breaker."""
@@ -122,8 +122,8 @@ class InFlight:
         self.open.setdefault((key, texts), []).append(fan)
         return fan
 
-    def _submit(self, fan: Fan, waiter: Waiter, for_s: float, each: bool, owner: object) -> Ticket:
-        return self._upstream.running().submit(fan, waiter, for_s, LISTEN_S, each, owner)
+    def _submit(self, fan: Fan, completions: Completions, for_s: float, each: bool, owner: object) -> Ticket:
+        return self._upstream.running().submit(fan, completions, for_s, LISTEN_S, each, owner)
 
     def count_sent(self, zones: int) -> None:
         """One query goes to each of `zones`; what the engine sends beyond that is counted with the answer."""

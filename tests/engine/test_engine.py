@@ -9,7 +9,7 @@ import pytest
 from support.asking import ADDRESS, KEY, NAME, answer_from, look_up, plan_for, ttls_of, wire_of
 from support.servers import HAS_IP6, Rbldnsd, report_missing
 
-from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_TXT, Engine, Fan, Plan, Waiter, now
+from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_TXT, Completions, Engine, Fan, Plan, now
 from dnsbl.errors import ClosedError, NameserverError
 from dnsbl.model import Status
 from dnsbl.testing import DnsblServer, garbage, hang_up, no_edns, pieces, rcode, stripped, truncated
@@ -82,7 +82,7 @@ def test_error_rcodes_end_the_question(
     answer = answer_from(engine, [dnsbl_server.nameserver])
     assert wire_of(answer) == (status, number, ())
     assert answer.server == 0  # the server that said so
-    assert answer.latency_us < 900_000  # without waiting for the next try
+    assert answer.latency_us < 900_000  # without waiting for the next attempt
 
 
 def test_texts_keep_every_octet(engine: Engine, dnsbl_server: DnsblServer) -> None:
@@ -179,10 +179,10 @@ def test_only_the_zones_asked_for_are_asked(engine: Engine, dnsbl_server: DnsblS
     zones = ["a.example", "b.example", "c.example"]
     for zone in zones:
         dnsbl_server.zone(zone, ["domain"]).list("example.net")
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver], zones), "example.net", [2, 0])
-    engine.submit(fan, waiter, 5.0)
-    waiter.wait(10)
+    engine.submit(fan, completions, 5.0)
+    completions.wait(10)
     assert set(fan.answers()) == {0, 2}
     assert {query.name for query in dnsbl_server.queries} == {
         "example.net.a.example",
@@ -195,13 +195,13 @@ def test_each_answer_is_told(engine: Engine, dnsbl_server: DnsblServer) -> None:
     for zone in zones:
         dnsbl_server.zone(zone).list(ADDRESS)
     dnsbl_server.zone("silent.example").fault(lambda query, answer: None)
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver], zones), KEY, range(2))
-    ticket = engine.submit(fan, waiter, 0.5, each=True, owner="me")
-    assert waiter.wait(10) == [ticket]
+    ticket = engine.submit(fan, completions, 0.5, each=True, owner="me")
+    assert completions.wait(10) == [ticket]
     assert (ticket.done, ticket.fan, ticket.owner, fan.open_indices) == (False, fan, "me", (1,))
     assert list(fan.answers()) == [0]
-    assert waiter.wait(10) == [ticket]
+    assert completions.wait(10) == [ticket]
     assert ticket.done
 
 
@@ -299,7 +299,7 @@ def test_a_closed_engine_is_a_clear_error(engine: Engine) -> None:
     fan: Fan = engine.fan(plan_for(engine, ["127.0.0.1:9"]), KEY, [0])
     engine.close()
     with pytest.raises(ClosedError):
-        engine.submit(fan, Waiter(), 1.0)
+        engine.submit(fan, Completions(), 1.0)
     with pytest.raises(ClosedError):
         engine.nameserver_set(["127.0.0.1:9"])
     assert (engine.retired(), engine.has_retired, engine.in_flight) == ([], False, 0)

@@ -1,4 +1,4 @@
-"""When nothing comes, or late: deadlines, tries, and the change to another nameserver and back."""
+"""When nothing comes, or late: deadlines, attempts, and the change to another nameserver and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from support.asking import ADDRESS, KEY, answer_from, eventually, look_up, plan_for, wait_done, wire_of
 
-from dnsbl.engine._engine import Engine, Waiter
+from dnsbl.engine._engine import Completions, Engine
 from dnsbl.model import Status
 from dnsbl.testing import DnsblServer, delay, silence
 
@@ -54,15 +54,17 @@ def test_deadlines_at_any_distance_from_the_next_try(engine: Engine, dnsbl_serve
     """A try due just before the deadline, reached just after it, once kept the thread busy for ever."""
     dnsbl_server.zone("bl.example").fault(silence())
     plan = plan_for(engine, [dnsbl_server.nameserver], timeout_s=0.05)
-    waiter = Waiter()
+    completions = Completions()
     choose = random.Random(1)
     tickets = [
-        engine.submit(engine.fan(plan, bytes([192, 0, 2, i]), [0]), waiter, 0.1 + choose.random() * 0.004)
+        engine.submit(
+            engine.fan(plan, bytes([192, 0, 2, i]), [0]), completions, 0.1 + choose.random() * 0.004
+        )
         for i in range(100)
     ]
     began_s = time.monotonic()
     for ticket in tickets:
-        wait_done(waiter, ticket)
+        wait_done(completions, ticket)
     assert time.monotonic() - began_s < 0.11 + LATE_S
 
 
@@ -78,21 +80,21 @@ def test_two_lookups_of_a_dead_port_one_after_the_other(engine: Engine) -> None:
         assert 0.399 <= time.monotonic() - began_s < 0.4 + LATE_S
 
 
-# ---- tries ----
+# ---- attempts ----
 
 
-@pytest.mark.parametrize(("tries", "least", "most"), [(1, 1, 1), (2, 2, 2), (0, 3, 5)])
-def test_tries(engine: Engine, dnsbl_server: DnsblServer, tries: int, least: int, most: int) -> None:
+@pytest.mark.parametrize(("attempts", "least", "most"), [(1, 1, 1), (2, 2, 2), (0, 3, 5)])
+def test_attempts(engine: Engine, dnsbl_server: DnsblServer, attempts: int, least: int, most: int) -> None:
     dnsbl_server.zone("bl.example").fault(silence())
     plan = plan_for(engine, [dnsbl_server.nameserver], timeout_s=0.1)
-    look_up(engine, plan, deadline_s=0.45, tries=tries)
+    look_up(engine, plan, deadline_s=0.45, attempts=attempts)
     assert least <= dnsbl_server.count() <= most
     times_s = [query.time_s for query in dnsbl_server.queries]
     assert all(later - earlier > 0.05 for earlier, later in pairwise(times_s))
     assert len({query.wire[:2] for query in dnsbl_server.queries}) == len(times_s), "ids are not new"
 
 
-def test_an_answer_to_the_first_of_several_tries_counts(engine: Engine, dnsbl_server: DnsblServer) -> None:
+def test_an_answer_to_the_first_of_several_attempts_counts(engine: Engine, dnsbl_server: DnsblServer) -> None:
     zone = dnsbl_server.zone("bl.example")
     zone.list(ADDRESS)
     zone.fault(lambda query, answer: answer()._replace(delay_s=0.5) if dnsbl_server.count() == 1 else None)
@@ -104,15 +106,15 @@ def test_an_answer_to_the_first_of_several_tries_counts(engine: Engine, dnsbl_se
 def test_refused_connections_do_not_spin(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").list(ADDRESS)
     dnsbl_server.stop()
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver]), KEY, [0])
     cpu_s = time.process_time()
-    ticket = engine.submit(fan, waiter, 10.0)
-    assert waiter.wait(0.8) == []
+    ticket = engine.submit(fan, completions, 10.0)
+    assert completions.wait(0.8) == []
     assert time.process_time() - cpu_s < 0.2
     dnsbl_server.start()
     began_s = time.monotonic()
-    wait_done(waiter, ticket)
+    wait_done(completions, ticket)
     assert time.monotonic() - began_s < 0.25 + LATE_S
     assert fan.answers()[0].status == Status.OK
     assert dnsbl_server.count() == 1
@@ -123,13 +125,14 @@ def test_slow_answers_count_after_thousands_of_fast_ones(engine: Engine, dnsbl_s
     zone = dnsbl_server.zone("bl.example")
     zone.list(ADDRESS)
     plan = plan_for(engine, [dnsbl_server.nameserver])
-    waiter = Waiter()
+    completions = Completions()
     for block in range(12):
         tickets = [
-            engine.submit(engine.fan(plan, bytes([10, block, 0, i]), [0]), waiter, 5.0) for i in range(250)
+            engine.submit(engine.fan(plan, bytes([10, block, 0, i]), [0]), completions, 5.0)
+            for i in range(250)
         ]
         for ticket in tickets:
-            wait_done(waiter, ticket)
+            wait_done(completions, ticket)
         assert all(ticket.fan.answers()[0].status == Status.NXDOMAIN for ticket in tickets)
     engine.retired()
     zone.fault(delay(0.9))
@@ -145,11 +148,11 @@ def test_late_answers_are_reported(engine: Engine, dnsbl_server: DnsblServer) ->
     for name, delay_s in (("a.example", 0.3), ("b.example", 0.5)):
         dnsbl_server.zone(name).list(ADDRESS)
         dnsbl_server.zone(name).fault(delay(delay_s))
-    waiter = Waiter()
+    completions = Completions()
     plan = plan_for(engine, [dnsbl_server.nameserver], ["a.example", "b.example"])
     fan = engine.fan(plan, KEY, range(2), tag="mine")
-    ticket = engine.submit(fan, waiter, 0.1)
-    wait_done(waiter, ticket)
+    ticket = engine.submit(fan, completions, 0.1)
+    wait_done(completions, ticket)
     assert fan.answers() == {}
     assert (engine.has_retired, engine.in_flight) == (False, 1)
     while len(fan.answers()) < 2:
@@ -157,15 +160,15 @@ def test_late_answers_are_reported(engine: Engine, dnsbl_server: DnsblServer) ->
         for late in engine.retired():
             assert (late, late.tag) == (fan, "mine")
     assert (fan.finished, engine.in_flight, engine.has_retired) == (True, 0, False)
-    assert waiter.wait(0) == []
+    assert completions.wait(0) == []
 
 
 def test_listening_ends(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").fault(silence())
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver]), KEY, [0])
     began_s = time.monotonic()
-    wait_done(waiter, engine.submit(fan, waiter, 0.1, 0.2))
+    wait_done(completions, engine.submit(fan, completions, 0.1, 0.2))
     assert fan.answers() == {}
     assert eventually(lambda: fan.finished)
     assert time.monotonic() - began_s >= 0.3
@@ -179,22 +182,22 @@ def test_a_forgotten_ticket_is_not_told_and_its_answer_not_lost(
 ) -> None:
     dnsbl_server.zone("bl.example").list(ADDRESS)
     dnsbl_server.zone("bl.example").fault(delay(0.1))
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver]), KEY, [0])
-    waiter.forget(engine.submit(fan, waiter, 5.0))
+    completions.forget(engine.submit(fan, completions, 5.0))
     assert eventually(lambda: engine.has_retired)
     assert engine.retired() == [fan]
     assert fan.answers()[0].status == Status.OK
-    assert waiter.wait(0) == []
+    assert completions.wait(0) == []
 
 
 def test_joining_what_has_finished_leaves_nothing_behind(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").list(ADDRESS)
     fan = look_up(engine, plan_for(engine, [dnsbl_server.nameserver]))
     assert eventually(lambda: engine.retired() or engine.in_flight == 0)
-    waiter = Waiter()
+    completions = Completions()
     for _ in range(3):
-        wait_done(waiter, engine.submit(fan, waiter, 5.0))
+        wait_done(completions, engine.submit(fan, completions, 5.0))
     assert engine.in_flight == 0
     assert dnsbl_server.count() == 1
 
@@ -246,12 +249,12 @@ def test_a_burst_at_a_nameserver_that_is_dead(engine: Engine) -> None:
     with DnsblServer(["bl.example"]) as first, DnsblServer(["bl.example"]) as second:
         first.fault(silence())
         plan = plan_for(engine, [first.nameserver, second.nameserver], timeout_s=0.2)
-        waiter = Waiter()
+        completions = Completions()
         tickets = [
-            engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), [0]), waiter, 2.0)
+            engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), [0]), completions, 2.0)
             for i in range(2000)
         ]
         for ticket in tickets:
-            wait_done(waiter, ticket)
+            wait_done(completions, ticket)
         assert sum(len(ticket.fan.answers()) for ticket in tickets) == 2000
         assert {ticket.fan.answers()[0].server for ticket in tickets} == {1}

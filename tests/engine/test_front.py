@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from support.asking import answer_from, wait_done, wire_of
 
-from dnsbl.engine._engine import Engine, Plan, Waiter
+from dnsbl.engine._engine import Completions, Engine, Plan
 from dnsbl.model import Status
 
 Build = Callable[[bytes, bytes], list[bytes]]
@@ -126,13 +126,13 @@ def test_one_lists_bytes_touch_no_other_lists_answer(engine: Engine, kind: str) 
     with nameserver(build) as at:
         number = engine.nameserver_set([at])
         plan = Plan(zones, [number] * 4, [0.3] * 4)
-        waiter = Waiter()
+        completions = Completions()
         tickets = [
-            engine.submit(engine.fan(plan, bytes([10, 0, i >> 8, i & 255]), range(4)), waiter, 1.0)
+            engine.submit(engine.fan(plan, bytes([10, 0, i >> 8, i & 255]), range(4)), completions, 1.0)
             for i in range(300)
         ]
         for ticket in tickets:
-            wait_done(waiter, ticket)
+            wait_done(completions, ticket)
     honest = Counter(
         answer.status for ticket in tickets for zone, answer in ticket.fan.answers().items() if zone != 2
     )

@@ -81,7 +81,7 @@ class Engine:
     def fan(self, _plan: object, key: bytes, zones: list[int], *_: object) -> Fan:
         return Fan(self.machine, key, zones, _[-1])
 
-    def submit(self, fan: Fan, _waiter: object, for_s: float, listen_s: float, *_: object) -> Ticket:
+    def submit(self, fan: Fan, _completions: object, for_s: float, listen_s: float, *_: object) -> Ticket:
         if fan not in self.fans:
             self.fans.append(fan)
         ticket = Ticket(self.machine, fan, self.machine.now + for_s)
@@ -121,7 +121,7 @@ class LookupMachine(RuleBasedStateMachine):
         values = {"deadline_s": FULL_S, "reasons": False}
         self.core = Core(zones, ("127.0.0.1:53",), checked_settings(values))
         self.engine = Engine(self)
-        self.waiter: Any = SimpleNamespace(forget=lambda _: None, drain=list)
+        self.completions: Any = SimpleNamespace(forget=lambda _: None, drain=list)
         self.start_engine()
         self.made: list[tuple[float, float]] = []
         """Of each answer, whose code is its number: when it was asked for and when it came."""
@@ -145,7 +145,7 @@ class LookupMachine(RuleBasedStateMachine):
 
     def start_engine(self) -> None:
         upstream: Any = self.core.upstream
-        upstream.engine, upstream._nobody = self.engine, self.waiter
+        upstream.engine, upstream._nobody = self.engine, self.completions
         upstream._plan = SimpleNamespace(sets=(0, 0))
         upstream.set_servers = {0: ("127.0.0.1:53",)}
 
@@ -157,7 +157,7 @@ class LookupMachine(RuleBasedStateMachine):
     @rule(deadline_s=st.sampled_from([0.5, 2.0, FULL_S, 5.0]))
     def begin(self, deadline_s: float) -> None:
         flushed, told = self.flushed, dict(self.newest)
-        lookup = Lookup(self.core, SUBJECT, self.waiter, self.now, deadline_s, None)
+        lookup = Lookup(self.core, SUBJECT, self.completions, self.now, deadline_s, None)
         if lookup.start():
             self.judge(lookup.verdict, self.now, flushed, told)
         else:
