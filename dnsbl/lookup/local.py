@@ -43,7 +43,7 @@ class LocalZones:
 
     def none_lists(self, key: bytes, now: float) -> bool:
         """Whether no local zone has an entry for an address; `now` by `dnsbl.cache.clock`."""
-        for each in self._each:  # noqa: SIM110 - the accept path: a generator costs more
+        for each in self._each:
             data = each.data if now < each.next_look else each.current(now)
             if data.lists_address(key):
                 return False
