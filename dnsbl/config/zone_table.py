@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,6 +82,7 @@ def zone_of(table: Table, catalogue: Catalogue, keys: KeyReader) -> Zone:
 
 
 FILE_KEYS: Final = ("subjects", "weight", "filters", "codes")
+HASH_KEYS: Final = ("hash", "normal_form")
 """What of a zone also applies where its list is a file."""
 
 
@@ -94,8 +95,10 @@ def _file_zone(table: Table, name: str, path: Path, given: Mapping[str, Any]) ->
     values = {key: given[key] for key in FILE_KEYS if given[key] is not None}
     with placed(table, "format"):
         check_format(format)
+    hashed = {key: given[key] for key in HASH_KEYS if given[key] is not None}
     with placed(table):
-        return Zone.from_file(path, name=name, format=format, bad_share=table.ranged("bad_share"), **values)
+        zone = Zone.from_file(path, name=name, format=format, bad_share=table.ranged("bad_share"), **values)
+        return replace(zone, **hashed) if hashed else zone
 
 
 def sources_of(tables: tuple[Table, ...], folder: Path) -> Iterator[ListSource]:

@@ -23,6 +23,8 @@ CodeOutcome = Literal["listed", "neutral", "blocked"]
 KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
 HASHED_KINDS: Final = frozenset({"email", "url"})
 IP_KINDS: Final[frozenset[Kind]] = frozenset({"ip4", "ip6"})
+FILE_KINDS: Final[frozenset[Kind]] = IP_KINDS | {"domain"}
+"""What a list file takes unless it is told: the other kinds ask by hash, or ask the DNS what is behind a link."""
 MAX_WEIGHT: Final = 1_000_000.0
 
 _WEIGHT: Final = re.compile(r"[+-]?[0-9]{1,7}(?:\.[0-9]{1,6})?", re.ASCII)
@@ -225,14 +227,15 @@ class Zone:
         weight: float = 1.0,
         format: str = "auto",
         bad_share: float | None = None,
-        subjects: frozenset[Kind] = KINDS,
+        subjects: frozenset[Kind] = FILE_KINDS,
         filters: tuple[Filter, ...] = (),
         codes: tuple[Code, ...] = (),
         delist_url: str | None = None,
     ) -> Zone:
         """A zone whose list is a file: it is answered without DNS. The file is read when a Resolver is made.
 
-        name: how it is shown; None: made of the file's name. Domains are looked up as whole host names.
+        name: how it is shown; None: made of the file's name. subjects: addresses and domains unless given;
+            domains are looked up as whole host names.
         bad_share: with more bad entries than this share of them, 0 to 1, the file is refused whole; None: a
             twentieth.
 

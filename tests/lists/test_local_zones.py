@@ -185,3 +185,31 @@ def test_health_leaves_list_files_out(drop: Path) -> None:
     with Resolver([Zone.from_file(drop)]) as resolver:
         (health,) = resolver.health()
         assert (health.state.value, resolver._core.upstream.engine) == ("untested", None)
+
+
+MESSAGE = (
+    b"Received: from s (s [192.0.2.9]) by mx (Postfix) with ESMTP id 2; x\n"
+    b"From: spammer1@spamcorp.net\nContent-Type: text/html\n\n<a href=http://www.example.com/x>x</a>\n"
+)
+
+
+def test_a_message_is_looked_up_in_files_without_a_query(drop: Path) -> None:
+    """The addresses behind a link are found by asking its owner's nameserver: only where a zone wants them."""
+    with DnsblServer() as server, Resolver([Zone.from_file(drop)], [server.nameserver]) as resolver:
+        verdict = resolver.check_message(MESSAGE)
+        assert {finding.kind for finding in verdict.findings} == {"hop", "domain"}
+        assert (verdict.zones, verdict.complete, list(server.queries)) == (("drop",), True, [])
+
+
+def test_a_file_of_hashes(tmp_path: Path) -> None:
+    """A hash list by rsync: its subjects, digest and normal form are the zone's."""
+    (tmp_path / "ebl").write_text(":127.0.0.2:\nb4a64d60f67529b0b18df66ea2f292e09e43c975\n")
+    config = parse_config(
+        '[[zone]]\nname = "ebl.example"\nfile = "ebl"\nformat = "dnset"\nsubjects = ["email"]\n'
+        'hash = "sha1"\nnormal_form = "msbl"\n',
+        path=tmp_path / "dnsbl.toml",
+    )
+    with Resolver(config=config) as resolver:
+        assert resolver.check_message(MESSAGE).listed
+        assert resolver.check("Spammer1+tag@spamcorp.net").listed
+        assert not resolver.check("spammer2@spamcorp.net").listed
