@@ -8,15 +8,11 @@ rates, loss, load, fair, back, many (all).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import resource
-import shutil
 import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +20,8 @@ from pathlib import Path
 
 import contestants
 import pycares
-from common import ZONES, median, need, spread, table, verdict
+from common import ZONES, median, spread, table, verdict
+from delayed import built, nameserver, running
 
 from dnsbl import Resolver
 
@@ -39,37 +36,6 @@ LOSS_LOOKUPS = 10_000
 CAPACITY = 300
 """Lookups a second that the nameserver can answer, for the open load: far below what this program can send."""
 LOADS = (0.5, 1, 2, 5)
-
-
-@contextlib.contextmanager
-def built() -> Iterator[Path]:
-    """The nameserver, compiled."""
-    folder = Path(tempfile.mkdtemp(prefix="dnsbl-bench-"))
-    program = folder / "delay_server"
-    source = Path(__file__).parent / "delay_server.c"
-    subprocess.run([need("cc", "gcc"), "-O2", "-o", str(program), str(source)], check=True)
-    try:
-        yield program
-    finally:
-        shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def running(program: Path, *arguments: float) -> Iterator[tuple[int, int]]:
-    """The nameserver's port and process id."""
-    command = [str(program), *map(str, arguments)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        yield int(server.stdout.readline()), server.pid
-        server.stdin.close()
-
-
-@contextlib.contextmanager
-def nameserver(program: Path, delay_ms: float, loss_percent: float = 0, rate: float = 0) -> Iterator[int]:
-    """It runs; gives its port."""
-    with running(program, delay_ms, loss_percent, rate) as (port, _):
-        yield port
 
 
 def subjects(until_s: float) -> Iterator[bytes]:
