@@ -368,13 +368,21 @@ def test_a_zone_that_does_not_exist_is_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """L7: a mistyped name says "not listed" of every item."""
+    """L7: a mistyped name would say "not listed" of every item; what does not exist is not clean."""
     monkeypatch.delenv("DNSBL_CONFIG", raising=False)
     dnsbl_server.zone("org")
     options = ["--zone=zen.spamhuas.org", "--nameserver", dnsbl_server.nameserver]
     assert main(["bulk", *options, str(put("192.0.2.1", "192.0.2.2"))]) == 0
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == (
-        'dnsbl: zen.spamhuas.org: its "not listed" means nothing: its name does not exist in the DNS; '
-        "did you mean zen.spamhaus.org?"
+    out, err = capsys.readouterr()
+    assert err == (
+        "dnsbl: zen.spamhuas.org: found broken and set aside: its name does not exist in the DNS; "
+        "did you mean zen.spamhaus.org?\n"
+    )
+    assert out.startswith("2 items: 0 listed, 2 incomplete")
+    dnsbl_server.zone("example.org", test_points=False)
+    options[0] = "--zone=own-lst.example.org"  # like none of the catalogue: told at the end
+    assert main(["bulk", *options, str(put("192.0.2.1", "192.0.2.2"))]) == 0
+    assert capsys.readouterr().err == (
+        'dnsbl: own-lst.example.org: its "not listed" means nothing: its name does not exist in the DNS; '
+        "look for a mistake in its name\n"
     )
