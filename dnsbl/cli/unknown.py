@@ -3,9 +3,9 @@
 So a mistyped zone would pass for a clean answer for ever. When such a zone first says "not listed" (`check`),
 or before anything is looked up (`message`, `filter`), its own name and its test entry are asked for, once a
 process; where neither exists the zone is set aside, and the verdict is incomplete. `bulk` and `audit` do so
-before they begin where a name is nearly one of the catalogue's; of other zones they ask at their end, about one
-that has said nothing else, so that no query of a good zone's free ones is spent. A zone of one's own that exists is asked as ever, with test entries
-or without. The daemon's health check does as much.
+before they begin where a name is nearly one of the catalogue's; of other zones they ask at their end, about
+one that has said nothing else and has no free limit that the asking could exceed. A zone of one's own that
+exists is asked as ever, with test entries or without. The daemon's health check does as much.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class UnknownZones:
         counts = self._resolver.stats()
         for zone in self._resolver.zones:
             said = {outcome for outcome, count in counts["zones"][zone.name]["outcomes"].items() if count}
-            is_doubtful = zone.name in self._unproved and not zone.file and said == {"not_listed"}
-            if is_doubtful and self._is_absent(zone):
+            may_ask = zone.name in self._unproved and not zone.file and zone.daily_limit is None
+            if may_ask and said == {"not_listed"} and self._is_absent(zone):
                 complain(f'{zone.name}: its "not listed" means nothing: {self._why_absent(zone.name)}')
 
     def _why_absent(self, name: str) -> str:

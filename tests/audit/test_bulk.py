@@ -277,7 +277,8 @@ def test_a_stopped_run_goes_on(
         assert saved > 100
     dnsbl_server.clear()
     assert main(["bulk", *options, str(file), "--output", str(out), "--resume"]) == 0
-    assert dnsbl_server.count(ZONE) <= 512 - saved
+    # One more for the zone's own name, where nothing that was left is listed.
+    assert dnsbl_server.count(ZONE) <= 512 - saved + 1
     rows = read(out)
     assert [row["item"] for row in rows] == [*range(1, 515)]
     assert sum(row["listed"] in (True, "true") for row in rows) == 2
