@@ -147,7 +147,7 @@ def _literal(host: str) -> Subject:
     key = parse_address(inner)
     if key is None:
         raise SubjectError(
-            f"{shown(host)} is no address literal: write [192.0.2.1] or [IPv6:2001:db8::1]", host
+            f"{shown(host)} is not a valid address literal: write [192.0.2.1] or [IPv6:2001:db8::1]", host
         )
     return _address(key)
 
@@ -168,7 +168,9 @@ def _host(text: str) -> str:
         return text
     local_part, _, host = text.rpartition("@")
     if not local_part or not host:
-        raise SubjectError(f"{shown(text)} is no e-mail address: a part beside the @ is missing", text)
+        raise SubjectError(
+            f"{shown(text)} is not a valid e-mail address: a part beside the @ is missing", text
+        )
     return host
 
 
