@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
+
+TextKind = Literal["ip4", "ip6", "domain"]
+"""What a subject is that is given as text, and what a query name is made of."""
+Kind = Literal[TextKind, "email", "url", "dkim", "link_a", "link_ns"]
+"""What a zone can be asked about. Those beside `TextKind` come from messages: email and url are asked by hash;
+dkim is a domain that signed; link_a and link_ns are addresses behind the host of a link."""
+SubjectKind = Literal[Kind, "link4", "link6"]
+"""What a subject can be: link4 and link6 are addresses that stand in links, which no zone takes by that name."""
+
+TEXT_KINDS: Final[tuple[TextKind, ...]] = get_args(TextKind)
+KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
 
 
 class Outcome(StrEnum):

@@ -64,6 +64,16 @@ static int close_gap(uint8_t out[16], int gap, int used) {
     return 16;
 }
 
+/* The group of up to four hexadecimal digits at `i`; where it ends. */
+static size_t read_group(const char *text, size_t len, size_t i, unsigned *value) {
+    size_t end = i + 4 < len ? i + 4 : len;
+    int digit;
+    *value = 0;
+    for (; i < end && (digit = hex_value(text[i])) >= 0; i++)
+        *value = *value << 4 | (unsigned)digit;
+    return i;
+}
+
 static int parse_ip6(const char *text, size_t len, uint8_t out[16]) {
     size_t i = 0;
     int used = 0, gap = -1;
@@ -77,13 +87,9 @@ static int parse_ip6(const char *text, size_t len, uint8_t out[16]) {
         i = 2;
     }
     while (i < len) {
-        unsigned value = 0;
+        unsigned value;
         size_t start = i;
-        int digit;
-        while (i < len && i - start < 4 && (digit = hex_value(text[i])) >= 0) {
-            value = value << 4 | (unsigned)digit;
-            i++;
-        }
+        i = read_group(text, len, i, &value);
         if (i == start || used == 16)
             return DNSBL_QNAME_EADDR;
         if (i < len && text[i] == '.') {

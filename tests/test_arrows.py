@@ -41,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "policy": {"config", "config.rules"} | LISTS,
     "policyd": {"policy", "resolver", "lookup"} | LOOKUP,
     "doctor": {"policyd", "policy", "resolver", "lookup"} | LOOKUP,
-    "testing": {"errors"},
+    "testing": VALUES,
     "audit": {"resolver", "config", "migrate"} | LISTS,
     "monitor": {"policyd", "resolver", "lookup"} | LOOKUP,
     "web": {"doctor", "monitor", "policyd", "resolver", "lookup"} | LOOKUP,

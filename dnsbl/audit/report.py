@@ -26,22 +26,10 @@ def make_report(
     mask: bool,
 ) -> dict[str, Any]:
     """The report. stats: `Resolver.stats()`. share: of the listed clients, 0 to 1. mask: hide addresses."""
-    every = clients.by_address.values()
     smallest = found.smallest_set(share)
     chosen = [zone for zone in zones if zone.name in smallest]
-    hours = sorted(clients.hours)
     return {
-        "lines": clients.lines,
-        "unparsed": clients.unparsed,
-        "clients": len(clients.by_address),
-        "accepted": sum(client.accepted > 0 for client in every),
-        "rejected": sum(client.rejected > 0 for client in every),
-        "authenticated": sum(client.authenticated > 0 for client in every),
-        "looked_up": found.looked_up,
-        "listed": found.listed,
-        "first_hour": hours[0] if hours else None,
-        "last_hour": hours[-1] if hours else None,
-        "reject_reasons": dict(clients.reasons.most_common(20)),
+        **_counts(clients, found),
         "zones": [_zone(zone, found, stats["zones"][zone.name], clients.busiest_day) for zone in zones],
         "overlap": found.overlap(),
         "coverage": found.coverage(),
@@ -61,6 +49,24 @@ def make_report(
         "masked": mask,
         "dnsbl_toml": "\n".join(map(zone_table, chosen)),
         "postscreen_dnsbl_sites": export_postfix(chosen).text,
+    }
+
+
+def _counts(clients: Clients, found: Found) -> dict[str, Any]:
+    every = clients.by_address.values()
+    hours = sorted(clients.hours)
+    return {
+        "lines": clients.lines,
+        "unparsed": clients.unparsed,
+        "clients": len(clients.by_address),
+        "accepted": sum(client.accepted > 0 for client in every),
+        "rejected": sum(client.rejected > 0 for client in every),
+        "authenticated": sum(client.authenticated > 0 for client in every),
+        "looked_up": found.looked_up,
+        "listed": found.listed,
+        "first_hour": hours[0] if hours else None,
+        "last_hour": hours[-1] if hours else None,
+        "reject_reasons": dict(clients.reasons.most_common(20)),
     }
 
 

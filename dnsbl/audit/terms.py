@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.errors import ZoneError
+from dnsbl.model import KINDS
 from dnsbl.zones.name import known_name
-from dnsbl.zones.zone import KINDS
 
 if TYPE_CHECKING:
     from dnsbl.zones.zone import Zone

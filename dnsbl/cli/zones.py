@@ -19,6 +19,7 @@ from dnsbl.cli.options import config_option, json_option
 from dnsbl.cli.zones_compile import compile_list
 from dnsbl.cli.zones_fetch import fetch_lists
 from dnsbl.errors import ConfigError, ZoneError
+from dnsbl.model import TEXT_KINDS
 from dnsbl.text.printable import printable
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def command(ctx: click.Context) -> int:
 @click.option("--default", "only_default", is_flag=True, help="Only those asked where nothing is configured.")
 @click.option(
     "--takes",
-    type=click.Choice(["ip4", "ip6", "domain"]),
+    type=click.Choice(TEXT_KINDS),
     help="Only those that take IPv4 addresses, IPv6 addresses or domains.",
 )
 @click.option("--retired", is_flag=True, help="Only dead ones, which are never asked.")
@@ -258,7 +259,7 @@ def _standing(row: Row) -> str:
 
 
 def _asked(row: Row) -> str:
-    return " ".join(kind for kind in ("ip4", "ip6", "domain") if kind in row.zone.subjects)
+    return " ".join(kind for kind in TEXT_KINDS if kind in row.zone.subjects)
 
 
 def _terms(row: Row) -> str:

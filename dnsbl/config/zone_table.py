@@ -10,6 +10,7 @@ from typing import Any, Final
 from dnsbl.config.key_reader import KeyReader
 from dnsbl.config.toml_table import Table, each_text, placed
 from dnsbl.lists.read import check_format
+from dnsbl.model import KINDS
 from dnsbl.names.nameserver import parse_nameserver
 from dnsbl.subject.hashed import HASHES, NORMAL_FORMS
 from dnsbl.zones.catalogue import Catalogue
@@ -17,7 +18,7 @@ from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.row import parse_code
 from dnsbl.zones.secret import MASK, mask_keys
-from dnsbl.zones.zone import KINDS, Code, Filter, Zone
+from dnsbl.zones.zone import Code, Filter, Zone
 
 ZONE_KEYS: Final = (
     "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from dnsbl.doctor.public_resolvers import public_operator
 from dnsbl.errors import ZoneError
 from dnsbl.health.judge import State, ZoneHealth
-from dnsbl.model import Status
+from dnsbl.model import Kind, Status
 from dnsbl.policy.findings import Findings, Scope
 from dnsbl.policy.rules import Policy
 from dnsbl.policy.sources import CLIENT, FORGEABLE
@@ -21,7 +21,7 @@ from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.interpret import score_bounds
 from dnsbl.zones.replyfilter import ReplyFilter
 from dnsbl.zones.row import Row
-from dnsbl.zones.zone import Code, Kind, Zone
+from dnsbl.zones.zone import Code, Zone
 
 _OWN_RESOLVER: Final = (
     "run a recursive resolver of your own (unbound, BIND, Knot) on this host, one that forwards to nobody, "

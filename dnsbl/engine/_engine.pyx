@@ -256,7 +256,7 @@ cdef class Engine:
             if not 0 <= index < zones:
                 raise IndexError(f"{index} is no zone of this plan")
             if not 0 <= plan._sets[index] < self._sets:
-                raise ValueError(f"{plan._sets[index]} is no nameserver set of this engine")
+                raise ValueError(f"{plan._sets[index]} is not a valid nameserver set of this engine")
             fan._zones[i] = <uint8_t>index
             out = dnsbl_fan_question(fan._c, i, plan._sets[index], <dnsbl_qtype>record_type,
                                      plan._timeouts_ns[index], attempts)

@@ -28,7 +28,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from dnsbl.health.journal import Say, say_now
-from dnsbl.model import Status
+from dnsbl.model import TEXT_KINDS, Status
 
 FAILURES_TO_OPEN = 3
 FIRST_WAIT_S = 30.0
@@ -43,7 +43,6 @@ its lookup. Longer, and answers after an outage would bear witness to failures d
 PROBE_LOST_S = 30.0
 """A probe whose result nobody recorded in this time was abandoned; another may go."""
 MAX_SERVER_SETS = 64
-KINDS: Final = ("ip4", "ip6", "domain")
 """What a zone is asked about; a kind is its index here."""
 
 _GOOD = frozenset({Status.OK.value, Status.NXDOMAIN.value, Status.REFUSED.value})
@@ -114,7 +113,7 @@ class Breaker:
 
     `record` must be told of each A query really sent, once, and of nothing else: not of cached failures,
     TXT queries, cancelled ones, or those that a nameserver was never sent. `started` of a query is the `now`
-    at which `allows` let it go. `kind` is an index into KINDS.
+    at which `allows` let it go. `kind` is an index into TEXT_KINDS.
 
     `open_masks` (by kind) and `unhealthy_mask` are bit masks of the zones whose breaker is not closed and of
     those that the health check found broken (answers of these, cached ones too, are to be ignored). While
@@ -125,12 +124,12 @@ class Breaker:
     """
 
     def __init__(self, names: Sequence[str], say: Say = say_now) -> None:
-        self.open_masks = [0] * len(KINDS)
+        self.open_masks = [0] * len(TEXT_KINDS)
         self.unhealthy_mask = 0
         self.doubt_mask = 0
         self._say = say
         self._names = tuple(names)
-        self._zones = [[_Zone(name) for name in names] for _ in KINDS]
+        self._zones = [[_Zone(name) for name in names] for _ in TEXT_KINDS]
         self._findings: dict[int, _Finding] = {}
         self._judged: dict[int, float] = {}
         """By zone, when the finding that counts was asked for."""
@@ -239,7 +238,7 @@ class Breaker:
 
     def state(self, zone: int, now: float) -> ZoneState:
         """What `stats()` shows of `zone`, of the kind that fares worst. Asks nothing and changes nothing."""
-        return max((self.state_of(zone, kind, now) for kind in range(len(KINDS))), key=_badness)
+        return max((self.state_of(zone, kind, now) for kind in range(len(TEXT_KINDS))), key=_badness)
 
     def state_of(self, zone: int, kind: int, now: float) -> ZoneState:
         """As `state`, for one kind of name."""

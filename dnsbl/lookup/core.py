@@ -28,7 +28,7 @@ from dnsbl.lookup.local import LocalZones
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.upstream import Upstream
 from dnsbl.lookup.values import mask_of
-from dnsbl.zones.zone import KINDS as ZONE_KINDS
+from dnsbl.model import KINDS
 from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Core:
             settings, self.upstream, self.admission, self.cache, self.stats, self.readings
         )
         self.takes: dict[str, int] = {
-            kind: mask_of(i for i, zone in enumerate(zones) if kind in zone.subjects) for kind in ZONE_KINDS
+            kind: mask_of(i for i, zone in enumerate(zones) if kind in zone.subjects) for kind in KINDS
         }
         # An address in a link is for lists of links: those that take domains as well.
         self.takes["link4"] = self.takes["ip4"] & self.takes["domain"]

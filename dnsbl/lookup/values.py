@@ -110,5 +110,5 @@ def mask_of(indices: Iterable[int]) -> int:
 
 
 def kind_of(key: Key) -> int:
-    """What a name is, as an index into `dnsbl.health.breaker.KINDS`."""
+    """What a name is, as an index into `dnsbl.model.TEXT_KINDS`."""
     return 2 if isinstance(key, str) else 0 if len(key) == 4 else 1

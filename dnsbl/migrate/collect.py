@@ -14,7 +14,8 @@ from typing import Final, Literal
 from dnsbl.errors import ConfigError
 from dnsbl.migrate.imported import ANY, DOMAIN, IP, CodeLine, Entry, Import
 from dnsbl.migrate.octets import ALL, LOOPBACK, Octets, format_filter
-from dnsbl.zones.zone import Code, CodeOutcome, Kind
+from dnsbl.model import Kind
+from dnsbl.zones.zone import Code, CodeOutcome
 
 Accepted = Octets | int | None
 """What a test takes: a set of codes, one bit of the last octet (1, 2, 4 ... 128), or None for any listing."""

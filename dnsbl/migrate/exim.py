@@ -23,8 +23,9 @@ from dnsbl.migrate.exim_text import Condition, Statement, statements
 from dnsbl.migrate.imported import DOMAIN, IP, Import, Imported
 from dnsbl.migrate.octets import MAX_CODES, Octets, format_filter, of_address, union, with_bits
 from dnsbl.migrate.order import PASS, UNKNOWN_DEFERRED, UNKNOWN_REFUSED, Rules, Step, in_a_row
+from dnsbl.model import Kind
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.zone import CodeOutcome, Kind
+from dnsbl.zones.zone import CodeOutcome
 
 _REASON: Final = REFUSE.partition(" ")[2]
 _ACTIONS: Final = {

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from dnsbl.errors import ConfigError, ZoneError
+from dnsbl.model import Kind
 from dnsbl.zones.catalogue import Catalogue
 from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.row import Row
 from dnsbl.zones.secret import KEYED_DOMAINS, MASK, mask_keys
-from dnsbl.zones.zone import CodeOutcome, Filter, Kind
+from dnsbl.zones.zone import CodeOutcome, Filter
 
 MAX_TEXT: Final = 1 << 20
 """Longest configuration text taken, in characters."""

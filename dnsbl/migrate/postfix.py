@@ -13,8 +13,8 @@ from dataclasses import replace
 from dnsbl.migrate.imported import DOMAIN, Entry, Import, Imported
 from dnsbl.migrate.postfix_rules import rules
 from dnsbl.migrate.postfix_uses import ACTION, SITES, THRESHOLD, Reader, Use, written
+from dnsbl.model import Kind
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.zone import Kind
 
 
 def import_maincf(text: str, catalogue: Catalogue) -> Imported:

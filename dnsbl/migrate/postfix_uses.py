@@ -17,8 +17,8 @@ from dnsbl.errors import ConfigError
 from dnsbl.migrate.imported import ANY, DOMAIN, IP, MAX_TEXT, Import
 from dnsbl.migrate.maincf import Item, Parameter, Value, items
 from dnsbl.migrate.postfix_parameters import Parameters
+from dnsbl.model import Kind
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.zone import Kind
 
 SITES: Final = "postscreen_dnsbl_sites"
 ACTION: Final = "postscreen_dnsbl_action"

@@ -21,8 +21,9 @@ from dnsbl.migrate.imported import DOMAIN, Import, Imported
 from dnsbl.migrate.octets import ALL, MAX_CODES, Octets, of_address, union, with_bits
 from dnsbl.migrate.subtest import expression, in_loopback, masked
 from dnsbl.migrate.ucl import Value, parse
+from dnsbl.model import Kind
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.zone import HASHED_KINDS, Kind
+from dnsbl.zones.zone import HASHED_KINDS
 
 REJECT: Final = 15.0
 """The score from which rspamd rejects where the text sets none (actions.conf)."""

@@ -19,8 +19,9 @@ from dnsbl.config.rules import BASE_RULES, REFUSE
 from dnsbl.migrate.collect import Accepted, Collector, Test
 from dnsbl.migrate.imported import DOMAIN, IP, Import, Imported
 from dnsbl.migrate.subtest import parse_subtest
+from dnsbl.model import Kind
 from dnsbl.zones.catalogue import Catalogue
-from dnsbl.zones.zone import CodeOutcome, Kind
+from dnsbl.zones.zone import CodeOutcome
 
 REQUIRED: Final = 5.0
 """required_score where the text sets none (Mail::SpamAssassin::Conf)."""

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from dnsbl.migrate.imported import CodeLine, Entry, Imported
-
-_KINDS = ("ip4", "ip6", "domain")
+from dnsbl.model import TEXT_KINDS
 
 
 def format_config(imported: Imported, origin: str) -> str:
@@ -44,7 +43,7 @@ def format_config(imported: Imported, origin: str) -> str:
 def _format_zone(entry: Entry) -> str:
     table: dict[str, object] = {"name": entry.name}
     if entry.subjects is not None:
-        table["subjects"] = [kind for kind in _KINDS if kind in entry.subjects]
+        table["subjects"] = [kind for kind in TEXT_KINDS if kind in entry.subjects]
     for key in ("domain", "reply", "weight", "on_error"):
         if getattr(entry, key) is not None:
             table[key] = getattr(entry, key)

@@ -198,7 +198,7 @@ def _host_port(table: Table, key: str) -> tuple[str, int]:
             key, f"{text!r} is not a valid server: use 127.0.0.1:25 or mail.example.com:587", text
         )
     if not 1 <= int(port) <= 65_535:
-        raise table.error(key, f"{port} is no port: use 1 to 65535", text)
+        raise table.error(key, f"{port} is not a valid port: use 1 to 65535", text)
     return host, int(port)
 
 

@@ -57,7 +57,7 @@ def parse_nameserver(text: str) -> str:
         address, port = _split(text)
     packed = parse_address(address)
     if packed is None:
-        raise NameserverError(f"{_shown(text)} is no nameserver: {_FORMS}", text)
+        raise NameserverError(f"{_shown(text)} is not a valid nameserver: {_FORMS}", text)
     if not 1 <= port <= 65535:
         raise NameserverError(f"{_shown(text)} has the port {port}: 1 to 65535", text)
     if len(packed) == 4:
@@ -111,7 +111,7 @@ def _split(text: str) -> tuple[str, int]:
     """What stands for the address, its interface behind a `%`, and the port."""
     shape = _SHAPE.fullmatch(text)
     if shape is None:
-        raise NameserverError(f"{_shown(text)} is no nameserver: {_FORMS}", text)
+        raise NameserverError(f"{_shown(text)} is not a valid nameserver: {_FORMS}", text)
     bracketed, bare, port, scope = shape.group("bracketed", "bare", "port", "scope")
     if bare and re.search("[A-Za-z]", bare):
         raise NameserverError(f"{_shown(text)} is a host name: give the nameserver's address", text)

@@ -2,10 +2,9 @@
 
 from dnsbl.subject.address import address_key
 from dnsbl.subject.domain import registrable_domain
-from dnsbl.subject.parse import Kind, Subject, email_subject, parse_subject, url_subject
+from dnsbl.subject.parse import Subject, email_subject, parse_subject, url_subject
 
 __all__ = [
-    "Kind",
     "Subject",
     "address_key",
     "email_subject",

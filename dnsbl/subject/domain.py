@@ -80,9 +80,9 @@ def parse_domain(text: str) -> str:
     name = text.lower() if text.isascii() else _to_a_labels(text)
     name = name.removesuffix(".")
     if len(name) > NAME_MAX or not _NAME.fullmatch(name):
-        raise SubjectError(f"{shown(text)} is no domain name: {_fault(name)}", text)
+        raise SubjectError(f"{shown(text)} is not a valid domain name: {_fault(name)}", text)
     if name[0] == "-" and "." not in name:
-        raise SubjectError(f"{shown(text)} is no domain name: it begins with a hyphen", text)
+        raise SubjectError(f"{shown(text)} is not a valid domain name: it begins with a hyphen", text)
     if _NUMBER.fullmatch(name, name.rfind(".") + 1):
         raise SubjectError(
             f"{shown(text)} is neither an address nor a domain name: an IPv4 address is four decimal numbers "
@@ -163,7 +163,7 @@ def _to_a_labels(text: str) -> str:
         return ".".join(label if label.isascii() else idna.alabel(label).decode("ascii") for label in labels)
     except idna.IDNAError as error:
         raise SubjectError(
-            f"{shown(text)} is no domain name: not allowed by IDNA 2008 ({str(error)[:120]})", text
+            f"{shown(text)} is not a valid domain name: not allowed by IDNA 2008 ({str(error)[:120]})", text
         ) from None
 
 

@@ -11,14 +11,10 @@ from reprlib import repr as _repr  # bounded, and it survives a broken __repr__
 from typing import Literal, NamedTuple
 
 from dnsbl.errors import SubjectError
+from dnsbl.model import SubjectKind
 from dnsbl.names._qname import format_address, is_local, parse_address
 from dnsbl.subject.address import address_key
 from dnsbl.subject.domain import is_local_domain, parse_domain, registrable_domain, shown
-
-Kind = Literal["ip4", "ip6", "domain", "email", "url", "dkim", "link4", "link6", "link_a", "link_ns"]
-"""The first three are what `parse_subject` finds in text. The others come from messages: email and url are
-asked by hash; dkim is a domain that signed; link4 and link6 are addresses standing in links, link_a and
-link_ns addresses behind the host of one."""
 
 TEXT_MAX = 8192
 """Characters of a subject's text. A URL may have 8,000 octets and more (RFC 9110 section 4.1)."""
@@ -32,7 +28,7 @@ _PORT = re.compile(r"[0-9]{0,5}")  # RFC 3986 section 3.2.3: it may be empty
 class Subject(NamedTuple):
     """What is looked up.
 
-    kind: "ip4", "ip6" or "domain"; what `Kind` has besides is made by the functions below.
+    kind: "ip4", "ip6" or "domain"; what `SubjectKind` has besides is made by the functions below.
     key: the 4 or 16 bytes of an address in network order, or the host name as lower-case A-labels; of an
         "email" or "url" the text to be hashed.
     text: the canonical text (RFC 5952 for IPv6); parsing it gives the same subject again.
@@ -40,7 +36,7 @@ class Subject(NamedTuple):
         is not asked by default.
     """
 
-    kind: Kind
+    kind: SubjectKind
     key: bytes | str
     text: str
     local: bool
@@ -151,7 +147,7 @@ def _literal(host: str) -> Subject:
     key = parse_address(inner)
     if key is None:
         raise SubjectError(
-            f"{shown(host)} is no address literal: write [192.0.2.1] or [IPv6:2001:db8::1]", host
+            f"{shown(host)} is not a valid address literal: write [192.0.2.1] or [IPv6:2001:db8::1]", host
         )
     return _address(key)
 
@@ -172,7 +168,9 @@ def _host(text: str) -> str:
         return text
     local_part, _, host = text.rpartition("@")
     if not local_part or not host:
-        raise SubjectError(f"{shown(text)} is no e-mail address: a part beside the @ is missing", text)
+        raise SubjectError(
+            f"{shown(text)} is not a valid e-mail address: a part beside the @ is missing", text
+        )
     return host
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from dnsbl.errors import NameserverError
+from dnsbl.model import TextKind
 from dnsbl.testing.faults import FaultChain
 from dnsbl.testing.loop import Loop
 from dnsbl.testing.wire import (
@@ -33,7 +34,7 @@ from dnsbl.testing.wire import (
     find_opt,
     read_question,
 )
-from dnsbl.testing.zone import Kind, Zone, zone_name
+from dnsbl.testing.zone import Zone, zone_name
 
 _FORMERR, _SERVFAIL, _NOTIMP, _REFUSED = 1, 2, 4, 5
 _IN = 1
@@ -80,7 +81,11 @@ class DnsblServer(FaultChain):
             self.zone(name)
 
     def zone(
-        self, name: str, subjects: Kind | Iterable[Kind] | None = None, *, test_points: bool | None = None
+        self,
+        name: str,
+        subjects: TextKind | Iterable[TextKind] | None = None,
+        *,
+        test_points: bool | None = None,
     ) -> Zone:
         """The zone of that name, made if it is not there yet.
 

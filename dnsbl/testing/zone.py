@@ -9,13 +9,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from dnsbl.errors import SubjectError, ZoneError
+from dnsbl.model import TextKind
 from dnsbl.testing.faults import FaultChain
 from dnsbl.testing.wire import RECORD_BYTES, Query, Reply, as_tuple, build_reply, rcode_number, record
 
-Kind: TypeAlias = Literal["ip4", "ip6", "domain"]
 Text: TypeAlias = str | bytes
 Txt: TypeAlias = Text | Sequence[Text | Sequence[Text]]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -73,7 +73,7 @@ class Zone(FaultChain):
     """
 
     def __init__(
-        self, name: str, subjects: Kind | Iterable[Kind] = ("ip4", "ip6"), *, test_points: bool = True
+        self, name: str, subjects: TextKind | Iterable[TextKind] = ("ip4", "ip6"), *, test_points: bool = True
     ) -> None:
         super().__init__()
         self.name = zone_name(name)

@@ -138,60 +138,69 @@ def _post_check(max_subjects: int) -> Schema:
     }  # fmt: skip
 
 
+def _lookups(max_subjects: int) -> Schema:
+    return {
+        "/check/{subject}": _get(
+            "Look one subject up",
+            {"200": _json(_ref("Verdict"), "What `dnsbl check --json` prints.")},
+            (SUBJECT, EXPLAIN),
+        ),
+        "/check": _post_check(max_subjects),
+        "/answers/{subject}": _get(
+            "Look one subject up, a line for each list as it answers, then one with the verdict",
+            {"200": _json(ANY, "Lines of JSON.", "application/x-ndjson")},
+            (SUBJECT,),
+        ),
+        "/zones": _get(
+            "The lists asked", {"200": _json(_object({"zones": _array(_ref("Zone"))}), "Every list.")}
+        ),
+        "/doctor": _get(
+            "What is wrong here",
+            {"200": _json(_ref("Report"), "What `dnsbl doctor --json` prints, at most five minutes old.")},
+        ),
+        "/watched": _get(
+            "The monitor's state and its last changes",
+            {"200": _json(_ref("Board"), "The listed first."), "404": _error("No state file is named.")},
+            (
+                {"name": "subject", "in": "query", "schema": TEXT, "description": "Only this one."},
+                {"name": "before", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+                 "description": "Only changes with a lower number."},
+            ),
+        ),
+    }  # fmt: skip
+
+
+def _operation() -> Schema:
+    metrics = _json(TEXT, "Prometheus' text format.", "text/plain")
+    return {
+        "/statistics": _get(
+            "Counts of this server and of the policy daemon", {"200": _json(_ref("Statistics"), "Counts.")}
+        ),
+        "/metrics": _get("Counts for Prometheus", {"200": metrics}),
+        "/probe": _get(
+            "One subject's verdict for Prometheus", {"200": metrics},
+            ({"name": "target", "in": "query", "required": True, "schema": TEXT | {"minLength": 1}},),
+        ),
+        "/authz": _get(
+            "Whether a web visitor is let in: the peer, or whom a trusted proxy names in X-Forwarded-For",
+            {
+                "204": {"description": "Let in. X-Dnsbl says allowed, or unknown."},
+                "403": _json(TEXT, "Listed; the text says where and why.", "text/plain"),
+            },
+        ),
+        "/healthz": _get(
+            "Whether the server answers", {"200": _json(_object({"status": TEXT}), "It does.")}, security=[]
+        ),
+    }  # fmt: skip
+
+
 def description(max_subjects: int) -> Schema:
     """The OpenAPI 3.1 document."""
-    metrics = _json(TEXT, "Prometheus' text format.", "text/plain")
     return {
         "openapi": "3.1.0",
         "info": {"title": "dnsbl serve", "version": "1", "description": "DNS blocklist lookups."},
         "security": [{}, {"token": []}, {"password": []}],
-        "paths": {
-            "/check/{subject}": _get(
-                "Look one subject up",
-                {"200": _json(_ref("Verdict"), "What `dnsbl check --json` prints.")},
-                (SUBJECT, EXPLAIN),
-            ),
-            "/check": _post_check(max_subjects),
-            "/answers/{subject}": _get(
-                "Look one subject up, a line for each list as it answers, then one with the verdict",
-                {"200": _json(ANY, "Lines of JSON.", "application/x-ndjson")},
-                (SUBJECT,),
-            ),
-            "/zones": _get(
-                "The lists asked", {"200": _json(_object({"zones": _array(_ref("Zone"))}), "Every list.")}
-            ),
-            "/doctor": _get(
-                "What is wrong here",
-                {"200": _json(_ref("Report"), "What `dnsbl doctor --json` prints, at most five minutes old.")},
-            ),
-            "/watched": _get(
-                "The monitor's state and its last changes",
-                {"200": _json(_ref("Board"), "The listed first."), "404": _error("No state file is named.")},
-                (
-                    {"name": "subject", "in": "query", "schema": TEXT, "description": "Only this one."},
-                    {"name": "before", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
-                     "description": "Only changes with a lower number."},
-                ),
-            ),
-            "/statistics": _get(
-                "Counts of this server and of the policy daemon", {"200": _json(_ref("Statistics"), "Counts.")}
-            ),
-            "/metrics": _get("Counts for Prometheus", {"200": metrics}),
-            "/probe": _get(
-                "One subject's verdict for Prometheus", {"200": metrics},
-                ({"name": "target", "in": "query", "required": True, "schema": TEXT | {"minLength": 1}},),
-            ),
-            "/authz": _get(
-                "Whether a web visitor is let in: the peer, or whom a trusted proxy names in X-Forwarded-For",
-                {
-                    "204": {"description": "Let in. X-Dnsbl says allowed, or unknown."},
-                    "403": _json(TEXT, "Listed; the text says where and why.", "text/plain"),
-                },
-            ),
-            "/healthz": _get(
-                "Whether the server answers", {"200": _json(_object({"status": TEXT}), "It does.")}, security=[]
-            ),
-        },
+        "paths": _lookups(max_subjects) | _operation(),
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
@@ -199,4 +208,4 @@ def description(max_subjects: int) -> Schema:
                 "password": {"type": "http", "scheme": "basic"},
             },
         },
-    }  # fmt: skip
+    }

@@ -48,9 +48,10 @@ from datetime import date, datetime
 from typing import Any, Final, Literal, get_args
 
 from dnsbl.errors import ZoneError
+from dnsbl.model import KINDS, Kind
 from dnsbl.zones.name import check_name
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import KINDS, Code, Kind, Probe, Zone
+from dnsbl.zones.zone import Code, Probe, Zone
 
 Status = Literal["alive", "retired", "charges", "unfit"]
 PublicResolvers = Literal["refused", "counted", "served", "unknown"]

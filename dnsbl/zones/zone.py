@@ -10,20 +10,19 @@ import math
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from dnsbl.errors import ZoneError
+from dnsbl.model import KINDS, TEXT_KINDS, Kind
 from dnsbl.zones.name import check_name, file_zone_name
 from dnsbl.zones.replyfilter import MAX_TEXT, ReplyFilter, mark, parse_reply_filter
 from dnsbl.zones.secret import MASK, Secret, key_place_of, mask_keys, split_key
 
-Kind = Literal["ip4", "ip6", "domain", "email", "url", "dkim", "link_a", "link_ns"]
 CodeOutcome = Literal["listed", "neutral", "blocked"]
 
-KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
 HASHED_KINDS: Final = frozenset({"email", "url"})
 IP_KINDS: Final[frozenset[Kind]] = frozenset({"ip4", "ip6"})
-FILE_KINDS: Final[frozenset[Kind]] = IP_KINDS | {"domain"}
+FILE_KINDS: Final[frozenset[Kind]] = frozenset(TEXT_KINDS)
 """What a list file takes unless it is told: the other kinds ask by hash, or ask the DNS what is behind a link."""
 MAX_WEIGHT: Final = 1_000_000.0
 

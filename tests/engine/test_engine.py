@@ -275,9 +275,9 @@ def test_a_plan_of_another_engine(engine: Engine) -> None:
     plans = [plan_for(other, [f"127.0.0.1:{port}"]) for port in (9, 10)]
     other.close()
     plan_for(engine, ["127.0.0.1:11"])
-    with pytest.raises(ValueError, match="1 is no nameserver set of this engine"):
+    with pytest.raises(ValueError, match="1 is not a valid nameserver set of this engine"):
         engine.fan(plans[1], KEY, [0])
-    with pytest.raises(ValueError, match="-1 is no nameserver set"):
+    with pytest.raises(ValueError, match="-1 is not a valid nameserver set"):
         engine.fan(Plan(["bl.example"], [-1], [1.0]), KEY, [0])
 
 

@@ -8,10 +8,10 @@ import json
 import pytest
 
 from dnsbl.health.judge import BROKEN, ProbeAnswer, State, ZoneHealth, judge, untested
-from dnsbl.model import Status, Wire
+from dnsbl.model import Kind, Status, Wire
 from dnsbl.zones import catalogue
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import Code, Filter, Kind, Probe, Zone
+from dnsbl.zones.zone import Code, Filter, Probe, Zone
 
 NXDOMAIN = Wire(Status.NXDOMAIN, 3)
 NO_RECORD = Wire(Status.OK, 0)

@@ -14,6 +14,8 @@ from support.servers import Rbldnsd, Unbound, needs
 
 from dnsbl import ClosedError, ConfigError, Outcome, Resolver, Zone, ZoneError
 from dnsbl.health.judge import State
+from dnsbl.model import Kind
+from dnsbl.model import TextKind as ServedKind
 from dnsbl.testing import (
     DnsblServer,
     Handler,
@@ -28,8 +30,6 @@ from dnsbl.testing import (
     stripped,
     wildcard,
 )
-from dnsbl.testing.zone import Kind as ServedKind
-from dnsbl.zones.zone import Kind
 
 NAME = "bl.example.com"
 KEY = "s3cr3tkey0123456789abcdef"

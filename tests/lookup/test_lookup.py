@@ -9,12 +9,12 @@ from support.lookups import resolver_for
 
 from dnsbl import Resolver, Zone
 from dnsbl.lookup.parts import parts_of
-from dnsbl.model import Status, Wire
+from dnsbl.model import Kind, Status, Wire
 from dnsbl.subject import parse_subject
 from dnsbl.testing import DnsblServer
 from dnsbl.zones.interpret import read, score_bounds
 from dnsbl.zones.replyfilter import parse_reply_filter
-from dnsbl.zones.zone import Code, Filter, Kind
+from dnsbl.zones.zone import Code, Filter
 
 ALL: frozenset[Kind] = frozenset({"ip4", "ip6", "domain"})
 

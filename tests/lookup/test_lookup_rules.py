@@ -24,12 +24,11 @@ from dnsbl.engine._engine import Completions
 from dnsbl.health.judge import State
 from dnsbl.lookup import forking
 from dnsbl.lookup.lookup import Lookup
-from dnsbl.model import Status, Wire
+from dnsbl.model import Kind, Status, Wire
 from dnsbl.subject import parse_subject
 from dnsbl.testing import DnsblServer, Query, Reply, delay, parked, rcode, silence, stripped, wildcard
 from dnsbl.testing import wire as testing_wire
 from dnsbl.zones.interpret import read
-from dnsbl.zones.zone import Kind
 
 FAST, SLOW = "fast.example", "slow.example"
 SUBJECT = "192.0.2.1"

@@ -7,8 +7,8 @@ import pytest
 from support.loopback_client import ask, exchange, name_of
 
 from dnsbl.errors import SubjectError, ZoneError
+from dnsbl.model import TextKind as Kind
 from dnsbl.testing import DnsblServer
-from dnsbl.testing.zone import Kind
 
 
 @pytest.mark.parametrize("address", ["192.0.2.99", "203.0.113.255", "2001:db8::2", "2001:db8::ffff:629"])
