@@ -2,19 +2,17 @@
 
 `check_many` with a window of 2,000 over six zones, beside raw pycares callbacks with 1,500 in flight, aiodns and
 pydnsbl; rounds interleaved. Arguments: seconds of each measurement (3), the rounds (5), and which parts: any of
-rates, loss, load, fair, many (all).
+rates, loss, load, fair, back, many (all).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import resource
-import shutil
+import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +20,8 @@ from pathlib import Path
 
 import contestants
 import pycares
-from common import ZONES, median, need, spread, table, verdict
+from common import ZONES, median, spread, table, verdict
+from delayed import built, nameserver, running
 
 from dnsbl import Resolver
 
@@ -37,30 +36,6 @@ LOSS_LOOKUPS = 10_000
 CAPACITY = 300
 """Lookups a second that the nameserver can answer, for the open load: far below what this program can send."""
 LOADS = (0.5, 1, 2, 5)
-
-
-@contextlib.contextmanager
-def built() -> Iterator[Path]:
-    """The nameserver, compiled."""
-    folder = Path(tempfile.mkdtemp(prefix="dnsbl-bench-"))
-    program = folder / "delay_server"
-    source = Path(__file__).parent / "delay_server.c"
-    subprocess.run([need("cc", "gcc"), "-O2", "-o", str(program), str(source)], check=True)
-    try:
-        yield program
-    finally:
-        shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def nameserver(program: Path, delay_ms: float, loss_percent: float = 0, rate: float = 0) -> Iterator[int]:
-    """It runs; gives its port."""
-    command = [str(program), str(delay_ms), str(loss_percent), str(rate)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        yield int(server.stdout.readline())
-        server.stdin.close()
 
 
 def subjects(until_s: float) -> Iterator[bytes]:
@@ -257,6 +232,36 @@ def fair(program: Path, seconds: float) -> None:
     verdict("p99 beside a stream, times that alone", beside[1] / alone[1], 1.5, at_least=False)
 
 
+def silent_s(port: int, pid: int) -> float:
+    """Seconds until a stream has its pace again, once the nameserver that was silent for 2 s answers."""
+    ends_s: list[float] = []
+    began_s = time.monotonic()
+
+    def stop_and_go() -> None:
+        time.sleep(3)
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(2)
+        os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=stop_and_go)
+    thread.start()
+    with Resolver(ZONES, [f"127.0.0.1:{port}"], reasons=False) as resolver:
+        for found in resolver.check_many(subjects(began_s + 9), window=WINDOW):
+            if getattr(found, "complete", False):
+                ends_s.append(time.monotonic() - began_s)
+    thread.join()
+    before = sum(1 <= end_s < 3 for end_s in ends_s) / 2
+    for tenth in range(50, 90):
+        if sum(tenth / 10 <= end_s < tenth / 10 + 0.5 for end_s in ends_s) * 2 >= 0.8 * before:
+            return tenth / 10 - 5
+    return float("inf")
+
+
+def back(program: Path) -> None:
+    with running(program, 20, 0, 0) as (port, pid):
+        verdict("seconds to the pace before a silence of 2 s", silent_s(port, pid), 2.0, at_least=False)
+
+
 def many(program: Path) -> None:
     """10,000 gathered, and 64 zones with a window of 1,024."""
 
@@ -281,7 +286,7 @@ def range_of(count: int) -> list[bytes]:
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    parts = sys.argv[3:] or ["rates", "loss", "load", "fair", "many"]
+    parts = sys.argv[3:] or ["rates", "loss", "load", "fair", "back", "many"]
     with built() as program:
         if "rates" in parts:
             rates(program, seconds, rounds)
@@ -291,6 +296,8 @@ def main() -> None:
             load(program, max(seconds, 20.0) if rounds >= 5 else seconds)
         if "fair" in parts:
             fair(program, seconds)
+        if "back" in parts:
+            back(program)
         if "many" in parts:
             many(program)
 

@@ -147,7 +147,8 @@ class Bulk:
                 self._settled.append(done)
             else:
                 self._waiting.setdefault(subject.text, deque()).append((item, key))
-            yield _MARK if done is not None else subject
+            # Of an address its bytes: what is known of one without asking is found by them at once.
+            yield _MARK if done is not None else key if isinstance(key, bytes) else subject
 
     def _known(self, item: Item) -> tuple[Subject | None, Done | None]:
         """The item's subject, None where it is none; and its row if it is known without asking."""

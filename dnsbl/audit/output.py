@@ -206,7 +206,7 @@ class Parquet:
     def __init__(self, path: Path) -> None:
         self._arrow = need_arrow()
         self.path, self.partial = path, path.with_name(path.name + ".partial")
-        self._columns: list[list[Any]] = [[] for _ in COLUMNS]
+        self._rows: list[tuple[Any, ...]] = []
         self._schema = _schema(self._arrow)
         self._sink: Any = None
         self._stream: Any = None
@@ -222,15 +222,15 @@ class Parquet:
         self._stream = self._arrow.ipc.new_stream(self._sink, self._schema)
 
     def write(self, number: int, given: str, row: Sequence[Any]) -> None:
-        for column, value in zip(self._columns, (number, given, *row), strict=True):
-            column.append(value)
-        if len(self._columns[0]) >= BATCH_ROWS:
+        self._rows.append((number, given, *row))
+        if len(self._rows) >= BATCH_ROWS:
             self.flush()
 
     def flush(self) -> None:
         """Add the rows that wait to the stream."""
-        columns, self._columns = self._columns, [[] for _ in COLUMNS]
-        if columns[0]:
+        rows, self._rows = self._rows, []
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
             batch = self._arrow.record_batch(columns, schema=self._schema)
             try:
                 self._stream.write_batch(batch)

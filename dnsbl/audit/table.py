@@ -6,15 +6,16 @@ over the rows by Arrow: there is no Python object for a row, only for a distinct
 Polars:    frame.map_batches(lambda part: polars.from_arrow(annotate(part.to_arrow(), "ip", resolver)))
 pandas:    annotate(pyarrow.Table.from_pandas(frame), "ip", resolver).to_pandas()
 DuckDB:    annotate(connection.sql("SELECT ...").to_arrow_table(), "ip", resolver); query it by its name
-Ray:       dataset.map_batches(lambda part: annotate(part, "ip", resolver), batch_format="pyarrow")
-Spark:     frame.mapInArrow(lambda parts: annotate_batches(parts, "ip", resolver), schema)
+Ray:       dataset.map_batches(lambda part: annotate(part, "ip", process_resolver()), batch_format="pyarrow")
+Spark:     frame.mapInArrow(lambda parts: annotate_batches(parts, "ip", process_resolver()), schema)
 
-On other machines the function makes the resolver itself, once a process: `functools.cache` on a function
-without arguments does. Needs the extra `arrow`.
+A resolver cannot be sent to the processes of Ray and Spark: `process_resolver` makes one in each. Needs the extra
+`arrow`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -74,6 +75,23 @@ def annotate_batches(
     """As `annotate`, batch by batch, in the memory of one."""
     for batch in batches:
         yield annotate(batch, column, resolver)
+
+
+def process_resolver(zones: Iterable[str] = (), nameservers: Iterable[str] = ()) -> Resolver:
+    """This process's resolver for these zones and nameservers, made at the first call and kept until it ends.
+
+    zones, nameservers: as in `Resolver`; empty: what it takes without them. Reasons (TXT) are not asked for.
+    For functions that are sent to other processes: what a script or notebook itself keeps with `functools.cache`
+    is not found there.
+    """
+    return _process_resolver(tuple(zones), tuple(nameservers))
+
+
+@functools.cache
+def _process_resolver(zones: tuple[str, ...], nameservers: tuple[str, ...]) -> Resolver:
+    from dnsbl.resolver import Resolver
+
+    return Resolver(zones or None, nameservers or None, reasons=False)
 
 
 def _check(arrow: Any, table: Any, column: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -13,7 +11,8 @@ class Interrupts:
     """Within it, SIGINT and SIGTERM raise KeyboardInterrupt; inside `held()` only when that ends."""
 
     def __init__(self) -> None:
-        self._held = self._pending = False
+        self.is_held = self.is_pending = False
+        self._holding = _Held(self)
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -27,20 +26,31 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> _Held:
         """What is done here is done whole; an interrupt meanwhile is raised after it."""
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
-        if self._pending:
-            self._pending = False
-            raise KeyboardInterrupt
+        return self._holding
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._held:
-            self._pending = True
+        if self.is_held:
+            self.is_pending = True
         else:
             raise KeyboardInterrupt
+
+
+class _Held:
+    """What `Interrupts.held` gives: a class, since a row of a bulk run enters it each time."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+
+    def __enter__(self) -> None:
+        self._interrupts.is_held = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._interrupts.is_held = False
+        if self._interrupts.is_pending:
+            self._interrupts.is_pending = False
+            if error is None:
+                raise KeyboardInterrupt

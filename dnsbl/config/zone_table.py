@@ -82,8 +82,8 @@ def zone_of(table: Table, catalogue: Catalogue, keys: KeyReader) -> Zone:
 
 
 FILE_KEYS: Final = ("subjects", "weight", "filters", "codes")
+"""What of a zone also applies where its list is a file; and so does what says how a name is hashed:"""
 HASH_KEYS: Final = ("hash", "normal_form")
-"""What of a zone also applies where its list is a file."""
 
 
 def _file_zone(table: Table, name: str, path: Path, given: Mapping[str, Any]) -> Zone:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import duckdb
@@ -97,3 +99,31 @@ def test_an_iterator_of_batches_as_spark_and_ray_give_it(resolver: Resolver) -> 
     batches = list(annotate_batches(iter(table.to_batches(max_chunksize=2)), "ip", resolver))
     assert [batch.num_rows for batch in batches] == [2, 2, 1]
     assert pyarrow.Table.from_batches(batches).column("dnsbl_listed").to_pylist() == LISTED
+
+
+SENT = """
+import sys, cloudpickle, pyarrow
+from dnsbl.audit.table import annotate, process_resolver
+ZONE, NAMESERVER = sys.argv[1:]
+sys.stdout.buffer.write(cloudpickle.dumps(
+    lambda part: annotate(part, "ip", process_resolver([ZONE], [NAMESERVER]))
+))
+"""
+DONE = """
+import pickle, sys, pyarrow
+function = pickle.load(sys.stdin.buffer)
+for _ in range(2):
+    print(function(pyarrow.table({"ip": ["192.0.2.99", "192.0.2.1"]})).column("dnsbl_listed").to_pylist())
+"""
+
+
+def test_a_function_of_a_script_works_in_another_process(dnsbl_server: DnsblServer) -> None:
+    """Ray, Spark and Dask send it with cloudpickle: what it refers to has to be found or made there."""
+    dnsbl_server.zone(ZONE).list("192.0.2.99")
+
+    def python(code: str, given: bytes, *args: str) -> bytes:
+        command = [sys.executable, "-c", code, *args]
+        return subprocess.run(command, input=given, capture_output=True, timeout=120, check=True).stdout
+
+    function = python(SENT, b"", ZONE, dnsbl_server.nameserver)
+    assert python(DONE, function).decode().split("\n")[:2] == ["[True, False]"] * 2
