@@ -21,7 +21,8 @@ def show(found: dict[str, Any]) -> None:
         if found[name]:
             click.echo(f"            {found[name]:,} {text}")
     latency = ", ".join(f"{part} {_ms(value)}" for part, value in found["latency_ms"].items())
-    click.echo(f"latency     {latency}")
+    if latency:
+        click.echo(f"latency     {latency}")
     cache = found["cache"]
     click.echo(
         f"cache       {cache['currsize']:,} of {cache['maxsize']:,} names, "
@@ -30,7 +31,8 @@ def show(found: dict[str, Any]) -> None:
     click.echo(f"connections {found['connections']:,}")
     if found["next_check_s"] is not None:
         click.echo(f"next check  of the lists in {found['next_check_s']:.0f} s")
-    click.echo()
+    if found["rules"]:
+        click.echo()
     for rule in found["rules"]:
         name = f"rule {rule['rule']}" if rule["rule"] else "no rule"
         click.echo(f"{name:<8}  {rule['action']:<16}  {rule['count']:>12,}")

@@ -148,7 +148,7 @@ KEYS: Final[tuple[Key, ...]] = (
         "client, sender, helo, client_name, reverse_client_name, recipient",
         "all but recipient", '["client", "sender", "helo"]',
         "what is looked up: the address in lists of addresses, the names in lists of domains"),
-    Key("[policy]", "control", "text", "a path, from the configuration's folder",
+    Key("[policy]", "control", "text", "a path, from the configuration's folder, or unix: and a path",
         "control in systemd's RuntimeDirectory, if it has one", '"/run/dnsbl/control"',
         "where `dnsbl policyd stats`, `flush` and `recheck` reach the daemon"),
     Key("[policy]", "health_file", "text", "a path, from the configuration's folder", "none", '"health"',

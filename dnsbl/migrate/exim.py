@@ -200,6 +200,11 @@ def _split(text: str) -> list[str]:
 
 def _read_item(collector: Collector, line: int, item: str, weight: int, counts_errors: bool) -> Step | None:
     into = collector.into
+    if whole := _READFILE.fullmatch(item):
+        into.note(
+            line, item, f"left out: its lists stand in {whole[1]}, which is not read; write them down here"
+        )
+        return None
     head, slash, key = _with_key_file(into, item).partition("/")
     source = _SOURCES.get(key.strip().removeprefix("$").strip("{}")) if slash else "client"
     parsed = _ITEM.fullmatch(head)

@@ -21,7 +21,7 @@ def report(stats: Stats, resolver: dict[str, Any], bridge: str, next_check_s: fl
         ],
         "zones": [_zone(name, counts, stats) for name, counts in resolver["zones"].items()],
         "cache": resolver["cache"],
-        "latency_ms": {f"p{part}": _percentile(stats, part / 100) for part in (50, 90, 99)},
+        "latency_ms": _latencies(stats),
         "connections": stats.connections,
         "failures": stats.failures,
         "incomplete": stats.incomplete,
@@ -47,11 +47,17 @@ def _zone(name: str, counts: dict[str, Any], stats: Stats) -> dict[str, Any]:
     }
 
 
-def _percentile(stats: Stats, part: float) -> float | None:
-    """The upper bound, in ms, of the bucket that this part of the requests is within; None: above all."""
-    total, reached = sum(stats.latency), 0
+def _latencies(stats: Stats) -> dict[str, float | None]:
+    """p50, p90 and p99; nothing where there was no request yet."""
+    total = sum(stats.latency)
+    return {f"p{part}": _percentile(stats, part / 100 * total) for part in (50, 90, 99) if total}
+
+
+def _percentile(stats: Stats, requests: float) -> float | None:
+    """The upper bound, in ms, of the bucket that so many requests are within; None: above all."""
+    reached = 0
     for bound, count in zip(BUCKETS_S, stats.latency, strict=False):
         reached += count
-        if total and reached >= part * total:
+        if reached >= requests:
             return bound * 1000
     return None

@@ -115,7 +115,7 @@ def load_settings(options: Options, env: Mapping[str, str] = os.environ) -> Sett
         max_connections=int(table.ranged("max_connections")),
         metrics=checked_option("--metrics", options.metrics, parse_tcp) if options.metrics else in_file,
         cache_file=_cache_file(table, folder, env.get("STATE_DIRECTORY", "")),
-        control=table.path_from(folder, "control") or default_path(env),
+        control=_control(table, folder) or default_path(env),
         health_file=table.path_from(folder, "health_file"),
         log=_log(table),
         log_level=_log_level(table),
@@ -162,6 +162,12 @@ def _address(table: Table, key: str, text: str, parse: Callable[[str], T]) -> T:
         return parse(text)
     except ValueError as error:
         raise table.error(key, str(error), text) from None
+
+
+def _control(table: Table, folder: Path) -> Path | None:
+    """A path, or `unix:` and a path, as `listen` has it."""
+    text = table.text("control")
+    return folder / text.removeprefix("unix:") if text else None
 
 
 def _mode(table: Table) -> int:

@@ -20,6 +20,7 @@ Test vectors, looked for on 2026-11-27 in stored copies of the operators' pages 
 
 - Spamhaus HBL: three of its test entries (an address and two URLs at hbltest.com) with their SHA-256 in base32,
   as a public program's tests give them as published by the operator; the page itself could not be read whole.
+  The operator's own plugin asks by SHA-1, as the catalogue's rows do; `hash = "sha256"` asks by the other.
 - MSBL EBL and SURBL hashbl: no page of the operators with a vector was found. Stalwart's tests
   (github.com/stalwartlabs/stalwart, tests/resources/smtp/antispam/rbl.test and the DNS records beside it) have
   two addresses and three URLs with the names that it asks.

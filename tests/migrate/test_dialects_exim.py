@@ -254,6 +254,14 @@ def test_a_key_in_a_file() -> None:
     assert 'key_file = "/etc/exim4/dqs.key"' in format_config(found, "x")
 
 
+def test_lists_in_a_file_are_named() -> None:
+    found = imported("deny dnslists = ${readfile{/etc/exim4/lists}{:}} : bl.example\n")
+    assert [note.message for note in found.notes] == [
+        "left out: its lists stand in /etc/exim4/lists, which is not read; write them down here"
+    ]
+    assert [entry.name for entry in found.entries] == ["bl.example"]
+
+
 def test_lines_that_ifdef_leaves_out_are_left_out_here() -> None:
     text = (
         "CHECK = yes\n.ifdef CHECK\ndeny dnslists = a.example\n.else\ndeny dnslists = b.example\n.endif\n"

@@ -57,6 +57,16 @@ def test_stats_flush_and_recheck(tmp_path: Path) -> None:
     assert b"no daemon answers" in gone.stderr
 
 
+def test_the_socket_may_be_written_as_listen_has_it(tmp_path: Path) -> None:
+    """`unix:` was taken for a folder's name."""
+    with start_lists() as lists, Policyd(config(lists, f'control = "unix:{tmp_path}/control"')) as daemon:
+        assert eventually((tmp_path / "control").exists)
+        found = json.loads(run("stats", "--config", str(daemon.config), "--json").stdout)
+        assert (found["requests"], found["latency_ms"]) == (0, {})
+        table = run("stats", "--config", str(daemon.config)).stdout.decode()
+        assert "latency" not in table  # of no request at all, p50 was "above 5 s"
+
+
 def test_a_control_socket_that_cannot_be_had_keeps_no_mail() -> None:
     with start_lists() as lists, Policyd(config(lists, 'control = "/nowhere/control"')) as daemon:
         with Client(daemon.port) as client:

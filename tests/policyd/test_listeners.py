@@ -94,7 +94,11 @@ def test_an_unknown_group(path: Path) -> None:
 def test_what_a_killed_daemon_left_is_replaced(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    open_listener(UnixAddress(str(path))).close()
+    listener = open_listener(UnixAddress(str(path)))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        assert listener.has_waiting()
+    listener.close()
 
 
 def test_a_living_daemon_is_not_replaced(path: Path) -> None:
@@ -140,7 +144,9 @@ def test_nothing_beyond_loopback_unless_asked_for(host: str) -> None:
 
 
 def test_allow_remote() -> None:
-    open_listener(TcpAddress("0.0.0.0", 0), allow_remote=True).close()
+    listener = open_listener(TcpAddress("0.0.0.0", 0), allow_remote=True)
+    assert listener.sock.getsockname()[0] == "0.0.0.0"
+    listener.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1"])
@@ -267,4 +273,7 @@ def test_passed_abstract_or_not_listening(sockets: list[socket.socket]) -> None:
 def test_a_listener_closes_once_only(path: Path) -> None:
     listener: Listener = open_listener(UnixAddress(str(path)))
     listener.close()
-    listener.close()
+    with socket.socket(socket.AF_UNIX) as next_one:
+        next_one.bind(str(path))
+        listener.close()
+        assert path.exists()  # it is another's now
