@@ -48,9 +48,9 @@ def reversed_name(text: str) -> str:
 
 
 def engine(port: int) -> tuple[Callable[[int, int], None], Callable[[int, int], list[float]]]:
-    from dnsbl.engine._engine import Engine, Plan, Waiter
+    from dnsbl.engine._engine import Completions, Engine, Plan
 
-    loop, waiter = Engine(), Waiter()
+    loop, completions = Engine(), Completions()
     number = loop.nameserver_set([f"127.0.0.1:{port}"])
     plan = Plan(ZONES, [number] * len(ZONES), [1.0] * len(ZONES))
     every = range(len(ZONES))
@@ -59,20 +59,20 @@ def engine(port: int) -> tuple[Callable[[int, int], None], Callable[[int, int], 
         waiting, source = 0, iter(packed(offset, count))
         while True:
             while waiting < WINDOW and (address := next(source, None)) is not None:
-                loop.submit(loop.fan(plan, address, every), waiter, 3.0)
+                loop.submit(loop.fan(plan, address, every), completions, 3.0)
                 waiting += 1
             if not waiting:
                 return
-            for ticket in waiter.wait(5.0):
-                assert len(ticket.fan.take()) == len(ZONES)
+            for ticket in completions.wait(5.0):
+                assert len(ticket.fan.answers()) == len(ZONES)
                 waiting -= 1
             loop.retired()
 
     def single(offset: int, count: int) -> list[float]:
         def one(address: bytes) -> None:
-            ticket = loop.submit(loop.fan(plan, address, every), waiter, 3.0)
-            waiter.wait(5.0)
-            assert len(ticket.fan.take()) == len(ZONES)
+            ticket = loop.submit(loop.fan(plan, address, every), completions, 3.0)
+            completions.wait(5.0)
+            assert len(ticket.fan.answers()) == len(ZONES)
             loop.retired()
 
         return timed(one, packed(offset, count))

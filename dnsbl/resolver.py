@@ -32,7 +32,7 @@ from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
     from dnsbl.config.file import Config
-    from dnsbl.engine._engine import Waiter
+    from dnsbl.engine._engine import Completions
     from dnsbl.lookup.begun import Begun
     from dnsbl.lookup.message import MessageVerdict
     from dnsbl.lookup.rendered import RenderedVerdicts
@@ -124,15 +124,15 @@ class Resolver(ResolverState):
             return found
         of_thread = self._core.of_thread
         # Taken while it is in use: a signal handler that calls `check` meanwhile gets one of its own.
-        waiter: Waiter | None = of_thread.__dict__.pop("waiter", None)
-        if waiter is None:
-            from dnsbl.engine._engine import Waiter
+        completions: Completions | None = of_thread.__dict__.pop("completions", None)
+        if completions is None:
+            from dnsbl.engine._engine import Completions
 
-            waiter = Waiter(alone=True)
+            completions = Completions(alone=True)
         try:
-            return wait_for(self._lookup(subject, waiter, started, deadline_s, decide), waiter)
+            return wait_for(self._lookup(subject, completions, started, deadline_s, decide), completions)
         finally:
-            of_thread.waiter = waiter
+            of_thread.completions = completions
 
     async def check_async(
         self, subject: object, *, deadline_s: float | None = None, decide: Decide | None = None
@@ -147,7 +147,7 @@ class Resolver(ResolverState):
         from dnsbl.lookup.aio import finish, loop_waiter
 
         waiter = loop_waiter(self._core)
-        lookup = self._lookup(subject, waiter.waiter, started, deadline_s, decide)
+        lookup = self._lookup(subject, waiter.completions, started, deadline_s, decide)
         if not lookup.start():
             await finish(lookup, waiter)
         return lookup.verdict
@@ -168,7 +168,7 @@ class Resolver(ResolverState):
         if found is not None:
             return Begun(None, None, found)
         waiter = loop_waiter(self._core)
-        lookup = self._lookup(subject, waiter.waiter, started, deadline_s, None, FollowedLookup)
+        lookup = self._lookup(subject, waiter.completions, started, deadline_s, None, FollowedLookup)
         assert isinstance(lookup, FollowedLookup)
         return Begun(None, None, lookup.verdict) if lookup.start() else Begun(lookup, waiter, None)
 
@@ -207,14 +207,14 @@ class Resolver(ResolverState):
         A subject that cannot be looked up yields its SubjectError in the place of a verdict. `ordered` keeps
         the order of `subjects`. Memory is bounded by `window`, however long the input is.
         """
-        from dnsbl.engine._engine import Waiter
+        from dnsbl.engine._engine import Completions
 
         subjects, core = _many(subjects), self._core
-        waiter, window, epoch = Waiter(), checked_number("window", window, 1, 65_536), core.epoch
+        completions, window, epoch = Completions(), checked_number("window", window, 1, 65_536), core.epoch
         return results(
-            lambda subject: self._begin(subject, waiter, deadline_s),
+            lambda subject: self._begin(subject, completions, deadline_s),
             subjects,
-            waiter,
+            completions,
             ordered,
             room_in(window, core.upstream),
             lambda: core.check_epoch(epoch),
@@ -238,7 +238,7 @@ class Resolver(ResolverState):
         # A list of its own, so that single lookups in the same loop are not behind what the stream has ready.
         waiter = loop_waiter(core, stream)
         found = results_async(
-            lambda subject: self._begin(subject, waiter.waiter, deadline_s),
+            lambda subject: self._begin(subject, waiter.completions, deadline_s),
             subjects,
             ordered,
             room_in(window, core.upstream),
@@ -348,7 +348,7 @@ class Resolver(ResolverState):
     def _lookup(
         self,
         subject: object,
-        waiter: Waiter | None,
+        completions: Completions | None,
         started: float,
         deadline_s: float | None,
         decide: Decide | None,
@@ -356,19 +356,19 @@ class Resolver(ResolverState):
     ) -> Lookup:
         if deadline_s is None:
             deadline_s = self._core.settings.deadline_s
-        elif waiter is not None:
+        elif completions is not None:
             deadline_s = checked_deadline(deadline_s)
-        return kind(self._core, asked_subject(self._core, subject), waiter, started, deadline_s, decide)
+        return kind(self._core, asked_subject(self._core, subject), completions, started, deadline_s, decide)
 
     def _begin(
-        self, subject: object, waiter: Waiter, deadline_s: float | None
+        self, subject: object, completions: Completions, deadline_s: float | None
     ) -> Lookup | Verdict | SubjectError:
         started = clock()
         found = cached_clean(self._core, subject, started)
         if found is not None:
             return found
         try:
-            lookup = self._lookup(subject, waiter, started, deadline_s, None)
+            lookup = self._lookup(subject, completions, started, deadline_s, None)
             return lookup.verdict if lookup.start() else lookup
         except SubjectError as error:
             return error

@@ -179,18 +179,19 @@ static bool read_authority(const dnsbl_cares *cares, dnsbl_answer *answer, const
     return !(delegates && empty);
 }
 
-dnsbl_reading dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, const slot *s, const void *record)
+dnsbl_reading dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, const question *q,
+                                const void *record)
 {
     answer->ttl = answer->soa_ttl = answer->soa_minimum = DNSBL_NO_TTL;
     answer->address_count = answer->text_count = 0;
     size_t count = cares->record_rr_cnt(record, SECTION_ANSWER), foreign = 0;
-    const char *owner = end_of_chain(cares, record, s->name, count);
+    const char *owner = end_of_chain(cares, record, q->name, count);
     for (size_t i = 0; i < count; i++) {
         const void *rr = cares->record_rr_get_const(record, SECTION_ANSWER, i);
         int type = rr == NULL ? 0 : cares->rr_get_type(rr);
         if (type == TYPE_CNAME) /* an alias that leads to the answer limits its life as well */
             lower_ttl(answer, cares->rr_get_ttl(rr));
-        if (type != s->type)
+        if (type != q->type)
             continue;
         if (!is_of(cares, rr, owner)) {
             foreign++;

@@ -60,7 +60,7 @@ void dnsbl_fanout_socket(void *data, int fd, int readable, int writable)
 
 static void process(dnsbl_loop *loop, channel *ch, int fd, short ready)
 {
-    /* An error is reported by reading: c-ares finds it there and ends the tries. */
+    /* An error is reported by reading: c-ares finds it there and ends the attempts. */
     bool readable = ready & (POLLIN | POLLERR | POLLHUP | POLLNVAL);
     bool writable = ready & POLLOUT;
     loop->current = ch;
@@ -152,13 +152,13 @@ channel *dnsbl_channel_of(dnsbl_loop *loop, server *srv, uint64_t now)
     return made != NULL || newest == NULL || newest->broken ? made : newest;
 }
 
-/* Until when somebody listens to one of its tries: a lookup that joined may have made it later. */
+/* Until when somebody listens to one of its attempts: a lookup that joined may have made it later. */
 static uint64_t needed_until(const channel *ch)
 {
     uint64_t until = 0;
-    for (const query *q = ch->sent; q != NULL; q = q->next_sent)
-        if (!q->fan->slots[q->slot].answered && q->fan->listen_until > until)
-            until = q->fan->listen_until;
+    for (const attempt *a = ch->sent; a != NULL; a = a->next_sent)
+        if (!a->fan->questions[a->index].answered && a->fan->listen_until > until)
+            until = a->fan->listen_until;
     return until;
 }
 

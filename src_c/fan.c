@@ -5,9 +5,9 @@
 
 dnsbl_fan *dnsbl_fan_new(int count, uint64_t token)
 {
-    if (count < 1 || count > DNSBL_FANOUT_MAX_SLOTS)
+    if (count < 1 || count > DNSBL_FANOUT_MAX_QUESTIONS)
         return NULL;
-    dnsbl_fan *fan = calloc(1, sizeof *fan + (size_t)count * sizeof(slot));
+    dnsbl_fan *fan = calloc(1, sizeof *fan + (size_t)count * sizeof(question));
     if (fan == NULL)
         return NULL;
     atomic_init(&fan->refs, 1);
@@ -27,42 +27,33 @@ void dnsbl_fan_release(dnsbl_fan *fan)
     if (atomic_fetch_sub_explicit(&fan->refs, 1, memory_order_acq_rel) != 1)
         return;
     for (int i = 0; i < fan->count; i++) {
-        free(fan->slots[i].answer.address);
-        free(fan->slots[i].answer.text);
+        free(fan->questions[i].answer.address);
+        free(fan->questions[i].answer.text);
     }
     free(fan);
 }
 
-char *dnsbl_fan_question(dnsbl_fan *fan, int index, int set, dnsbl_qtype type, uint64_t timeout_ns, int tries)
+char *dnsbl_fan_question(dnsbl_fan *fan, int index, int set, dnsbl_qtype type, uint64_t timeout_ns, int attempts)
 {
-    slot *s = &fan->slots[index];
-    s->set = set;
-    s->type = (uint16_t)type;
-    s->timeout_ns = timeout_ns;
-    s->set_tries = tries > 0 && tries < DNSBL_FANOUT_MAX_TRIES ? (uint16_t)tries : DNSBL_FANOUT_MAX_TRIES;
-    s->error_rcode = -1;
-    return s->name;
+    question *q = &fan->questions[index];
+    q->set = set;
+    q->type = (uint16_t)type;
+    q->timeout_ns = timeout_ns;
+    bool limited = attempts > 0 && attempts < DNSBL_FANOUT_MAX_ATTEMPTS;
+    q->most_attempts = limited ? (uint16_t)attempts : DNSBL_FANOUT_MAX_ATTEMPTS;
+    q->error_rcode = -1;
+    return q->name;
 }
 
 void dnsbl_fan_zone(dnsbl_fan *fan, int index, uint16_t zone)
 {
-    fan->slots[index].zone = zone;
+    fan->questions[index].zone = zone;
 }
 
 const dnsbl_answer *dnsbl_fan_answer(const dnsbl_fan *fan, int index)
 {
-    const slot *s = &fan->slots[index];
-    return atomic_load_explicit(&s->answered, memory_order_acquire) ? &s->answer : NULL;
-}
-
-int dnsbl_fan_count(const dnsbl_fan *fan)
-{
-    return fan->count;
-}
-
-uint64_t dnsbl_fan_token(const dnsbl_fan *fan)
-{
-    return fan->token;
+    const question *q = &fan->questions[index];
+    return atomic_load_explicit(&q->answered, memory_order_acquire) ? &q->answer : NULL;
 }
 
 bool dnsbl_fan_finished(const dnsbl_fan *fan)

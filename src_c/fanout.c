@@ -15,8 +15,8 @@ enum { MALFORMED_MAX = 3, RCODE_SERVFAIL = 2, FAILURES_ASKED_AGAIN = 2 };
 void dnsbl_fanout_flush_wakes(dnsbl_loop *loop)
 {
     for (int i = 0; i < loop->to_wake_count; i++) {
-        dnsbl_waiter_wake(loop->to_wake[i]);
-        dnsbl_waiter_release(loop->to_wake[i]);
+        dnsbl_completions_wake(loop->to_wake[i]);
+        dnsbl_completions_release(loop->to_wake[i]);
     }
     loop->to_wake_count = 0;
 }
@@ -25,14 +25,14 @@ static void notify(dnsbl_loop *loop, dnsbl_ticket *ticket)
 {
     if (atomic_load_explicit(&ticket->abandoned, memory_order_acquire))
         return;
-    dnsbl_waiter_push(ticket->waiter, ticket);
+    dnsbl_completions_push(ticket->completions, ticket);
     for (int i = 0; i < loop->to_wake_count; i++)
-        if (loop->to_wake[i] == ticket->waiter)
+        if (loop->to_wake[i] == ticket->completions)
             return;
     if (loop->to_wake_count == (int)(sizeof loop->to_wake / sizeof *loop->to_wake))
         dnsbl_fanout_flush_wakes(loop);
-    dnsbl_waiter_retain(ticket->waiter);
-    loop->to_wake[loop->to_wake_count++] = ticket->waiter;
+    dnsbl_completions_retain(ticket->completions);
+    loop->to_wake[loop->to_wake_count++] = ticket->completions;
 }
 
 /* Takes the loop's reference to the ticket. */
@@ -53,7 +53,7 @@ static bool anyone_waits(const dnsbl_fan *fan)
 
 /* ---- answers ---- */
 
-/* Every slot is answered: tell all, and let go. */
+/* Every question is answered: tell all, and let go. */
 static void finish(dnsbl_loop *loop, dnsbl_fan *fan)
 {
     atomic_store_explicit(&fan->finished, true, memory_order_release);
@@ -68,13 +68,13 @@ static void finish(dnsbl_loop *loop, dnsbl_fan *fan)
     dnsbl_fan_release(fan);
 }
 
-/* The slot's answer is whole: publish it. */
-static void settle(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
+/* The question's answer is whole: publish it. */
+static void settle(dnsbl_loop *loop, dnsbl_fan *fan, question *q, uint64_t now)
 {
-    s->answer.latency_us = (uint32_t)((now - s->first_try) / 1000);
-    s->answer.arrived = dnsbl_fanout_clock();
-    s->answer.queries = s->sent;
-    atomic_store_explicit(&s->answered, true, memory_order_release);
+    q->answer.latency_us = (uint32_t)((now - q->first_attempt) / 1000);
+    q->answer.arrived = dnsbl_fanout_clock();
+    q->answer.queries = q->sent;
+    atomic_store_explicit(&q->answered, true, memory_order_release);
     if (--fan->open == 0) {
         finish(loop, fan);
         return;
@@ -86,21 +86,21 @@ static void settle(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
         dnsbl_fan_retire(loop, fan);
 }
 
-static void settle_without_answer(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
+static void settle_without_answer(dnsbl_loop *loop, dnsbl_fan *fan, question *q, uint64_t now)
 {
-    dnsbl_answer *answer = &s->answer;
+    dnsbl_answer *answer = &q->answer;
     answer->ttl = answer->soa_ttl = answer->soa_minimum = DNSBL_NO_TTL;
     answer->rcode = -1;
     answer->server = -1;
-    answer->status = s->malformed > 0 ? DNSBL_STATUS_MALFORMED
-                     : s->sent > 0    ? DNSBL_STATUS_TIMEOUT
+    answer->status = q->malformed > 0 ? DNSBL_STATUS_MALFORMED
+                     : q->sent > 0    ? DNSBL_STATUS_TIMEOUT
                                       : DNSBL_STATUS_UNSENT;
-    if (s->error_rcode >= 0) {
-        answer->rcode = s->error_rcode;
-        answer->server = s->error_server;
-        answer->status = (uint8_t)dnsbl_answer_status(s->error_rcode);
+    if (q->error_rcode >= 0) {
+        answer->rcode = q->error_rcode;
+        answer->server = q->error_server;
+        answer->status = (uint8_t)dnsbl_answer_status(q->error_rcode);
     }
-    settle(loop, fan, s, now);
+    settle(loop, fan, q, now);
 }
 
 static void due_by(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t at)
@@ -111,117 +111,119 @@ static void due_by(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t at)
     dnsbl_heap_fix(loop, fan->heap_index);
 }
 
-void dnsbl_fanout_ask_again_at(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t at)
+void dnsbl_fanout_ask_again_at(dnsbl_loop *loop, dnsbl_fan *fan, question *q, uint64_t at)
 {
-    if (at >= s->next_try)
+    if (at >= q->next_attempt)
         return;
-    s->next_try = at;
+    q->next_attempt = at;
     due_by(loop, fan, at);
 }
 
-static bool another_server(const dnsbl_loop *loop, const slot *s)
+static bool another_server(const dnsbl_loop *loop, const question *q)
 {
-    return s->tried != (1u << loop->sets[s->set].count) - 1 && s->tries < s->set_tries;
+    return q->tried != (1u << loop->sets[q->set].count) - 1 && q->attempts < q->most_attempts;
 }
 
-/* SERVFAIL may pass (one in ten of a busy forwarder), REFUSED will not. The pause grows, and leaves time to answer. */
-static bool asked_once_more(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, int rcode, uint64_t now)
+/* SERVFAIL may pass (one in ten of a busy forwarder), REFUSED will not. The pause grows, and
+ * leaves time to answer. */
+static bool asked_once_more(dnsbl_loop *loop, dnsbl_fan *fan, question *q, int rcode, uint64_t now)
 {
-    uint64_t at = now + FAILURE_RETRY * (1u + s->failures);
-    if (rcode != RCODE_SERVFAIL || s->failures == FAILURES_ASKED_AGAIN || s->tries >= s->set_tries ||
+    uint64_t at = now + FAILURE_RETRY * (1u + q->failures);
+    if (rcode != RCODE_SERVFAIL || q->failures == FAILURES_ASKED_AGAIN || q->attempts >= q->most_attempts ||
         at + FAILURE_RETRY > fan->ask_until)
         return false;
-    s->failures++;
-    s->refused = s->tried = 0; /* all are asked anew */
-    s->next_try = UINT64_MAX;
-    dnsbl_fanout_ask_again_at(loop, fan, s, at);
+    q->failures++;
+    q->refused = q->tried = 0; /* all are asked anew */
+    q->next_attempt = UINT64_MAX;
+    dnsbl_fanout_ask_again_at(loop, fan, q, at);
     return true;
 }
 
-static void on_error_rcode(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, const query *q, int rcode, uint64_t now)
+static void on_error_rcode(dnsbl_loop *loop, dnsbl_fan *fan, question *q, const attempt *a, int rcode,
+                           uint64_t now)
 {
-    s->error_rcode = (int16_t)rcode;
-    s->error_server = q->server;
-    s->refused |= (uint8_t)(1u << q->server);
-    if (another_server(loop, s))
-        dnsbl_fanout_ask_again_at(loop, fan, s, now);
-    else if (s->refused == s->tried && asked_once_more(loop, fan, s, rcode, now))
+    q->error_rcode = (int16_t)rcode;
+    q->error_server = a->server;
+    q->refused |= (uint8_t)(1u << a->server);
+    if (another_server(loop, q))
+        dnsbl_fanout_ask_again_at(loop, fan, q, now);
+    else if (q->refused == q->tried && asked_once_more(loop, fan, q, rcode, now))
         return;
-    else if (s->refused == s->tried)
-        settle_without_answer(loop, fan, s, now);
-    /* else a server asked earlier may still answer; the next try's time decides */
+    else if (q->refused == q->tried)
+        settle_without_answer(loop, fan, q, now);
+    /* else a server asked earlier may still answer; the next attempt's time decides */
 }
 
 /* The nameserver answered, and will answer so again: another one may know more. */
-static void on_unusable(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t now)
+static void on_unusable(dnsbl_loop *loop, dnsbl_fan *fan, question *q, uint64_t now)
 {
-    s->malformed++;
-    s->answer.address_count = 0;
-    s->answer.text_count = 0;
-    if (another_server(loop, s))
-        dnsbl_fanout_ask_again_at(loop, fan, s, now);
+    q->malformed++;
+    q->answer.address_count = 0;
+    q->answer.text_count = 0;
+    if (another_server(loop, q))
+        dnsbl_fanout_ask_again_at(loop, fan, q, now);
     else
-        settle_without_answer(loop, fan, s, now);
+        settle_without_answer(loop, fan, q, now);
 }
 
-void dnsbl_fanout_malformed(dnsbl_loop *loop, query *q, uint64_t now)
+void dnsbl_fanout_malformed(dnsbl_loop *loop, attempt *a, uint64_t now)
 {
-    slot *s = &q->fan->slots[q->slot];
-    dnsbl_pace_answered(q->channel->server, q, now);
-    if (s->answered)
+    question *q = &a->fan->questions[a->index];
+    dnsbl_pace_answered(a->channel->server, a, now);
+    if (q->answered)
         return;
-    if (++s->malformed >= MALFORMED_MAX)
-        settle_without_answer(loop, q->fan, s, now);
+    if (++q->malformed >= MALFORMED_MAX)
+        settle_without_answer(loop, a->fan, q, now);
     else
-        dnsbl_fanout_ask_again_at(loop, q->fan, s, now + MALFORMED_RETRY * (1u + q->slot));
+        dnsbl_fanout_ask_again_at(loop, a->fan, q, now + MALFORMED_RETRY * (1u + a->index));
 }
 
-void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *record, uint64_t now)
+void dnsbl_fanout_ended(dnsbl_loop *loop, attempt *a, int status, const void *record, uint64_t now)
 {
-    dnsbl_fan *fan = q->fan;
-    slot *s = &fan->slots[q->slot];
-    if (s->answered || status == ARES_EDESTRUCTION || status == ARES_ECANCELLED)
+    dnsbl_fan *fan = a->fan;
+    question *q = &fan->questions[a->index];
+    if (q->answered || status == ARES_EDESTRUCTION || status == ARES_ECANCELLED)
         return;
     if (record != NULL) {
         int rcode = dnsbl_answer_rcode(&loop->cares, status, record);
         dnsbl_status means = dnsbl_answer_status(rcode);
         if (means == DNSBL_STATUS_REFUSED || means == DNSBL_STATUS_RCODE) {
-            on_error_rcode(loop, fan, s, q, rcode, now);
+            on_error_rcode(loop, fan, q, a, rcode, now);
             return;
         }
-        dnsbl_reading reading = dnsbl_answer_read(&loop->cares, &s->answer, s, record);
+        dnsbl_reading reading = dnsbl_answer_read(&loop->cares, &q->answer, q, record);
         if (reading == DNSBL_READ_NO_MEMORY)
             return; /* as if it were lost */
         if (reading == DNSBL_READ_UNUSABLE) {
-            on_unusable(loop, fan, s, now);
+            on_unusable(loop, fan, q, now);
             return;
         }
-        s->answer.status = (uint8_t)means;
-        s->answer.rcode = (int16_t)rcode;
-        s->answer.server = q->server;
-        settle(loop, fan, s, now);
+        q->answer.status = (uint8_t)means;
+        q->answer.rcode = (int16_t)rcode;
+        q->answer.server = a->server;
+        settle(loop, fan, q, now);
     } else if (status == ARES_EBADRESP) {
-        /* c-ares closes the socket on which nonsense came, which ends every try on it. With the front before
+        /* c-ares closes the socket on which nonsense came, which ends every attempt on it. With the front before
          * it none comes, and whatever it was is not this question's fault. */
         if (loop->cares.set_socket_functions == NULL)
-            dnsbl_fanout_malformed(loop, q, now);
+            dnsbl_fanout_malformed(loop, a, now);
         else
-            dnsbl_fanout_ask_again_at(loop, fan, s, now + MALFORMED_RETRY * (1u + q->slot));
-    } else if (q->server == s->last_server) {
-        dnsbl_fanout_ask_again_at(loop, fan, s, another_server(loop, s) ? now : now + UNREACHABLE_RETRY);
-    } /* else a later try is on its way to another server, and has its own time */
+            dnsbl_fanout_ask_again_at(loop, fan, q, now + MALFORMED_RETRY * (1u + a->index));
+    } else if (a->server == q->last_server) {
+        dnsbl_fanout_ask_again_at(loop, fan, q, another_server(loop, q) ? now : now + UNREACHABLE_RETRY);
+    } /* else a later attempt is on its way to another server, and has its own time */
 }
 
 /* ---- time ---- */
 
-/* The next try of any question, if that is before `due`. An overdue one that the time for asking has
+/* The next attempt of any question, if that is before `due`. An overdue one that the time for asking has
  * overtaken is none: it would be due for ever. */
-static uint64_t next_try_before(const dnsbl_fan *fan, uint64_t due, uint64_t now)
+static uint64_t next_attempt_before(const dnsbl_fan *fan, uint64_t due, uint64_t now)
 {
     for (int i = 0; i < fan->count && now < fan->ask_until; i++) {
-        const slot *s = &fan->slots[i];
-        if (!s->answered && s->next_try < fan->ask_until && s->next_try < due)
-            due = s->next_try;
+        const question *q = &fan->questions[i];
+        if (!q->answered && q->next_attempt < fan->ask_until && q->next_attempt < due)
+            due = q->next_attempt;
     }
     return due;
 }
@@ -231,19 +233,19 @@ static uint64_t earliest(const dnsbl_fan *fan, uint64_t now)
     uint64_t due = fan->listen_until;
     for (const dnsbl_ticket *t = fan->tickets; t != NULL; t = t->next)
         due = t->deadline < due ? t->deadline : due;
-    return next_try_before(fan, due, now);
+    return next_attempt_before(fan, due, now);
 }
 
 static void ask(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
 {
-    slot *s = &fan->slots[index];
-    if (s->tries >= s->set_tries) {
-        s->next_try = UINT64_MAX;
+    question *q = &fan->questions[index];
+    if (q->attempts >= q->most_attempts) {
+        q->next_attempt = UINT64_MAX;
         return;
     }
-    s->next_try = now + s->timeout_ns; /* from when it is sent, once it is */
-    if (s->waiting == 0)
-        dnsbl_transport_try(loop, fan, index, now);
+    q->next_attempt = now + q->timeout_ns; /* from when it is sent, once it is */
+    if (q->waiting == 0)
+        dnsbl_transport_attempt(loop, fan, index, now);
 }
 
 static void ask_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
@@ -251,15 +253,15 @@ static void ask_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
     /* Held, because the last answer may come while a question is sent. */
     dnsbl_fan_retain(fan);
     for (int i = 0; i < fan->count; i++) {
-        slot *s = &fan->slots[i];
-        if (s->answered || s->next_try > now || now >= fan->ask_until)
+        question *q = &fan->questions[i];
+        if (q->answered || q->next_attempt > now || now >= fan->ask_until)
             continue;
-        if (s->error_rcode >= 0 && s->tried != 0 && !another_server(loop, s)) {
-            settle_without_answer(loop, fan, s, now);
+        if (q->error_rcode >= 0 && q->tried != 0 && !another_server(loop, q)) {
+            settle_without_answer(loop, fan, q, now);
             continue;
         }
-        if (s->waiting == 0)
-            dnsbl_transport_unanswered(loop, s, now);
+        if (q->waiting == 0)
+            dnsbl_transport_unanswered(loop, q, now);
         ask(loop, fan, i, now);
     }
     dnsbl_fan_release(fan);
@@ -282,16 +284,16 @@ static void deliver_overdue(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
 static void settle_unsent(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
 {
     for (int i = 0; i < fan->count; i++)
-        if (!fan->slots[i].answered && fan->slots[i].sent == 0)
-            settle_without_answer(loop, fan, &fan->slots[i], now);
+        if (!fan->questions[i].answered && fan->questions[i].sent == 0)
+            settle_without_answer(loop, fan, &fan->questions[i], now);
 }
 
 void dnsbl_fanout_give_up(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
 {
     dnsbl_fan_retain(fan);
     for (int i = 0; i < fan->count; i++)
-        if (!fan->slots[i].answered)
-            settle_without_answer(loop, fan, &fan->slots[i], now);
+        if (!fan->questions[i].answered)
+            settle_without_answer(loop, fan, &fan->questions[i], now);
     dnsbl_fan_release(fan);
 }
 
@@ -322,7 +324,7 @@ static void start_fan(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now)
     fan->started = true;
     dnsbl_fan_retain(fan); /* the loop's, until finish */
     for (int i = 0; i < fan->count; i++)
-        fan->slots[i].first_try = now;
+        fan->questions[i].first_attempt = now;
     fan->due = fan->listen_until;
     if (!dnsbl_heap_add(loop, fan)) {
         dnsbl_fanout_give_up(loop, fan, now);
@@ -354,5 +356,5 @@ void dnsbl_fanout_accept(dnsbl_loop *loop, dnsbl_ticket *ticket, uint64_t now)
     if (!fan->started)
         start_fan(loop, fan, now);
     else /* asked again at once if the asking had ended before this ticket came */
-        due_by(loop, fan, next_try_before(fan, ticket->deadline, now));
+        due_by(loop, fan, next_attempt_before(fan, ticket->deadline, now));
 }

@@ -1,18 +1,18 @@
 /* Fan-out: many DNS questions at once over c-ares, in one thread that never holds Python's lock.
  *
  * What it does: takes a fan (up to 64 questions asked together), sends them, asks again what is not
- * answered, changes nameservers when one fails, fills a slot per question, and wakes whoever waits.
+ * answered, changes nameservers when one fails, writes the answer of each question, and wakes whoever waits.
  * What it does not do: it knows no blocklist rules, keeps no cache and calls nothing of Python.
  *
- * c-ares carries each try: one query, one nameserver, no retry of its own. Time is kept here, because
- * c-ares ends a try after five times the mean latency (at least 250 ms) and then drops its answer, so a
+ * c-ares carries each attempt: one query, one nameserver, no retry of its own. Time is kept here, because
+ * c-ares ends an attempt after five times the mean latency (at least 250 ms) and then drops its answer, so a
  * slow list behind a fast nameserver would never be heard.
  *
- * Threads: the loop thread is the only one that calls c-ares, and the only one that writes slots. While it has
+ * Threads: the loop thread is the only one that calls c-ares, and the only one that writes answers. While it has
  * nothing to do, one who waits may take its place (dnsbl_fanout_take_over): two thread switches less a lookup.
  * "Any thread" below means any thread, with or without Python's lock, but not from a c-ares callback.
  *
- * Ownership: fans, tickets and waiters are counted; every function that hands one out gives the caller
+ * Ownership: fans, tickets and completion queues are counted; every function that hands one out gives the caller
  * a reference of its own, to be returned with the matching _release.
  *
  * All times are nanoseconds; points in time are on CLOCK_MONOTONIC, see dnsbl_fanout_now.
@@ -25,14 +25,14 @@
 #include <stdint.h>
 
 enum {
-    DNSBL_FANOUT_MAX_SLOTS = 64,      /* questions in one fan */
+    DNSBL_FANOUT_MAX_QUESTIONS = 64,  /* questions in one fan */
     DNSBL_FANOUT_MAX_ADDRESSES = 4095, /* A records of one answer: more do not fit into a message */
     DNSBL_FANOUT_MAX_TEXTS = 4,       /* TXT records kept of one answer: the first when sorted, without doubles */
     DNSBL_FANOUT_MAX_TEXT = 512,      /* bytes kept of one TXT record */
     DNSBL_FANOUT_MAX_NAME = 254,      /* a query name and its NUL */
     DNSBL_FANOUT_MAX_SET = 8,         /* nameservers in one set */
     DNSBL_FANOUT_MAX_SETS = 256,      /* distinct sets of nameservers */
-    DNSBL_FANOUT_MAX_TRIES = 65535,   /* tries for one question, however long the deadline */
+    DNSBL_FANOUT_MAX_ATTEMPTS = 65535, /* attempts for one question, however long the deadline */
     DNSBL_FANOUT_MAX_IN_FLIGHT = 32768 /* queries sent and not ended; beyond it questions wait */
 };
 
@@ -99,7 +99,7 @@ typedef struct {
 } dnsbl_cares;
 
 typedef struct dnsbl_loop dnsbl_loop;
-typedef struct dnsbl_waiter dnsbl_waiter;
+typedef struct dnsbl_completions dnsbl_completions;
 typedef struct dnsbl_fan dnsbl_fan;
 typedef struct dnsbl_ticket dnsbl_ticket;
 
@@ -113,7 +113,7 @@ typedef struct {
     uint32_t ttl;   /* lowest of the records asked for; DNSBL_NO_TTL if there is none */
     uint32_t soa_ttl;
     uint32_t soa_minimum;
-    uint32_t latency_us; /* first try to answer */
+    uint32_t latency_us; /* first attempt to answer */
     uint64_t arrived;    /* dnsbl_fanout_clock when it was settled */
     uint16_t queries;    /* queries sent for it, to all nameservers together */
     uint16_t text_length[DNSBL_FANOUT_MAX_TEXTS];
@@ -140,7 +140,7 @@ int dnsbl_fanout_start(dnsbl_loop *loop, const dnsbl_cares *cares);
  * thread stops and frees. Any thread but the loop's. */
 void dnsbl_fanout_stop(dnsbl_loop *loop);
 
-/* Free a stopped loop, or one never started. Fans, tickets and waiters outlive it. Any thread. */
+/* Free a stopped loop, or one never started. Fans, tickets and completion queues outlive it. Any thread. */
 void dnsbl_fanout_free(dnsbl_loop *loop);
 
 /* In a child after fork(): close the descriptors of the parent's loop that are known here, touch no lock
@@ -167,34 +167,33 @@ void dnsbl_fan_retain(dnsbl_fan *fan);
 void dnsbl_fan_release(dnsbl_fan *fan);
 
 /* Where question `index`'s name is to be written: DNSBL_FANOUT_MAX_NAME bytes. `set` is a number that
- * dnsbl_fanout_add_set gave for the loop it will be submitted to. `timeout_ns` is how long a
- * try may stay unanswered before the next; `tries` is 0 for as many as fit before the deadline. Only
+ * dnsbl_fanout_add_set gave for the loop it will be submitted to. `timeout_ns` is how long an
+ * attempt may stay unanswered before the next; `attempts` is 0 for as many as fit before the deadline. Only
  * before the fan is submitted, by its maker. */
-char *dnsbl_fan_question(dnsbl_fan *fan, int index, int set, dnsbl_qtype type, uint64_t timeout_ns, int tries);
+char *dnsbl_fan_question(dnsbl_fan *fan, int index, int set, dnsbl_qtype type, uint64_t timeout_ns, int attempts);
 
 /* The zone that question `index` is of, as a number: each has a share of its nameserver. 0 if not told. */
 void dnsbl_fan_zone(dnsbl_fan *fan, int index, uint16_t zone);
 
 /* The answer of question `index`, or NULL while it is open. Any thread; stays valid with the fan. */
 const dnsbl_answer *dnsbl_fan_answer(const dnsbl_fan *fan, int index);
-int dnsbl_fan_count(const dnsbl_fan *fan);
-uint64_t dnsbl_fan_token(const dnsbl_fan *fan);
 
 /* All questions are answered, or given up after the listening time. Any thread. */
 bool dnsbl_fan_finished(const dnsbl_fan *fan);
 
-/* Ask a new fan, or join one already asked: `waiter` is woken when all questions are answered, or at
+/* Ask a new fan, or join one already asked: `completions` is woken when all questions are answered, or at
  * `deadline`, whichever comes first; with `each`, after every answer too. Unanswered questions are asked
  * again until the latest deadline of all joined, and listened for `listen_ns` longer. Returns a ticket,
  * NULL if the loop is stopped or memory is short. Any thread. */
-dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter, uint64_t deadline,
-                                  uint64_t listen_ns, bool each);
-/* More waits for a nameserver that answers than it will soon take: who has much to ask had better wait. Any thread. */
+dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_completions *completions,
+                                  uint64_t deadline, uint64_t listen_ns, bool each);
+/* More waits for a nameserver that answers than it will soon take: who has much to ask had better wait.
+ * Any thread. */
 bool dnsbl_fanout_crowded(const dnsbl_loop *loop);
 
 /* As dnsbl_fanout_submit, but the loop thread is not woken: dnsbl_fanout_take_over must follow, or
  * dnsbl_fanout_wake by who will not wait after all. */
-dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter,
+dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_completions *completions,
                                           uint64_t deadline, uint64_t listen_ns, bool each);
 
 /* Have the loop thread look at what was submitted quietly. Any thread. */
@@ -205,35 +204,34 @@ void dnsbl_fanout_wake(dnsbl_loop *loop);
  * quietly. Any thread. */
 bool dnsbl_fanout_take_over(dnsbl_loop *loop);
 
-/* Do the loop's work until `waiter` has a ticket or `for_ns` have passed, then give it back. */
-void dnsbl_fanout_drive(dnsbl_loop *loop, dnsbl_waiter *waiter, uint64_t for_ns);
+/* Do the loop's work until `completions` has a ticket or `for_ns` have passed, then give it back. */
+void dnsbl_fanout_drive(dnsbl_loop *loop, dnsbl_completions *completions, uint64_t for_ns);
 
 /* The ticket's deadline has passed or its fan has finished. Any thread. */
 bool dnsbl_ticket_done(const dnsbl_ticket *ticket);
-dnsbl_fan *dnsbl_ticket_fan(const dnsbl_ticket *ticket); /* borrowed */
 /* Nobody waits for this ticket any more; the fan goes on. Any thread. */
 void dnsbl_ticket_abandon(dnsbl_ticket *ticket);
 void dnsbl_ticket_release(dnsbl_ticket *ticket);
 
-/* A completion list. `with_fd` gives it a pipe that becomes readable when the list is not empty. */
-dnsbl_waiter *dnsbl_waiter_new(bool with_fd);
-/* Give the list up: what is on it is dropped, and so is what would come. Takes the maker's reference. */
-void dnsbl_waiter_close(dnsbl_waiter *waiter);
-int dnsbl_waiter_fd(const dnsbl_waiter *waiter); /* -1 without one */
-/* Wait until the list is not empty or `for_ns` have passed. Any thread, without Python's lock. */
-void dnsbl_waiter_wait(dnsbl_waiter *waiter, uint64_t for_ns);
-/* Somebody else in this process has something to take that came since this list last gave way, or may wait for
- * Python's lock: time for dnsbl_waiter_give_way. For one who has much to do, and asks often. */
-bool dnsbl_waiter_is_wanted(dnsbl_waiter *waiter);
+/* A completion queue. `with_fd` gives it a pipe that becomes readable when the queue is not empty. */
+dnsbl_completions *dnsbl_completions_new(bool with_fd);
+/* Give the queue up: what is on it is dropped, and so is what would come. Takes the maker's reference. */
+void dnsbl_completions_close(dnsbl_completions *completions);
+int dnsbl_completions_fd(const dnsbl_completions *completions); /* -1 without one */
+/* Wait until the queue is not empty or `for_ns` have passed. Any thread, without Python's lock. */
+void dnsbl_completions_wait(dnsbl_completions *completions, uint64_t for_ns);
+/* Somebody else in this process has something to take that came since this queue last gave way, or may wait for
+ * Python's lock: time for dnsbl_completions_give_way. For one who has much to do, and asks often. */
+bool dnsbl_completions_is_wanted(dnsbl_completions *completions);
 /* Let others have the processor and Python's lock, for about a millisecond at the most. Without that lock. */
-void dnsbl_waiter_give_way(dnsbl_waiter *waiter);
-/* In a child after fork(): the lists of the parent's other threads are read by nobody. */
-void dnsbl_waiter_forked(void);
-bool dnsbl_waiter_empty(dnsbl_waiter *waiter);
-/* The oldest ticket of the list, with a reference for the caller; NULL if empty. Any thread. */
-dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *waiter);
+void dnsbl_completions_give_way(dnsbl_completions *completions);
+/* In a child after fork(): the queues of the parent's other threads are read by nobody. */
+void dnsbl_completions_forked(void);
+bool dnsbl_completions_empty(dnsbl_completions *completions);
+/* The oldest ticket of the queue, with a reference for the caller; NULL if empty. Any thread. */
+dnsbl_ticket *dnsbl_completions_pop(dnsbl_completions *completions);
 
-/* Fans with answers that no waiter was told of, and all fans that finished: the token of one, and true;
+/* Fans with answers that no completion queue was told of, and all fans that finished: the token of one, and true;
  * false when there is none. The list holds 8,192; what does not fit sets `overflow`. Any thread. */
 bool dnsbl_fanout_retired(dnsbl_loop *loop, uint64_t *token);
 bool dnsbl_fanout_has_retired(const dnsbl_loop *loop);

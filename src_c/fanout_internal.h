@@ -21,13 +21,13 @@ enum {
     LANES = 64,
     FLOW_BUCKETS = 512,
     READ_AT_ONCE = 32, /* datagrams of one socket */
-    CHANNEL_IDS = 1024, /* buckets of the table of queries by their ids */
+    CHANNEL_IDS = 1024, /* buckets of the table of attempts by their ids */
     RETIRED_MAX = 8192,
     SERVERS_MAX = 256,
     CHANNELS_MAX = 8,             /* channels of one nameserver, the newest takes the queries */
     CHANNEL_IN_FLIGHT_MAX = 8192, /* far from the 65,536 ids, so that c-ares finds a free one quickly */
     CHANNEL_QUERIES_MAX = 16384,  /* to another host; then a new one, so that used-up sockets are closed */
-    SERVER_FAILURES_DOWN = 3      /* unanswered tries in a row, with no answer to anybody between */
+    SERVER_FAILURES_DOWN = 3      /* unanswered attempts in a row, with no answer to anybody between */
 };
 
 /* One channel of one nameserver. Queries that are never answered stay in c-ares until their channel is
@@ -42,18 +42,18 @@ typedef struct channel {
     int in_flight;
     int queries;
     uint64_t busy_since;   /* when in_flight last rose from 0 */
-    uint64_t needed_until; /* not to be closed before; may have grown since, see its queries' fans */
-    struct query *sent;    /* all in flight, the last first */
-    struct query *by_id[CHANNEL_IDS];
+    uint64_t needed_until; /* not to be closed before; may have grown since, see its attempts' fans */
+    struct attempt *sent;    /* all in flight, the last first */
+    struct attempt *by_id[CHANNEL_IDS];
     struct stream *streams; /* its TCP connections */
 } channel;
 
-/* Queries in the order they were sent. A query is on at most one list of each kind. */
+/* Attempts in the order they were sent. One is on at most one list of each kind. */
 typedef struct {
-    struct query *first, *last;
+    struct attempt *first, *last;
     int count;
-    uint8_t kind; /* index into query.link */
-} query_list;
+    uint8_t kind; /* index into attempt.link */
+} attempt_list;
 
 enum { ON_WAY = 0, ON_LANE = 1 };
 
@@ -65,10 +65,10 @@ typedef struct place {
 
 /* One zone at one nameserver (zones whose numbers are equal modulo LANES share one). */
 typedef struct {
-    place *flows; /* those who have queries waiting, whose turn it is first */
+    place *flows; /* those who have attempts waiting, whose turn it is first */
     int waiting;  /* of all of them */
-    query_list open; /* sent, and not yet late */
-    query_list late; /* sent so long ago that an answer is late; the nameserver may be waiting for the zone */
+    attempt_list open; /* sent, and not yet late */
+    attempt_list late; /* sent so long ago that an answer is late; the nameserver may be waiting for the zone */
     uint64_t answered;      /* when its last answer came; 0: never */
     uint64_t rtt, rtt_var;  /* smoothed, and its mean deviation */
     uint64_t probe_at;      /* when silent: the next time it is asked nevertheless */
@@ -76,25 +76,16 @@ typedef struct {
     int answers, answers_before;
 } lane;
 
-/* The queries of one who waits, on one lane. */
-typedef struct flow {
-    place in_lane;  /* by its turn; first, see queue.c */
-    place *queries; /* the earliest deadline first */
-    dnsbl_waiter *waiter; /* NULL: of all for whom nobody waits */
-    lane *lane;
-    struct flow *next; /* in its bucket */
-} flow;
-
 typedef struct server {
     char *csv;
     bool loopback;
     int uses;           /* sets it is in; under the loop's lock */
-    int failures;       /* tries in a row without an answer, since the last answer to anybody */
+    int failures;       /* attempts in a row without an answer, since the last answer to anybody */
     uint64_t answered;  /* when the last answer to anybody came; 0: never */
     uint64_t probe_at;  /* when down: the next time it is asked again */
     bool went_down;     /* since the last pump */
     channel *channels;  /* newest first */
-    query_list on_way;  /* sent after the newest that was answered */
+    attempt_list on_way;  /* sent after the newest that was answered */
     double window;      /* how many may be on the way */
     double threshold;   /* up to here it doubles in each round trip */
     uint64_t rtt, rtt_var;       /* of what was on the way when answered */
@@ -106,7 +97,7 @@ typedef struct server {
     int waiting;       /* on all lanes */
     unsigned turn;     /* the lane that is first in the next round */
     lane lanes[LANES];
-    flow *flows[FLOW_BUCKETS];
+    struct flow *flows[FLOW_BUCKETS]; /* see queue.c */
 } server;
 
 typedef struct {
@@ -117,10 +108,10 @@ typedef struct {
 typedef struct {
     dnsbl_answer answer;
     atomic_bool answered; /* set with release after `answer` is whole; read by any thread */
-    uint16_t set_tries; /* the limit */
-    uint16_t tries;
+    uint16_t most_attempts; /* the limit */
+    uint16_t attempts;
     uint16_t sent;    /* queries that went out */
-    uint16_t waiting; /* tries made that wait for their server to have room */
+    uint16_t waiting; /* attempts made that wait for their server to have room */
     uint8_t malformed;
     uint8_t failures; /* SERVFAIL and its like, from the last nameserver there is */
     uint8_t last_server;
@@ -132,44 +123,44 @@ typedef struct {
     int set;
     uint16_t zone; /* a number of its own, for its share */
     uint64_t timeout_ns;
-    uint64_t first_try;
-    uint64_t next_try;
+    uint64_t first_attempt;
+    uint64_t next_attempt;
     char name[DNSBL_FANOUT_MAX_NAME];
-} slot;
+} question;
 
 struct dnsbl_ticket {
     atomic_int refs;
     atomic_bool abandoned;
     atomic_bool done;
     bool each;
-    bool queued; /* on the waiter's list; under the waiter's lock */
+    bool queued; /* on its completion queue; under that queue's lock */
     dnsbl_fan *fan;
-    dnsbl_waiter *waiter;
+    dnsbl_completions *completions;
     uint64_t deadline;
     uint64_t listen_ns;
     dnsbl_ticket *next;        /* on the loop's inbox, then on the fan's list */
-    dnsbl_ticket *next_queued; /* on the waiter's list; under the waiter's lock */
+    dnsbl_ticket *next_queued; /* on its completion queue; under that queue's lock */
 };
 
 struct dnsbl_fan {
     atomic_int refs;
     atomic_bool finished;
     bool started;
-    bool sent; /* a query of its went out */
+    bool sent; /* one of its attempts went out */
     bool retired_queued; /* on the loop's retired list; under the loop's lock */
     int count;
-    int open; /* slots not answered */
+    int open; /* questions not answered */
     uint64_t token;
     uint64_t ask_until;
     uint64_t listen_until;
     dnsbl_ticket *tickets;
     int heap_index; /* -1: not in the heap */
     uint64_t due;
-    slot slots[];
+    question questions[];
 };
 
-/* One try. It holds a reference to its fan until its callback fires, or it is dropped before it was sent. */
-typedef struct query {
+/* One attempt. It holds a reference to its fan until its callback fires, or it is dropped before it was sent. */
+typedef struct attempt {
     place waits;       /* among those waiting, by when they have to be answered; first, see queue.c */
     uint64_t began;    /* to wait */
     dnsbl_loop *loop;
@@ -177,16 +168,16 @@ typedef struct query {
     channel *channel;
     uint64_t sent;
     struct {
-        struct query *before, *after;
-        query_list *on;
+        struct attempt *before, *after;
+        attempt_list *on;
     } link[2];
     lane *lane;
-    struct query *next_sent, **sent_at; /* on its channel's list, once sent */
-    struct query *next_id; /* on its channel's table, once sent */
+    struct attempt *next_sent, **sent_at; /* on its channel's list, once sent */
+    struct attempt *next_id; /* on its channel's table, once sent */
     uint16_t id;
-    uint8_t slot;
-    uint8_t server; /* index into the slot's set */
-} query;
+    uint8_t index;  /* of its question in the fan */
+    uint8_t server; /* index into the question's set */
+} attempt;
 
 struct dnsbl_loop {
     dnsbl_cares cares;
@@ -215,11 +206,11 @@ struct dnsbl_loop {
     atomic_bool has_retired;
     atomic_bool stock_wanted; /* nameservers were added or channels taken */
 
-    query *sending;   /* being given to c-ares; NULL when it has ended inside that call */
+    attempt *sending;   /* being given to c-ares; NULL when it has ended inside that call */
     int to_read;      /* datagrams, until others have their turn */
     channel *current; /* whose c-ares call is under way: its sockets are reported to us */
     int in_flight;  /* sent, and not ended */
-    uint64_t order; /* the turn of the last query that left the waiting ones */
+    uint64_t order; /* the turn of the last attempt that left the waiting ones */
     uint64_t serial; /* of the next that waits */
     atomic_bool crowded; /* see dnsbl_fanout_crowded */
     struct pollfd *polled; /* [0] is the wake pipe */
@@ -227,11 +218,11 @@ struct dnsbl_loop {
     nfds_t polled_count, polled_size;
     dnsbl_fan **heap; /* fans by `due`, the earliest first */
     int heap_count, heap_size;
-    dnsbl_waiter *to_wake[64]; /* waiters with something new since the last flush */
+    dnsbl_completions *to_wake[64]; /* completion queues with something new since the last flush */
     int to_wake_count;
     uint64_t next_sweep;
     bool sweep_wanted; /* something was sent since the last sweep that found nothing in flight */
-    uint64_t next_pump; /* when a waiting try may get room without an answer; UINT64_MAX: none waits */
+    uint64_t next_pump; /* when a waiting attempt may get room without an answer; UINT64_MAX: none waits */
 };
 
 /* stock.c */
@@ -251,42 +242,43 @@ void dnsbl_channel_close_those_of(dnsbl_loop *loop, server *srv);
 
 /* front.c: what stands between the sockets and c-ares. */
 void dnsbl_front_install(dnsbl_loop *loop, channel *ch);
-void dnsbl_front_remember(channel *ch, query *q);
-void dnsbl_front_forget(channel *ch, query *q); /* no harm if not remembered */
+void dnsbl_front_remember(channel *ch, attempt *a);
+void dnsbl_front_forget(channel *ch, attempt *a); /* no harm if not remembered */
 void dnsbl_front_close(channel *ch);
 
 /* pace.c: how many queries may be on their way, and which is next. */
 void dnsbl_pace_init(server *srv);
-void dnsbl_pace_sent(server *srv, query *q, uint64_t now);
-void dnsbl_pace_answered(server *srv, query *q, uint64_t now);
-void dnsbl_pace_lost(server *srv, const slot *s, uint64_t now);
-void dnsbl_pace_forget(query *q);
-uint64_t dnsbl_pace_retry_ns(const server *srv, const slot *s, uint64_t now);
-query *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now, bool *over); /* NULL: none has room now */
+void dnsbl_pace_sent(server *srv, attempt *a, uint64_t now);
+void dnsbl_pace_answered(server *srv, attempt *a, uint64_t now);
+void dnsbl_pace_lost(server *srv, const question *q, uint64_t now);
+void dnsbl_pace_forget(attempt *a);
+uint64_t dnsbl_pace_retry_ns(const server *srv, const question *q, uint64_t now);
+attempt *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now, bool *over); /* NULL: none has room now */
 bool dnsbl_pace_crowded(const server *srv, uint64_t now);
 uint64_t dnsbl_pace_next(server *srv, uint64_t now); /* when one waiting may have room though no answer comes */
 
 /* queue.c: those that wait. */
-bool dnsbl_queue_push(dnsbl_loop *loop, server *srv, query *q); /* false: out of memory */
-query *dnsbl_queue_first(const lane *ln); /* NULL: none waits */
+bool dnsbl_queue_push(dnsbl_loop *loop, server *srv, attempt *a); /* false: out of memory */
+attempt *dnsbl_queue_first(const lane *ln); /* NULL: none waits */
 /* The first, of a lane where one waits; one that is to be sent uses up its asker's turn. */
-query *dnsbl_queue_pop(dnsbl_loop *loop, server *srv, lane *ln, bool to_be_sent);
-query *dnsbl_queue_pop_any(dnsbl_loop *loop, server *srv); /* NULL: none waits */
+attempt *dnsbl_queue_pop(dnsbl_loop *loop, server *srv, lane *ln, bool to_be_sent);
+attempt *dnsbl_queue_pop_any(dnsbl_loop *loop, server *srv); /* NULL: none waits */
 
 /* transport.c */
-bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
+bool dnsbl_transport_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
 uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now); /* when to call again; UINT64_MAX: no need */
-void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now);
+void dnsbl_transport_unanswered(dnsbl_loop *loop, const question *q, uint64_t now);
 void dnsbl_transport_drop_waiting(dnsbl_loop *loop, server *srv);
 void dnsbl_transport_close(dnsbl_loop *loop);
 
-/* answer.c: read a c-ares record into the answer of a slot. */
+/* answer.c: read a c-ares record into the answer of a question. */
 typedef enum {
     DNSBL_READ_WHOLE,
     DNSBL_READ_UNUSABLE, /* a referral, or records of other names or classes only */
     DNSBL_READ_NO_MEMORY
 } dnsbl_reading;
-dnsbl_reading dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, const slot *s, const void *record);
+dnsbl_reading dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, const question *q,
+                                const void *record);
 int dnsbl_answer_rcode(const dnsbl_cares *cares, int status, const void *record);
 dnsbl_status dnsbl_answer_status(int rcode);
 
@@ -296,22 +288,21 @@ bool dnsbl_heap_add(dnsbl_loop *loop, dnsbl_fan *fan); /* false: out of memory *
 void dnsbl_heap_fix(dnsbl_loop *loop, int at);         /* after the fan's `due` changed */
 void dnsbl_heap_remove(dnsbl_loop *loop, dnsbl_fan *fan);
 
-/* fanout.c. In dnsbl_fanout_ended a try ended: `record` is NULL where no answer came, `status` is c-ares'. */
-void dnsbl_fanout_ended(dnsbl_loop *loop, query *q, int status, const void *record, uint64_t now);
-void dnsbl_fanout_ask_again_at(dnsbl_loop *loop, dnsbl_fan *fan, slot *s, uint64_t at);
-void dnsbl_fanout_malformed(dnsbl_loop *loop, query *q, uint64_t now);
+/* fanout.c. In dnsbl_fanout_ended an attempt ended: `record` is NULL where no answer came, `status` is c-ares'. */
+void dnsbl_fanout_ended(dnsbl_loop *loop, attempt *a, int status, const void *record, uint64_t now);
+void dnsbl_fanout_ask_again_at(dnsbl_loop *loop, dnsbl_fan *fan, question *q, uint64_t at);
+void dnsbl_fanout_malformed(dnsbl_loop *loop, attempt *a, uint64_t now);
 void dnsbl_fanout_accept(dnsbl_loop *loop, dnsbl_ticket *ticket, uint64_t now); /* takes the loop's reference */
 void dnsbl_fanout_run_due(dnsbl_loop *loop, uint64_t now);
 void dnsbl_fanout_give_up(dnsbl_loop *loop, dnsbl_fan *fan, uint64_t now);
 void dnsbl_fanout_flush_wakes(dnsbl_loop *loop);
 
-/* waiter.c */
-void dnsbl_waiter_retain(dnsbl_waiter *waiter);
-void dnsbl_waiter_release(dnsbl_waiter *waiter);
+/* completions.c */
+void dnsbl_completions_retain(dnsbl_completions *completions);
+void dnsbl_completions_release(dnsbl_completions *completions);
 /* The next number in the order of sending, for one who waits; loop thread only. */
-uint64_t dnsbl_waiter_order(dnsbl_waiter *waiter, uint64_t now_at);
-void dnsbl_waiter_push(dnsbl_waiter *waiter, dnsbl_ticket *ticket);
-void dnsbl_waiter_wake(dnsbl_waiter *waiter);
-void dnsbl_ticket_retain(dnsbl_ticket *ticket);
+uint64_t dnsbl_completions_order(dnsbl_completions *completions, uint64_t now_at);
+void dnsbl_completions_push(dnsbl_completions *completions, dnsbl_ticket *ticket);
+void dnsbl_completions_wake(dnsbl_completions *completions);
 
 #endif

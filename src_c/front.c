@@ -3,8 +3,8 @@
  * c-ares closes the socket on which a message comes that it cannot parse, which ends every question on it: one
  * list's bytes would spoil the answers of all others. So each message is looked at before c-ares sees it, and
  * only one that answers a question in flight, and that c-ares can parse, is handed on. Of the others, at most
- * the question whose id, name and type it carries, as far as it goes, is blamed. These functions are called by c-ares, inside a call
- * of its own, and never call it for a channel. */
+ * the question whose id, name and type it carries, as far as it goes, is blamed. These functions are called by
+ * c-ares, inside a call of its own, and never call it for a channel. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>
@@ -49,32 +49,32 @@ typedef struct stream {
 
 /* ---- which question ---- */
 
-static query **bucket(channel *ch, uint16_t id)
+static attempt **bucket(channel *ch, uint16_t id)
 {
     return &ch->by_id[id % CHANNEL_IDS];
 }
 
-void dnsbl_front_remember(channel *ch, query *q)
+void dnsbl_front_remember(channel *ch, attempt *a)
 {
-    q->next_id = *bucket(ch, q->id);
-    *bucket(ch, q->id) = q;
+    a->next_id = *bucket(ch, a->id);
+    *bucket(ch, a->id) = a;
 }
 
-void dnsbl_front_forget(channel *ch, query *q)
+void dnsbl_front_forget(channel *ch, attempt *a)
 {
-    for (query **at = bucket(ch, q->id); *at != NULL; at = &(*at)->next_id)
-        if (*at == q) {
-            *at = q->next_id;
+    for (attempt **at = bucket(ch, a->id); *at != NULL; at = &(*at)->next_id)
+        if (*at == a) {
+            *at = a->next_id;
             return;
         }
 }
 
-static query *query_with(channel *ch, uint16_t id)
+static attempt *attempt_with(channel *ch, uint16_t id)
 {
-    query *q = *bucket(ch, id);
-    while (q != NULL && q->id != id)
-        q = q->next_id;
-    return q;
+    attempt *a = *bucket(ch, id);
+    while (a != NULL && a->id != id)
+        a = a->next_id;
+    return a;
 }
 
 /* ---- one message ---- */
@@ -125,12 +125,12 @@ static bool passes(channel *ch, unsigned char *message, size_t *length)
 {
     if (*length < HEADER)
         return false;
-    query *q = query_with(ch, (uint16_t)number_at(message));
-    if (q == NULL)
+    attempt *a = attempt_with(ch, (uint16_t)number_at(message));
+    if (a == NULL)
         return false;
-    const slot *s = &q->fan->slots[q->slot];
-    size_t at = after_name(message, *length, s->name);
-    if (at == 0 || (at != CUT && number_at(message + at) != s->type))
+    const question *q = &a->fan->questions[a->index];
+    size_t at = after_name(message, *length, q->name);
+    if (at == 0 || (at != CUT && number_at(message + at) != q->type))
         return false;
     bool is_answer = at != CUT && (message[2] & 0xf8) == 0x80 && number_at(message + 4) == 1;
     if (is_answer && number_at(message + at + 2) == CLASS_IN) {
@@ -141,7 +141,7 @@ static bool passes(channel *ch, unsigned char *message, size_t *length)
         if (parses(&ch->loop->cares, message, *length))
             return true;
     }
-    dnsbl_fanout_malformed(ch->loop, q, dnsbl_fanout_now());
+    dnsbl_fanout_malformed(ch->loop, a, dnsbl_fanout_now());
     return false;
 }
 

@@ -45,8 +45,8 @@ void dnsbl_fanout_wake(dnsbl_loop *loop)
     write_byte(fd);
 }
 
-static dnsbl_ticket *submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter, uint64_t deadline,
-                            uint64_t listen_ns, bool each, bool quietly)
+static dnsbl_ticket *submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_completions *completions,
+                            uint64_t deadline, uint64_t listen_ns, bool each, bool quietly)
 {
     dnsbl_ticket *ticket = calloc(1, sizeof *ticket);
     if (ticket == NULL)
@@ -54,11 +54,11 @@ static dnsbl_ticket *submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *wait
     atomic_init(&ticket->refs, 2); /* the caller's and the loop's */
     ticket->each = each;
     ticket->fan = fan;
-    ticket->waiter = waiter;
+    ticket->completions = completions;
     ticket->deadline = deadline;
     ticket->listen_ns = listen_ns;
     dnsbl_fan_retain(fan);
-    dnsbl_waiter_retain(waiter);
+    dnsbl_completions_retain(completions);
     pthread_mutex_lock(&loop->lock);
     bool accepted = loop->started && !loop->stopping;
     bool sleeping = loop->sleeping && !quietly;
@@ -83,16 +83,16 @@ bool dnsbl_fanout_crowded(const dnsbl_loop *loop)
     return atomic_load_explicit(&loop->crowded, memory_order_relaxed);
 }
 
-dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter, uint64_t deadline,
-                                  uint64_t listen_ns, bool each)
+dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_completions *completions,
+                                  uint64_t deadline, uint64_t listen_ns, bool each)
 {
-    return submit(loop, fan, waiter, deadline, listen_ns, each, false);
+    return submit(loop, fan, completions, deadline, listen_ns, each, false);
 }
 
-dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_waiter *waiter,
+dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_completions *completions,
                                           uint64_t deadline, uint64_t listen_ns, bool each)
 {
-    return submit(loop, fan, waiter, deadline, listen_ns, each, true);
+    return submit(loop, fan, completions, deadline, listen_ns, each, true);
 }
 
 /* ---- the loop ---- */
@@ -228,18 +228,18 @@ bool dnsbl_fanout_take_over(dnsbl_loop *loop)
     return mine;
 }
 
-void dnsbl_fanout_drive(dnsbl_loop *loop, dnsbl_waiter *waiter, uint64_t for_ns)
+void dnsbl_fanout_drive(dnsbl_loop *loop, dnsbl_completions *completions, uint64_t for_ns)
 {
     uint64_t until = dnsbl_fanout_now() + for_ns;
     bool stopping = false;
     while (!stopping) {
         stopping = !turn(loop);
         uint64_t now = dnsbl_fanout_now();
-        if (stopping || now >= until || !dnsbl_waiter_empty(waiter))
+        if (stopping || now >= until || !dnsbl_completions_empty(completions))
             break;
         sleep_until_something(loop, (int)((until - now) / DNSBL_MS) + 1);
         dnsbl_fanout_flush_wakes(loop);
-        if (!dnsbl_waiter_empty(waiter))
+        if (!dnsbl_completions_empty(completions))
             break;
     }
     pthread_mutex_lock(&loop->lock);
@@ -372,7 +372,7 @@ static bool is_socket(int fd)
 
 void dnsbl_fanout_abandon(dnsbl_loop *loop)
 {
-    dnsbl_waiter_forked();
+    dnsbl_completions_forked();
     /* The sockets as well: the parent reads them. Its thread may have been changing the table; what is in no
      * order there is left open. */
     nfds_t count = loop->polled_count;

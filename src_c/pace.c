@@ -32,32 +32,32 @@ enum { LATE_MAX = 64, LATE_SHARE = 4, LATE_CEILING = 400 };
 
 /* ---- lists ---- */
 
-static void append(query_list *list, query *q)
+static void append(attempt_list *list, attempt *a)
 {
-    q->link[list->kind].on = list;
-    q->link[list->kind].before = list->last;
-    q->link[list->kind].after = NULL;
-    *(list->last != NULL ? &list->last->link[list->kind].after : &list->first) = q;
-    list->last = q;
+    a->link[list->kind].on = list;
+    a->link[list->kind].before = list->last;
+    a->link[list->kind].after = NULL;
+    *(list->last != NULL ? &list->last->link[list->kind].after : &list->first) = a;
+    list->last = a;
     list->count++;
 }
 
-static void take_off(query *q, int kind)
+static void take_off(attempt *a, int kind)
 {
-    query_list *list = q->link[kind].on;
+    attempt_list *list = a->link[kind].on;
     if (list == NULL)
         return;
-    query *before = q->link[kind].before, *after = q->link[kind].after;
+    attempt *before = a->link[kind].before, *after = a->link[kind].after;
     *(before != NULL ? &before->link[kind].after : &list->first) = after;
     *(after != NULL ? &after->link[kind].before : &list->last) = before;
     list->count--;
-    q->link[kind].on = NULL;
+    a->link[kind].on = NULL;
 }
 
-void dnsbl_pace_forget(query *q)
+void dnsbl_pace_forget(attempt *a)
 {
-    take_off(q, ON_WAY);
-    take_off(q, ON_LANE);
+    take_off(a, ON_WAY);
+    take_off(a, ON_LANE);
 }
 
 void dnsbl_pace_init(server *srv)
@@ -86,9 +86,9 @@ static bool lives(uint64_t answered, uint64_t now)
 static void age(lane *ln, uint64_t now)
 {
     while (ln->open.first != NULL && now - ln->open.first->sent >= late_after(ln)) {
-        query *q = ln->open.first;
-        take_off(q, ON_LANE);
-        append(&ln->late, q);
+        attempt *a = ln->open.first;
+        take_off(a, ON_LANE);
+        append(&ln->late, a);
     }
     uint64_t held = lives(ln->answered, now) ? LATE_ALIVE_NS : LATE_SILENT_NS;
     while (ln->late.first != NULL && now - ln->late.first->sent >= held)
@@ -135,23 +135,24 @@ static bool server_has_room(server *srv, uint64_t now)
 }
 
 /* One that had to wait, and would be answered too late if it were sent now: it is not sent, in favour of those
- * that can be answered in time. What was begun is ended: a lookup some of whose questions are sent needs them all. */
-static bool is_too_late(const query *q, uint64_t now)
+ * that can be answered in time. What was begun is ended: a lookup some of whose questions are sent needs
+ * them all. */
+static bool is_too_late(const attempt *a, uint64_t now)
 {
-    const lane *ln = q->lane;
-    if (now - q->began < WAITED_NS || !lives(ln->answered, now))
+    const lane *ln = a->lane;
+    if (now - a->began < WAITED_NS || !lives(ln->answered, now))
         return false;
-    uint64_t usual = ln->rtt + 4 * ln->rtt_var, margin = q->fan->sent ? 0 : usual / 2 + BEGUN_NS;
-    return now + usual + margin >= q->fan->ask_until;
+    uint64_t usual = ln->rtt + 4 * ln->rtt_var, margin = a->fan->sent ? 0 : usual / 2 + BEGUN_NS;
+    return now + usual + margin >= a->fan->ask_until;
 }
 
 /* Nobody would use its answer; it needs no room: the caller drops it. */
-static bool is_over(const query *q, uint64_t now)
+static bool is_over(const attempt *a, uint64_t now)
 {
-    return q->fan->slots[q->slot].answered || now >= q->fan->ask_until || is_too_late(q, now);
+    return a->fan->questions[a->index].answered || now >= a->fan->ask_until || is_too_late(a, now);
 }
 
-query *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now, bool *over)
+attempt *dnsbl_pace_pop(dnsbl_loop *loop, server *srv, uint64_t now, bool *over)
 {
     bool room = server_has_room(srv, now) && loop->in_flight < DNSBL_FANOUT_MAX_IN_FLIGHT;
     for (unsigned i = 0; i < LANES && srv->waiting > 0; i++) {
@@ -187,11 +188,11 @@ uint64_t dnsbl_pace_next(server *srv, uint64_t now)
 
 /* ---- what comes back ---- */
 
-void dnsbl_pace_sent(server *srv, query *q, uint64_t now)
+void dnsbl_pace_sent(server *srv, attempt *a, uint64_t now)
 {
     (void)now;
-    append(&srv->on_way, q);
-    append(&q->lane->open, q);
+    append(&srv->on_way, a);
+    append(&a->lane->open, a);
 }
 
 static void smooth(uint64_t *mean, uint64_t *deviation, uint64_t sample)
@@ -267,17 +268,17 @@ static void lane_answered(lane *ln, uint64_t sample, uint64_t now)
     ln->answers++;
 }
 
-void dnsbl_pace_answered(server *srv, query *q, uint64_t now)
+void dnsbl_pace_answered(server *srv, attempt *a, uint64_t now)
 {
-    uint64_t sample = now - q->sent;
-    lane_answered(q->lane, sample, now);
+    uint64_t sample = now - a->sent;
+    lane_answered(a->lane, sample, now);
     srv->answers++;
-    if (q->link[ON_WAY].on != NULL) {
+    if (a->link[ON_WAY].on != NULL) {
         int on_way = srv->on_way.count;
         srv->measured = now;
         smooth(&srv->rtt, &srv->rtt_var, sample);
         note_least(srv, sample, now);
-        while (srv->on_way.first != q)
+        while (srv->on_way.first != a)
             take_off(srv->on_way.first, ON_WAY);
         grow(srv, on_way);
     } else if (now - srv->measured >= ALIVE_NS) { /* it is further off than was thought: all answers come late */
@@ -286,24 +287,24 @@ void dnsbl_pace_answered(server *srv, query *q, uint64_t now)
         smooth(&srv->rtt, &srv->rtt_var, sample);
         note_least(srv, sample, now);
     }
-    dnsbl_pace_forget(q);
+    dnsbl_pace_forget(a);
     look_at_loss(srv, now);
 }
 
-void dnsbl_pace_lost(server *srv, const slot *s, uint64_t now)
+void dnsbl_pace_lost(server *srv, const question *q, uint64_t now)
 {
     /* Of a zone that is silent, or a nameserver, nothing is learnt about the way. */
-    if (lives(srv->lanes[s->zone % LANES].answered, now))
+    if (lives(srv->lanes[q->zone % LANES].answered, now))
         srv->losses++;
     look_at_loss(srv, now);
 }
 
-uint64_t dnsbl_pace_retry_ns(const server *srv, const slot *s, uint64_t now)
+uint64_t dnsbl_pace_retry_ns(const server *srv, const question *q, uint64_t now)
 {
-    const lane *ln = &srv->lanes[s->zone % LANES];
+    const lane *ln = &srv->lanes[q->zone % LANES];
     if (!lives(ln->answered, now))
-        return s->timeout_ns;
+        return q->timeout_ns;
     uint64_t usual = 2 * (ln->rtt + 4 * ln->rtt_var);
-    uint64_t retry = (usual > RETRY_NS ? usual : RETRY_NS) << (s->sent < 4 ? s->sent : 4);
-    return retry < s->timeout_ns ? retry : s->timeout_ns;
+    uint64_t retry = (usual > RETRY_NS ? usual : RETRY_NS) << (q->sent < 4 ? q->sent : 4);
+    return retry < q->timeout_ns ? retry : q->timeout_ns;
 }

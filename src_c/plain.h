@@ -27,8 +27,8 @@ typedef struct {
     uint64_t zones; /* a bit mask: whose answers were plain, and are taken in */
     double soonest, latest; /* of their expiries */
     size_t size, way_size;
-    unsigned char entry[DNSBL_PLAIN_HEADER + DNSBL_FANOUT_MAX_SLOTS * DNSBL_PLAIN_PART]; /* to be cached */
-    unsigned char way[DNSBL_FANOUT_MAX_SLOTS * DNSBL_PLAIN_WAY]; /* of each: latency, index of the nameserver */
+    unsigned char entry[DNSBL_PLAIN_HEADER + DNSBL_FANOUT_MAX_QUESTIONS * DNSBL_PLAIN_PART]; /* to be cached */
+    unsigned char way[DNSBL_FANOUT_MAX_QUESTIONS * DNSBL_PLAIN_WAY]; /* of each: latency, nameserver */
 } dnsbl_plain;
 
 void dnsbl_plain_begin(dnsbl_plain *plain);

@@ -1,7 +1,7 @@
-/* Queries that wait to be sent, and which is next. Loop thread only.
+/* Attempts that wait to be sent, and which is next. Loop thread only.
  *
  * On each lane those who wait take turns: start-time fair queueing, so that who has sent little is not behind who
- * has sent much. Among the queries of one of them the earliest deadline is first. Both orders are kept in pairing
+ * has sent much. Among the attempts of one of them the earliest deadline is first. Both orders are kept in pairing
  * heaps, whose links are in what they order, so that waiting takes no memory but a flow for each who waits. */
 #include <stdlib.h>
 
@@ -54,69 +54,79 @@ static place *rest(const place *first)
 
 /* ---- flows: those who wait on a lane ---- */
 
-static flow **bucket(server *srv, const dnsbl_waiter *waiter, const lane *ln)
+/* The attempts of one who waits, on one lane. */
+typedef struct flow {
+    place in_lane;                  /* by its turn; first, so that a pointer to it is one to the flow */
+    place *attempts;                /* the earliest deadline first */
+    dnsbl_completions *completions; /* NULL: of all for whom nobody waits */
+    lane *lane;
+    struct flow *next;              /* in its bucket */
+} flow;
+
+static flow **bucket(server *srv, const dnsbl_completions *completions, const lane *ln)
 {
-    return &srv->flows[((uintptr_t)waiter / 64 + (uintptr_t)(ln - srv->lanes) * 37) % FLOW_BUCKETS];
+    return &srv->flows[((uintptr_t)completions / 64 + (uintptr_t)(ln - srv->lanes) * 37) % FLOW_BUCKETS];
 }
 
-static flow *find_flow(server *srv, const dnsbl_waiter *waiter, const lane *ln)
+static flow *find_flow(server *srv, const dnsbl_completions *completions, const lane *ln)
 {
-    flow *f = *bucket(srv, waiter, ln);
-    while (f != NULL && (f->waiter != waiter || f->lane != ln))
+    flow *f = *bucket(srv, completions, ln);
+    while (f != NULL && (f->completions != completions || f->lane != ln))
         f = f->next;
     return f;
 }
 
-static flow *new_flow(server *srv, dnsbl_waiter *waiter, lane *ln)
+static flow *new_flow(server *srv, dnsbl_completions *completions, lane *ln)
 {
-    flow *f = malloc(sizeof *f), **at = bucket(srv, waiter, ln);
+    flow *f = malloc(sizeof *f), **at = bucket(srv, completions, ln);
     if (f == NULL)
         return NULL;
-    if (waiter != NULL)
-        dnsbl_waiter_retain(waiter);
-    *f = (flow){.waiter = waiter, .lane = ln, .next = *at};
+    if (completions != NULL)
+        dnsbl_completions_retain(completions);
+    *f = (flow){.completions = completions, .lane = ln, .next = *at};
     return *at = f;
 }
 
 static void free_flow(server *srv, flow *f)
 {
-    flow **at = bucket(srv, f->waiter, f->lane);
+    flow **at = bucket(srv, f->completions, f->lane);
     while (*at != f)
         at = &(*at)->next;
     *at = f->next;
-    if (f->waiter != NULL)
-        dnsbl_waiter_release(f->waiter);
+    if (f->completions != NULL)
+        dnsbl_completions_release(f->completions);
     free(f);
 }
 
 static void takes_turn(dnsbl_loop *loop, flow *f)
 {
-    uint64_t turn = f->waiter == NULL ? loop->order + 1 : dnsbl_waiter_order(f->waiter, loop->order);
+    uint64_t turn =
+        f->completions == NULL ? loop->order + 1 : dnsbl_completions_order(f->completions, loop->order);
     f->lane->flows = added(loop, f->lane->flows, &f->in_lane, turn);
 }
 
 /* Who asked first of those who wait for a fan; NULL: nobody does any more. */
-static dnsbl_waiter *asker(const dnsbl_fan *fan)
+static dnsbl_completions *asker(const dnsbl_fan *fan)
 {
     const dnsbl_ticket *ticket = fan->tickets;
     while (ticket != NULL && ticket->next != NULL)
         ticket = ticket->next;
-    return ticket == NULL ? NULL : ticket->waiter;
+    return ticket == NULL ? NULL : ticket->completions;
 }
 
 /* ---- the queue ---- */
 
-bool dnsbl_queue_push(dnsbl_loop *loop, server *srv, query *q)
+bool dnsbl_queue_push(dnsbl_loop *loop, server *srv, attempt *a)
 {
-    dnsbl_waiter *waiter = asker(q->fan);
-    flow *f = find_flow(srv, waiter, q->lane);
+    dnsbl_completions *completions = asker(a->fan);
+    flow *f = find_flow(srv, completions, a->lane);
     bool comes = f == NULL;
-    if (comes && (f = new_flow(srv, waiter, q->lane)) == NULL)
+    if (comes && (f = new_flow(srv, completions, a->lane)) == NULL)
         return false;
-    f->queries = added(loop, f->queries, &q->waits, q->fan->ask_until);
+    f->attempts = added(loop, f->attempts, &a->waits, a->fan->ask_until);
     if (comes)
         takes_turn(loop, f);
-    q->lane->waiting++;
+    a->lane->waiting++;
     srv->waiting++;
     return true;
 }
@@ -126,30 +136,30 @@ static flow *first_flow(const lane *ln)
     return (flow *)ln->flows; /* `in_lane` is its first member */
 }
 
-query *dnsbl_queue_first(const lane *ln)
+attempt *dnsbl_queue_first(const lane *ln)
 {
-    return ln->flows == NULL ? NULL : (query *)first_flow(ln)->queries; /* `waits` is its first member */
+    return ln->flows == NULL ? NULL : (attempt *)first_flow(ln)->attempts; /* `waits` is its first member */
 }
 
-query *dnsbl_queue_pop(dnsbl_loop *loop, server *srv, lane *ln, bool to_be_sent)
+attempt *dnsbl_queue_pop(dnsbl_loop *loop, server *srv, lane *ln, bool to_be_sent)
 {
-    query *q = dnsbl_queue_first(ln);
+    attempt *a = dnsbl_queue_first(ln);
     flow *f = first_flow(ln);
-    f->queries = rest(f->queries);
+    f->attempts = rest(f->attempts);
     if (to_be_sent && f->in_lane.key > loop->order)
         loop->order = f->in_lane.key;
-    if (to_be_sent || f->queries == NULL)
+    if (to_be_sent || f->attempts == NULL)
         ln->flows = rest(ln->flows);
-    if (f->queries == NULL)
+    if (f->attempts == NULL)
         free_flow(srv, f);
     else if (to_be_sent)
         takes_turn(loop, f);
     ln->waiting--;
     srv->waiting--;
-    return q;
+    return a;
 }
 
-query *dnsbl_queue_pop_any(dnsbl_loop *loop, server *srv)
+attempt *dnsbl_queue_pop_any(dnsbl_loop *loop, server *srv)
 {
     for (int i = 0; i < LANES; i++)
         if (srv->lanes[i].waiting > 0)

@@ -1,5 +1,6 @@
 /* Channels made ahead, because c-ares reads the environment whenever it makes one: not in the loop thread, while
- * another changes it, but in a thread of Python's that holds its lock; and without what the environment would add. */
+ * another changes it, but in a thread of Python's that holds its lock; and without what the environment would
+ * add. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>

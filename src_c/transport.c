@@ -1,4 +1,4 @@
-/* Tries: which nameserver is asked, and when, so that no burst overruns a socket. Loop thread only. */
+/* Attempts: which nameserver is asked, and when, so that no burst overruns a socket. Loop thread only. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 
@@ -23,87 +23,87 @@ static void failed(server *srv, uint64_t now)
     srv->went_down = srv->waiting > 0; /* what will come to it knows */
 }
 
-void dnsbl_transport_unanswered(dnsbl_loop *loop, const slot *s, uint64_t now)
+void dnsbl_transport_unanswered(dnsbl_loop *loop, const question *q, uint64_t now)
 {
-    server *srv = loop->sets[s->set].servers[s->last_server];
-    if (s->tries > 0 && !(s->refused & (1u << s->last_server)))
+    server *srv = loop->sets[q->set].servers[q->last_server];
+    if (q->attempts > 0 && !(q->refused & (1u << q->last_server)))
         failed(srv, now);
-    if (s->tries > 0)
-        dnsbl_pace_lost(srv, s, now);
+    if (q->attempts > 0)
+        dnsbl_pace_lost(srv, q, now);
 }
 
 /* ---- sending ---- */
 
-static void drop(query *q)
+static void drop(attempt *a)
 {
-    dnsbl_pace_forget(q);
-    if (q->channel != NULL)
-        q->loop->in_flight--;
-    dnsbl_fan_release(q->fan);
-    free(q);
+    dnsbl_pace_forget(a);
+    if (a->channel != NULL)
+        a->loop->in_flight--;
+    dnsbl_fan_release(a->fan);
+    free(a);
 }
 
 static void on_answer(void *arg, int status, size_t timeouts, const void *record)
 {
     (void)timeouts;
-    query *q = arg;
-    dnsbl_loop *loop = q->loop;
+    attempt *a = arg;
+    dnsbl_loop *loop = a->loop;
     uint64_t now = dnsbl_fanout_now();
-    if (loop->sending == q)
+    if (loop->sending == a)
         loop->sending = NULL;
     else
-        dnsbl_front_forget(q->channel, q);
-    q->channel->in_flight--;
-    *q->sent_at = q->next_sent;
-    if (q->next_sent != NULL)
-        q->next_sent->sent_at = q->sent_at;
+        dnsbl_front_forget(a->channel, a);
+    a->channel->in_flight--;
+    *a->sent_at = a->next_sent;
+    if (a->next_sent != NULL)
+        a->next_sent->sent_at = a->sent_at;
     if (record != NULL) {
-        q->channel->server->failures = 0;
-        q->channel->server->answered = now;
-        dnsbl_pace_answered(q->channel->server, q, now);
+        a->channel->server->failures = 0;
+        a->channel->server->answered = now;
+        dnsbl_pace_answered(a->channel->server, a, now);
     }
-    dnsbl_fanout_ended(loop, q, status, record, now);
-    drop(q);
+    dnsbl_fanout_ended(loop, a, status, record, now);
+    drop(a);
 }
 
 /* Give it to c-ares; its callback may fire inside. */
-static void transmit(dnsbl_loop *loop, server *srv, query *q, uint64_t now)
+static void transmit(dnsbl_loop *loop, server *srv, attempt *a, uint64_t now)
 {
     channel *ch = dnsbl_channel_of(loop, srv, now);
     if (ch == NULL) {
-        drop(q); /* none to be had now: as if it were lost */
+        drop(a); /* none to be had now: as if it were lost */
         return;
     }
-    slot *s = &q->fan->slots[q->slot];
+    question *q = &a->fan->questions[a->index];
     unsigned short id = 0;
-    q->channel = ch;
-    q->sent = now;
+    a->channel = ch;
+    a->sent = now;
     loop->in_flight++;
-    dnsbl_pace_sent(srv, q, now);
-    q->next_sent = ch->sent;
-    q->sent_at = &ch->sent;
+    dnsbl_pace_sent(srv, a, now);
+    a->next_sent = ch->sent;
+    a->sent_at = &ch->sent;
     if (ch->sent != NULL)
-        ch->sent->sent_at = &q->next_sent;
-    ch->sent = q;
+        ch->sent->sent_at = &a->next_sent;
+    ch->sent = a;
     if (ch->in_flight++ == 0)
         ch->busy_since = now;
     ch->queries++;
-    if (ch->needed_until < q->fan->listen_until)
-        ch->needed_until = q->fan->listen_until;
+    if (ch->needed_until < a->fan->listen_until)
+        ch->needed_until = a->fan->listen_until;
     loop->sweep_wanted = true;
-    if (q->server == s->last_server) {
-        s->next_try = UINT64_MAX;
-        dnsbl_fanout_ask_again_at(loop, q->fan, s, now + dnsbl_pace_retry_ns(srv, s, now));
+    if (a->server == q->last_server) {
+        q->next_attempt = UINT64_MAX;
+        dnsbl_fanout_ask_again_at(loop, a->fan, q, now + dnsbl_pace_retry_ns(srv, q, now));
     }
-    s->sent++;
-    q->fan->sent = true;
+    q->sent++;
+    a->fan->sent = true;
     loop->current = ch;
-    loop->sending = q;
-    loop->cares.query_dnsrec(ch->ares, s->name, CLASS_IN, s->type, on_answer, q, &id);
+    loop->sending = a;
+    loop->cares.query_dnsrec(ch->ares, q->name, CLASS_IN, q->type, on_answer, a, &id);
     loop->current = NULL;
-    if (loop->sending == q) {
-        q->id = id;
-        dnsbl_front_remember(ch, q);
+    if (loop->sending == a) {
+        a->id = id;
+        dnsbl_front_remember(ch, a);
     }
     loop->sending = NULL;
 }
@@ -120,25 +120,25 @@ static bool is_down_but_not_all(const server_set *set, const server *srv)
 static void give_back(dnsbl_loop *loop, server *srv, uint64_t now)
 {
     srv->went_down = false;
-    query *kept = NULL;
-    for (query *q; (q = dnsbl_queue_pop_any(loop, srv)) != NULL;) {
-        slot *s = &q->fan->slots[q->slot];
-        if (s->answered || !is_down_but_not_all(&loop->sets[s->set], srv)) {
-            q->next_sent = kept;
-            kept = q;
+    attempt *kept = NULL;
+    for (attempt *a; (a = dnsbl_queue_pop_any(loop, srv)) != NULL;) {
+        question *q = &a->fan->questions[a->index];
+        if (q->answered || !is_down_but_not_all(&loop->sets[q->set], srv)) {
+            a->next_sent = kept;
+            kept = a;
             continue;
         }
-        s->waiting--;
-        s->tries--;
-        dnsbl_fanout_ended(loop, q, ARES_ETIMEOUT, NULL, now);
-        drop(q);
+        q->waiting--;
+        q->attempts--;
+        dnsbl_fanout_ended(loop, a, ARES_ETIMEOUT, NULL, now);
+        drop(a);
     }
     while (kept != NULL) {
-        query *q = kept;
-        kept = q->next_sent;
-        if (!dnsbl_queue_push(loop, srv, q)) {
-            q->fan->slots[q->slot].waiting--;
-            drop(q);
+        attempt *a = kept;
+        kept = a->next_sent;
+        if (!dnsbl_queue_push(loop, srv, a)) {
+            a->fan->questions[a->index].waiting--;
+            drop(a);
         }
     }
 }
@@ -149,15 +149,15 @@ static void pump_server(dnsbl_loop *loop, server *srv, uint64_t now)
     if (srv->went_down)
         give_back(loop, srv, now);
     bool over = false;
-    for (query *q; (q = dnsbl_pace_pop(loop, srv, now, &over)) != NULL;) {
-        slot *s = &q->fan->slots[q->slot];
-        s->waiting--;
+    for (attempt *a; (a = dnsbl_pace_pop(loop, srv, now, &over)) != NULL;) {
+        question *q = &a->fan->questions[a->index];
+        q->waiting--;
         if (!over) {
-            transmit(loop, srv, q, now);
+            transmit(loop, srv, a, now);
             continue;
         }
-        s->tries--;
-        drop(q);
+        q->attempts--;
+        drop(a);
     }
 }
 
@@ -180,8 +180,8 @@ uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now)
 
 void dnsbl_transport_drop_waiting(dnsbl_loop *loop, server *srv)
 {
-    for (query *q; (q = dnsbl_queue_pop_any(loop, srv)) != NULL;)
-        drop(q);
+    for (attempt *a; (a = dnsbl_queue_pop_any(loop, srv)) != NULL;)
+        drop(a);
 }
 
 void dnsbl_transport_close(dnsbl_loop *loop)
@@ -192,25 +192,25 @@ void dnsbl_transport_close(dnsbl_loop *loop)
     }
 }
 
-static bool send_query(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint64_t now)
+static bool queue_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint64_t now)
 {
-    slot *s = &fan->slots[index];
-    server *srv = loop->sets[s->set].servers[at];
-    query *q = malloc(sizeof *q);
-    if (q == NULL)
+    question *q = &fan->questions[index];
+    server *srv = loop->sets[q->set].servers[at];
+    attempt *a = malloc(sizeof *a);
+    if (a == NULL)
         return false;
-    *q = (query){.loop = loop, .fan = fan, .slot = (uint8_t)index, .server = (uint8_t)at};
-    q->lane = &srv->lanes[s->zone % LANES];
-    q->began = now;
+    *a = (attempt){.loop = loop, .fan = fan, .index = (uint8_t)index, .server = (uint8_t)at};
+    a->lane = &srv->lanes[q->zone % LANES];
+    a->began = now;
     dnsbl_fan_retain(fan);
-    if (!dnsbl_queue_push(loop, srv, q)) {
-        drop(q);
+    if (!dnsbl_queue_push(loop, srv, a)) {
+        drop(a);
         return false;
     }
-    s->tries++;
-    s->tried |= (uint8_t)(1u << at);
-    s->last_server = (uint8_t)at;
-    s->waiting++;
+    q->attempts++;
+    q->tried |= (uint8_t)(1u << at);
+    q->last_server = (uint8_t)at;
+    q->waiting++;
     loop->next_pump = 0; /* within the same turn of the loop */
     return true;
 }
@@ -218,9 +218,9 @@ static bool send_query(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint
 /* ---- which server ---- */
 
 /* The first healthy one after the last asked, in the order of the set; if none is healthy, the next. */
-static int choose_server(const server_set *set, const slot *s)
+static int choose_server(const server_set *set, const question *q)
 {
-    int from = s->tries == 0 ? 0 : s->last_server + 1;
+    int from = q->attempts == 0 ? 0 : q->last_server + 1;
     for (int i = 0; i < set->count; i++) {
         int at = (from + i) % set->count;
         if (!is_down(set->servers[at]))
@@ -229,24 +229,24 @@ static int choose_server(const server_set *set, const slot *s)
     return from % set->count;
 }
 
-bool dnsbl_transport_try(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
+bool dnsbl_transport_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
 {
-    slot *s = &fan->slots[index];
-    const server_set *set = &loop->sets[s->set];
-    bool first = s->tries == 0;
-    int chosen = choose_server(set, s);
-    bool sent = send_query(loop, fan, index, chosen, now);
-    uint16_t tries = s->tries;
+    question *q = &fan->questions[index];
+    const server_set *set = &loop->sets[q->set];
+    bool first = q->attempts == 0;
+    int chosen = choose_server(set, q);
+    bool sent = queue_attempt(loop, fan, index, chosen, now);
+    uint16_t attempts = q->attempts;
     /* A better server that was down is asked as well, now and then, so that it is used again soon
-     * after it is back; nobody waits for it, and it is none of the tries. */
+     * after it is back; nobody waits for it, and it is none of the attempts. */
     for (int at = 0; first && at < chosen; at++) {
         server *srv = set->servers[at];
-        if (now < srv->probe_at || s->answered)
+        if (now < srv->probe_at || q->answered)
             continue;
         srv->probe_at = now + PROBE_EVERY;
-        sent |= send_query(loop, fan, index, at, now);
-        s->last_server = (uint8_t)chosen;
-        s->tries = tries;
+        sent |= queue_attempt(loop, fan, index, at, now);
+        q->last_server = (uint8_t)chosen;
+        q->attempts = attempts;
     }
     return sent;
 }

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from io import TextIOWrapper
+from typing import Final
 
 import click
 
@@ -61,6 +62,10 @@ def group(ctx: click.Context) -> None:
     """Ask DNS blocklists about addresses and domains."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+CLOSED: Final[set[str]] = set()
+"""Of stdin, stdout and stderr those that the caller had closed."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -135,6 +140,7 @@ def _open_closed_streams() -> None:
         try:
             os.fstat(fd)
         except OSError:
+            CLOSED.add(name)
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  # as long as the process

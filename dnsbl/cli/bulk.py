@@ -272,6 +272,7 @@ def open_lookups(
         given = agreed(resolver.zones, agreements)
         resolver, catalogue = stack.enter_context(open_resolver(given, *source[1:], reasons=False))
     unknown = UnknownZones(resolver, catalogue)
+    unknown.prove(near_only=True)
     stack.push(lambda *exc: None if exc[0] else unknown.tell())
     return resolver, Terms(resolver.zones, rate)
 

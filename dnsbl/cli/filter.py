@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from dnsbl.cli import complain
+from dnsbl.cli import CLOSED, complain
 from dnsbl.cli.message import message_options, read_harmless
 from dnsbl.cli.options import config_option, deadline_option, nameserver_option, open_resolver, zone_option
 from dnsbl.errors import DnsblError
@@ -77,6 +77,10 @@ def command(
     if not _PREFIX.fullmatch(prefix):
         complain(f"--prefix {prefix!r} is not a valid header name: use letters, digits and hyphens")
         return EX_CONFIG
+    for stream in ("stdin", "stdout"):
+        if stream in CLOSED:
+            complain(f"{stream}: it is closed, and a message goes from stdin to stdout")
+            return EX_IOERR
     try:
         data = sys.stdin.buffer.read(MAX_MESSAGE + 1)
     except OSError as error:
@@ -105,8 +109,6 @@ def _write(data: bytes) -> int:
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
         complain(f"stdout: {error.strerror}")
         return EX_IOERR

@@ -2,10 +2,10 @@
 
 So a mistyped zone would pass for a clean answer for ever. When such a zone first says "not listed" (`check`),
 or before anything is looked up (`message`, `filter`), its own name and its test entry are asked for, once a
-process; where neither exists the zone is set aside, and the verdict is incomplete. `bulk` and `audit` ask at
-their end, about a zone that has said nothing else and is nearly called as one of the catalogue, so that no
-query of a good zone's free ones is spent. A zone of one's own that exists is asked as ever, with test entries
-or without. The daemon's health check does as much.
+process; where neither exists the zone is set aside, and the verdict is incomplete. `bulk` and `audit` do so
+before they begin where a name is nearly one of the catalogue's; of other zones they ask at their end, about
+one that has said nothing else and has no free limit that the asking could exceed. A zone of one's own that
+exists is asked as ever, with test entries or without. The daemon's health check does as much.
 """
 
 from __future__ import annotations
@@ -50,20 +50,24 @@ class UnknownZones:
         # A stream asks ahead: later verdicts too may come from before the zone was set aside.
         return self._resolver.check(verdict.subject) if unlisted & self._absent else verdict
 
-    def prove(self) -> None:
-        """Look at every such zone now: for what looks up many subjects at once."""
+    def prove(self, *, near_only: bool = False) -> None:
+        """Look at every such zone now: for what looks up many subjects at once.
+
+        near_only: only at those that are nearly called as a known zone, which are most likely mistyped.
+        """
         for zone in self._resolver.zones:
-            if zone.name in self._unproved and not zone.file:
+            is_wanted = not near_only or nearest_zone(zone.name, self._catalogue)
+            if zone.name in self._unproved and not zone.file and is_wanted:
                 self._judge(zone)
-        self._unproved.clear()
+                self._unproved.discard(zone.name)
 
     def tell(self) -> None:
-        """Complain of what said "not listed" only, is nearly called as a known zone, and does not exist."""
+        """Complain of what said "not listed" only, and does not exist."""
         counts = self._resolver.stats()
         for zone in self._resolver.zones:
             said = {outcome for outcome, count in counts["zones"][zone.name]["outcomes"].items() if count}
-            is_doubtful = zone.name in self._unproved and said == {"not_listed"}
-            if is_doubtful and nearest_zone(zone.name, self._catalogue) and self._is_absent(zone):
+            may_ask = zone.name in self._unproved and not zone.file and zone.daily_limit is None
+            if may_ask and said == {"not_listed"} and self._is_absent(zone):
                 complain(f'{zone.name}: its "not listed" means nothing: {self._why_absent(zone.name)}')
 
     def _why_absent(self, name: str) -> str:

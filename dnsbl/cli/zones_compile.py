@@ -9,6 +9,7 @@ import click
 
 from dnsbl.cli import complain
 from dnsbl.cli.options import json_option
+from dnsbl.lists.read import BAD_SHARE
 from dnsbl.text.printable import printable
 
 EXIT_OK = 0
@@ -20,8 +21,12 @@ SHOWN = 20
 @click.command("compile")
 @click.argument("file", type=click.Path(path_type=str))
 @click.option("--format", "format", default="auto", show_default=True, help="The file's format.")
+@click.option(
+    "--bad-share", type=click.FloatRange(0, 1), default=BAD_SHARE, show_default=True,
+    help="With a greater share of bad entries the file is refused, as with the configuration's bad_share.",
+)  # fmt: skip
 @json_option
-def compile_list(file: str, format: str, as_json: bool) -> int:
+def compile_list(file: str, format: str, bad_share: float, as_json: bool) -> int:
     """Check a list FILE as it would be loaded: counts, overlaps, bad lines.
 
     FILE is a plain list of addresses, Spamhaus DROP (text or JSON), or a data set of rbldnsd.
@@ -31,7 +36,7 @@ def compile_list(file: str, format: str, as_json: bool) -> int:
     """
     from dnsbl.lists.loader import load, warnings_of
 
-    found = load(file, format, survey=True)
+    found = load(file, format, bad_share=bad_share, survey=True)
     overlaps = found.overlaps
     if as_json:
         facts = {

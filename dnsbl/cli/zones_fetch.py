@@ -43,7 +43,9 @@ def fetch_lists(zones: tuple[str, ...], config_path: Path | None) -> int:
     for source in sources:
         if zones and source.zone not in zones:
             continue
-        found = fetch(source.url, source.path, source.format, interval_s=source.interval_s)
+        found = fetch(
+            source.url, source.path, source.format, interval_s=source.interval_s, bad_share=source.bad_share
+        )
         if found.what == "failed":
             complain(printable(f"{source.zone}: {found.message}"))
             code = EXIT_FAILED

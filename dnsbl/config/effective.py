@@ -98,10 +98,10 @@ def _zone_values(zone: Zone, entry: Filter | None, given: Mapping[str, Any]) -> 
     }
     if not zone.file:
         return values
-    of_dns = dict.fromkeys(
-        ("domain", "nameservers", "timeout_s", "on_error", "daily_limit", "hash", "normal_form")
-    )
-    of_file = {"file": zone.file, "format": zone.format, "url": given.get("url")}
+    of_dns = dict.fromkeys(("domain", "nameservers", "timeout_s", "on_error", "daily_limit"))
+    of_file = {
+        "file": zone.file, "format": zone.format, "bad_share": zone.bad_share, "url": given.get("url")
+    }  # fmt: skip
     if "url" in given:
         of_file["interval_s"] = given.get("interval_s", RANGES["interval_s"].default)
     return values | of_dns | of_file

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from dnsbl.cache.answers import MAX_TTL_S
+from dnsbl.lists.read import BAD_SHARE
 from dnsbl.zones.zone import MAX_WEIGHT
 
 
@@ -53,6 +54,7 @@ RANGES: Final = {
     "daily_limit": Range(1, 10**12, "queries"),
     # An hour at least: operators block who asks more often.
     "interval_s": Range(3600.0, 31 * 86_400.0, "seconds", 86_400.0),
+    "bad_share": Range(0.0, 1.0, "", BAD_SHARE),
     "idle_timeout_s": Range(0.1, 86_400.0, "seconds", 600.0),
     "read_timeout_s": Range(0.1, 86_400.0, "seconds", 30.0),
     "max_connections": Range(1, 100_000, "connections", 1000),

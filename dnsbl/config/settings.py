@@ -80,7 +80,8 @@ def chosen_zones(
     if config is not None:
         allowed += config.resolver.allow
     built, warnings = rows.build(zones, allow=allowed)
-    for warning in warnings:
+    told = config.warnings if config is not None else ()  # whoever read the file shows those
+    for warning in (each for each in warnings if each not in told):
         log.warning("%s", warning)
     return _checked_zones(built)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from dnsbl.zones.zone import KINDS, Code, Filter, Zone
 
 ZONE_KEYS: Final = (
     "name", "subjects", "domain", "weight", "reply", "codes", "nameservers", "timeout_s", "on_error",
-    "key_env", "key_file", "daily_limit", "file", "format", "url", "interval_s", "hash", "normal_form",
+    "key_env", "key_file", "daily_limit", "file", "format", "bad_share", "url", "interval_s", "hash", "normal_form",
 )  # fmt: skip
 MAIL_KINDS: Final = "email, url, dkim, link_a, link_ns"
 CODE_KEYS: Final = ("match", "mask", "outcome", "meaning", "weight")
@@ -39,6 +39,7 @@ class ListSource:
     url: str
     format: str = "auto"
     interval_s: float = 86_400.0
+    bad_share: float | None = None
 
 
 def zone_of(table: Table, catalogue: Catalogue, keys: KeyReader) -> Zone:
@@ -73,7 +74,7 @@ def zone_of(table: Table, catalogue: Catalogue, keys: KeyReader) -> Zone:
     }
     if file := table.text("file"):
         return _file_zone(table, name, keys.folder / file, given)
-    for key in ("format", "url", "interval_s"):
+    for key in ("format", "bad_share", "url", "interval_s"):
         if key in table.values:
             raise table.error(key, f"it is about a list file: name that with file, or leave {key} out")
     with placed(table):
@@ -81,7 +82,8 @@ def zone_of(table: Table, catalogue: Catalogue, keys: KeyReader) -> Zone:
 
 
 FILE_KEYS: Final = ("subjects", "weight", "filters", "codes")
-"""What of a zone also applies where its list is a file."""
+"""What of a zone also applies where its list is a file; and so does what says how a name is hashed:"""
+HASH_KEYS: Final = ("hash", "normal_form")
 
 
 def _file_zone(table: Table, name: str, path: Path, given: Mapping[str, Any]) -> Zone:
@@ -93,8 +95,10 @@ def _file_zone(table: Table, name: str, path: Path, given: Mapping[str, Any]) ->
     values = {key: given[key] for key in FILE_KEYS if given[key] is not None}
     with placed(table, "format"):
         check_format(format)
+    hashed = {key: given[key] for key in HASH_KEYS if given[key] is not None}
     with placed(table):
-        return Zone.from_file(path, name=name, format=format, **values)
+        zone = Zone.from_file(path, name=name, format=format, bad_share=table.ranged("bad_share"), **values)
+        return replace(zone, **hashed) if hashed else zone
 
 
 def sources_of(tables: tuple[Table, ...], folder: Path) -> Iterator[ListSource]:
@@ -108,7 +112,14 @@ def sources_of(tables: tuple[Table, ...], folder: Path) -> Iterator[ListSource]:
         if not url.startswith(("https://", "http://")):
             raise table.error("url", f"{url[:60]!r} is not a valid URL: use https://...", url)
         name, file = check_name(table.values["name"]), folder / table.values["file"]
-        yield ListSource(name, file, url, table.text("format") or "auto", table.ranged("interval_s"))
+        yield ListSource(
+            name,
+            file,
+            url,
+            table.text("format") or "auto",
+            table.ranged("interval_s"),
+            table.ranged("bad_share"),
+        )
 
 
 def _bare(name: str) -> str:

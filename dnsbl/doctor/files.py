@@ -27,7 +27,7 @@ def examine_files(
             usable.append(zone)
             continue
         try:
-            data = load(zone.file, zone.format)
+            data = load(zone.file, zone.format, bad_share=zone.bad_share)
         except ListError as error:
             found.append(Finding(zone.name, str(error), _REMEDY))
             continue

@@ -1,14 +1,6 @@
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
-
-Answer: TypeAlias = tuple[
-    int, int, tuple[int, ...], int | None, int | None, int | None, int, int, tuple[bytes, ...], float, int
-]
-"""status, rcode (-1: none came), A records in host order (ascending, unique), lowest TTL, SOA TTL, SOA
-minimum (seconds, None: no such record), latency in microseconds, index of the server that answered (-1:
-none), TXT records (sorted; the strings of one joined without a space; at most 4 of at most 512 bytes), when
-it arrived or was given up (seconds on the clock of `now`), and how many queries were sent for it."""
+from typing import Any, final
 
 MAX_ZONES: int
 MAX_NAMESERVERS: int
@@ -43,10 +35,44 @@ class Fan:
     @property
     def open_indices(self) -> tuple[int, ...]:
         """The zones whose answers are still out."""
-    def take(self) -> list[tuple[int, Answer]]:
-        """The answers that no call of take has returned yet, with their zones."""
     def answers(self) -> dict[int, Answer]:
         """All answers so far, by zone."""
+
+@final
+class Answer:
+    """How one question ended.
+
+    status: a `dnsbl.model.Status`, as a number. rcode: -1 if none came.
+    addresses: A records in host order, ascending, unique.
+    ttl_s: the lowest of the records asked for. soa_ttl_s, soa_minimum_s: of the SOA record. None: no such record.
+    latency_us: from the first attempt, in microseconds.
+    server: the index in its set of the nameserver that answered; -1: none.
+    texts: TXT records, sorted; the strings of one joined without a space; at most 4 of at most 512 bytes.
+    arrived: when it came, or was given up: seconds on the clock of `now`.
+    queries: how many were sent for it."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def rcode(self) -> int: ...
+    @property
+    def addresses(self) -> tuple[int, ...]: ...
+    @property
+    def ttl_s(self) -> int | None: ...
+    @property
+    def soa_ttl_s(self) -> int | None: ...
+    @property
+    def soa_minimum_s(self) -> int | None: ...
+    @property
+    def latency_us(self) -> int: ...
+    @property
+    def server(self) -> int: ...
+    @property
+    def texts(self) -> tuple[bytes, ...]: ...
+    @property
+    def arrived(self) -> float: ...
+    @property
+    def queries(self) -> int: ...
 
 class Plain:
     """Answers of some zones to one question, all of them a plain no (NXDOMAIN, or NOERROR without an address)."""
@@ -100,8 +126,10 @@ class Ticket:
     def done(self) -> bool:
         """Its deadline has passed, or its fan has finished."""
 
-class Waiter:
-    def __new__(cls, with_fd: bool = False, alone: bool = False) -> Waiter:
+class Completions:
+    """A completion queue: the tickets that have news, for one who waits for them."""
+
+    def __new__(cls, with_fd: bool = False, alone: bool = False) -> Completions:
         """alone: who submits with it calls `wait` (or `tell`) right after, and does the engine's work meanwhile
         if its thread has nothing else to do; so that thread is not told of what is submitted."""
     def fileno(self) -> int:
@@ -130,16 +158,16 @@ class Engine:
         key: bytes | str,
         indices: Iterable[int],
         record_type: int = ...,
-        tries: int = 0,
+        attempts: int = 0,
         tag: Any = None,
     ) -> Fan:
         """Questions for `key` (address bytes, or a domain in A-label form) in the zones `indices`.
 
-        `tries` 0: as many as fit before the deadline."""
+        `attempts` 0: as many as fit before the deadline."""
     def submit(
         self,
         fan: Fan,
-        waiter: Waiter,
+        completions: Completions,
         deadline_s: float,
         listen_s: float = 2.0,
         each: bool = False,
@@ -149,7 +177,7 @@ class Engine:
     @property
     def has_retired(self) -> bool: ...
     def retired(self) -> list[Fan]:
-        """Fans with answers that no waiter was told of, and all that finished since the last call."""
+        """Fans with answers that no completion queue was told of, and all that finished since the last call."""
     @property
     def in_flight(self) -> int: ...
     @property

@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True, freethreading_compatible=False
-"""The fan-out of src_c as Python objects: an Engine with its thread, Plans, Fans, Tickets, Waiters.
+"""The fan-out of src_c as Python objects: an Engine with its thread, Plans, Fans, Tickets, Completions.
 
 What the objects mean and which thread may use them stands in src_c/fanout.h and in _engine.pyi.
 Nothing here knows what an answer means for a list.
@@ -18,7 +18,7 @@ from dnsbl.engine.capi cimport *
 from dnsbl.names.nameserver import is_loopback
 from dnsbl.errors import ClosedError, NameserverError
 
-MAX_ZONES = DNSBL_FANOUT_MAX_SLOTS
+MAX_ZONES = DNSBL_FANOUT_MAX_QUESTIONS
 MAX_NAMESERVERS = DNSBL_FANOUT_MAX_SET
 TYPE_A = DNSBL_TYPE_A
 TYPE_TXT = DNSBL_TYPE_TXT
@@ -48,7 +48,7 @@ include "_tally.pxi"
 
 
 cdef class Ticket:
-    """One waiter's interest in a fan, until its deadline."""
+    """Somebody's interest in a fan, until its deadline."""
 
     cdef dnsbl_ticket *_c
     cdef readonly Fan fan
@@ -64,10 +64,10 @@ cdef class Ticket:
         return dnsbl_ticket_done(self._c)
 
 
-cdef class Waiter:
-    """A completion list: of a blocking caller, or (with a descriptor) of an event loop."""
+cdef class Completions:
+    """A completion queue: of a blocking caller, or (with a descriptor) of an event loop."""
 
-    cdef dnsbl_waiter *_c
+    cdef dnsbl_completions *_c
     cdef dict _tickets
     cdef bint _alone
     cdef Engine _owes  # whose thread was not told of what was submitted
@@ -77,23 +77,23 @@ cdef class Waiter:
         self._tickets = {}
         self._alone = alone
         self._made_in = getpid()
-        self._c = dnsbl_waiter_new(with_fd)
+        self._c = dnsbl_completions_new(with_fd)
         if self._c == NULL:
-            raise MemoryError("no memory or no descriptor left for a completion list")
+            raise MemoryError("no memory or no descriptor left for a completion queue")
 
     def __dealloc__(self):
         # In a child after fork() its lock may be held by a thread that is not there: given up.
         if self._c != NULL and self._made_in == getpid():
-            dnsbl_waiter_close(self._c)
+            dnsbl_completions_close(self._c)
 
     def fileno(self):
-        return dnsbl_waiter_fd(self._c)
+        return dnsbl_completions_fd(self._c)
 
     def drain(self, size_t most=SIZE_MAX):
         cdef dnsbl_ticket *c
         cdef list ready = []
         while True:
-            c = dnsbl_waiter_pop(self._c) if <size_t>len(ready) < most else NULL
+            c = dnsbl_completions_pop(self._c) if <size_t>len(ready) < most else NULL
             if c == NULL:
                 return ready
             done = dnsbl_ticket_done(c)
@@ -118,13 +118,13 @@ cdef class Waiter:
                 if loop != NULL:
                     dnsbl_fanout_drive(loop, self._c, piece)
                 else:
-                    dnsbl_waiter_wait(self._c, piece)
+                    dnsbl_completions_wait(self._c, piece)
             PyErr_CheckSignals()
 
     def give_way(self):
-        if dnsbl_waiter_is_wanted(self._c):
+        if dnsbl_completions_is_wanted(self._c):
             with nogil:
-                dnsbl_waiter_give_way(self._c)
+                dnsbl_completions_give_way(self._c)
 
     cdef dnsbl_loop *taken_over(self) noexcept:
         """The loop to be driven by this thread, if something was submitted quietly and its own has nothing to do."""
@@ -230,15 +230,15 @@ cdef class Engine:
         dnsbl_fanout_stock(self.loop())
         return number
 
-    def fan(self, Plan plan, key, indices, int record_type=DNSBL_TYPE_A, int tries=0, tag=None):
+    def fan(self, Plan plan, key, indices, int record_type=DNSBL_TYPE_A, int attempts=0, tag=None):
         cdef Fan fan = Fan.__new__(Fan)
-        cdef int slot, index, length, zones = <int>len(plan.zones)
+        cdef int i, index, length, zones = <int>len(plan.zones)
         cdef bytes name
         cdef char *out
         cdef bint is_address = isinstance(key, bytes)
         fan.indices = tuple(indices)
         fan._count = <int>len(fan.indices)
-        if not 1 <= fan._count <= DNSBL_FANOUT_MAX_SLOTS:
+        if not 1 <= fan._count <= DNSBL_FANOUT_MAX_QUESTIONS:
             raise ValueError(f"{fan._count} questions at once: give 1 to {MAX_ZONES}")
         fan.key = key
         fan.tag = tag
@@ -251,16 +251,16 @@ cdef class Engine:
         if fan._c == NULL:
             raise MemoryError("no memory for a lookup")
         name = key if is_address else key.encode("ascii")
-        for slot in range(fan._count):
-            index = fan.indices[slot]
+        for i in range(fan._count):
+            index = fan.indices[i]
             if not 0 <= index < zones:
                 raise IndexError(f"{index} is no zone of this plan")
             if not 0 <= plan._sets[index] < self._sets:
                 raise ValueError(f"{plan._sets[index]} is no nameserver set of this engine")
-            fan._zones[slot] = <uint8_t>index
-            out = dnsbl_fan_question(fan._c, slot, plan._sets[index], <dnsbl_qtype>record_type,
-                                     plan._timeouts_ns[index], tries)
-            dnsbl_fan_zone(fan._c, slot, plan._numbers[index])
+            fan._zones[i] = <uint8_t>index
+            out = dnsbl_fan_question(fan._c, i, plan._sets[index], <dnsbl_qtype>record_type,
+                                     plan._timeouts_ns[index], attempts)
+            dnsbl_fan_zone(fan._c, i, plan._numbers[index])
             if is_address:
                 length = dnsbl_qname_reverse(<const unsigned char *>name, len(name), plan._names[index],
                                              plan._lengths[index], out, DNSBL_FANOUT_MAX_NAME)
@@ -279,7 +279,8 @@ cdef class Engine:
             plan._numbers[i] = self._zones.setdefault(zone, len(self._zones) & 0xffff)
         plan._numbered_by = self._zones
 
-    def submit(self, Fan fan, Waiter waiter, double deadline_s, double listen_s=2.0, bint each=False, owner=None):
+    def submit(self, Fan fan, Completions completions, double deadline_s, double listen_s=2.0, bint each=False,
+               owner=None):
         cdef Ticket ticket = Ticket.__new__(Ticket)
         cdef bint first = not fan._asked
         self.loop()
@@ -289,12 +290,12 @@ cdef class Engine:
         if first:  # one joined has its entry, or has finished and been reported
             self._in_flight[fan.token] = fan
         # Nothing between loop() and its use may run other threads, one of which might close the engine.
-        if waiter._alone:
-            ticket._c = dnsbl_fanout_submit_quietly(self.loop(), fan._c, waiter._c,
+        if completions._alone:
+            ticket._c = dnsbl_fanout_submit_quietly(self.loop(), fan._c, completions._c,
                                                     dnsbl_fanout_now() + as_ns(deadline_s), as_ns(listen_s), each)
-            waiter._owes = self
+            completions._owes = self
         else:
-            ticket._c = dnsbl_fanout_submit(self.loop(), fan._c, waiter._c,
+            ticket._c = dnsbl_fanout_submit(self.loop(), fan._c, completions._c,
                                             dnsbl_fanout_now() + as_ns(deadline_s), as_ns(listen_s), each)
         if ticket._c == NULL:
             if first:
@@ -302,7 +303,7 @@ cdef class Engine:
             self.loop()
             raise MemoryError("no memory for a lookup")
         fan._asked = True
-        waiter._tickets[<uintptr_t>ticket._c] = ticket
+        completions._tickets[<uintptr_t>ticket._c] = ticket
         return ticket
 
     @property

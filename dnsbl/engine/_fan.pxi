@@ -2,17 +2,17 @@
 
 
 cdef class Plan:
-    """Where the questions of a resolver go: per zone its wire name, nameserver set and try timeout."""
+    """Where the questions of a resolver go: per zone its wire name, nameserver set and timeout of an attempt."""
 
     cdef readonly tuple zones      # of bytes: the names as they go to C, secret keys included
     cdef readonly tuple sets
     cdef readonly tuple timeouts_s
     cdef dict _uses
-    cdef const char *_names[DNSBL_FANOUT_MAX_SLOTS]
-    cdef size_t _lengths[DNSBL_FANOUT_MAX_SLOTS]
-    cdef int _sets[DNSBL_FANOUT_MAX_SLOTS]
-    cdef uint64_t _timeouts_ns[DNSBL_FANOUT_MAX_SLOTS]
-    cdef uint16_t _numbers[DNSBL_FANOUT_MAX_SLOTS]
+    cdef const char *_names[DNSBL_FANOUT_MAX_QUESTIONS]
+    cdef size_t _lengths[DNSBL_FANOUT_MAX_QUESTIONS]
+    cdef int _sets[DNSBL_FANOUT_MAX_QUESTIONS]
+    cdef uint64_t _timeouts_ns[DNSBL_FANOUT_MAX_QUESTIONS]
+    cdef uint16_t _numbers[DNSBL_FANOUT_MAX_QUESTIONS]
     cdef object _numbered_by  # the engine whose numbers these are
 
     def __cinit__(self, zones, sets, timeouts_s, Engine engine=None):
@@ -42,14 +42,13 @@ cdef class Fan:
 
     cdef dnsbl_fan *_c
     cdef readonly object key
-    cdef readonly tuple indices    # the zone of each slot, as an index into the plan
+    cdef readonly tuple indices    # the zone of each question, as an index into the plan
     cdef readonly object tag
     cdef Plan _plan                # kept, so that its sets are
     cdef readonly uint64_t token
-    cdef uint64_t _taken
     cdef bint _asked
     cdef int _count
-    cdef uint8_t _zones[DNSBL_FANOUT_MAX_SLOTS]
+    cdef uint8_t _zones[DNSBL_FANOUT_MAX_QUESTIONS]
 
     def __dealloc__(self):
         if self._c != NULL:
@@ -63,20 +62,6 @@ cdef class Fan:
     def open_indices(self):
         return tuple([z for i, z in enumerate(self.indices) if dnsbl_fan_answer(self._c, i) == NULL])
 
-    def take(self):
-        cdef int i
-        cdef const dnsbl_answer *answer
-        cdef list out = []
-        for i in range(len(self.indices)):
-            if self._taken >> i & 1:
-                continue
-            answer = dnsbl_fan_answer(self._c, i)
-            if answer == NULL:
-                continue
-            self._taken |= <uint64_t>1 << i
-            out.append((self.indices[i], answer_tuple(answer)))
-        return out
-
     def answers(self):
         cdef int i
         cdef const dnsbl_answer *answer
@@ -84,8 +69,29 @@ cdef class Fan:
         for i in range(len(self.indices)):
             answer = dnsbl_fan_answer(self._c, i)
             if answer != NULL:
-                out[self.indices[i]] = answer_tuple(answer)
+                out[self.indices[i]] = answer_of(answer)
         return out
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Answer:
+    """How one question ended. Its fields are objects, made once and then read several times."""
+
+    cdef readonly object status
+    cdef readonly object rcode
+    cdef readonly object addresses
+    cdef readonly object ttl_s
+    cdef readonly object soa_ttl_s
+    cdef readonly object soa_minimum_s
+    cdef readonly object latency_us
+    cdef readonly object server
+    cdef readonly object texts
+    cdef readonly object arrived
+    cdef readonly object queries
+
+    def __repr__(self):
+        return f"<Answer status={self.status} rcode={self.rcode} {self.addresses} {self.texts}>"
 
 
 cdef tuple addresses_of(const dnsbl_answer *answer):
@@ -106,17 +112,17 @@ cdef tuple texts_of(const dnsbl_answer *answer):
     return tuple(texts)
 
 
-cdef tuple answer_tuple(const dnsbl_answer *answer):
-    return (
-        answer.status,
-        answer.rcode,
-        addresses_of(answer),
-        ttl_or_none(answer.ttl),
-        ttl_or_none(answer.soa_ttl),
-        ttl_or_none(answer.soa_minimum),
-        answer.latency_us,
-        answer.server,
-        texts_of(answer) if answer.text_count else (),
-        answer.arrived / 1e9,
-        answer.queries,
-    )
+cdef Answer answer_of(const dnsbl_answer *c):
+    cdef Answer answer = Answer.__new__(Answer)
+    answer.status = c.status
+    answer.rcode = c.rcode
+    answer.addresses = addresses_of(c)
+    answer.ttl_s = ttl_or_none(c.ttl)
+    answer.soa_ttl_s = ttl_or_none(c.soa_ttl)
+    answer.soa_minimum_s = ttl_or_none(c.soa_minimum)
+    answer.latency_us = c.latency_us
+    answer.server = c.server
+    answer.texts = texts_of(c) if c.text_count else ()
+    answer.arrived = c.arrived / 1e9
+    answer.queries = c.queries
+    return answer

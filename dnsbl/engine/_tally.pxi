@@ -16,7 +16,7 @@ cdef class Tally:
     """Takes plain answers in; the arrays it counts in are the caller's to read."""
 
     cdef dnsbl_plain_rules _rules
-    cdef uint64_t *_counters[DNSBL_FANOUT_MAX_SLOTS]
+    cdef uint64_t *_counters[DNSBL_FANOUT_MAX_QUESTIONS]
     cdef int _zone_count
     cdef int _sent_at
     cdef dict _answered
@@ -66,7 +66,7 @@ cdef class Tally:
             if not (may_be_plain >> zone & 1 and dnsbl_plain_add(
                     &self._plain, &self._rules, answer, zone, self._counters[zone], row.data.as_doubles + zone,
                     now)):
-                notable.append((zone, answer_tuple(answer)))
+                notable.append((zone, answer_of(answer)))
         if not self._plain.zones:
             return None, notable
         dnsbl_plain_end(&self._plain)

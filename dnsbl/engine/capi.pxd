@@ -12,7 +12,7 @@ cdef extern from "qname.h" nogil:
 cdef extern from "fanout.h" nogil:
     ctypedef bint c_bool "bool"
     enum:
-        DNSBL_FANOUT_MAX_SLOTS
+        DNSBL_FANOUT_MAX_QUESTIONS
         DNSBL_FANOUT_MAX_NAME
         DNSBL_FANOUT_MAX_SET
         DNSBL_FANOUT_MAX_TEXT
@@ -52,7 +52,7 @@ cdef extern from "fanout.h" nogil:
 
     ctypedef struct dnsbl_loop:
         pass
-    ctypedef struct dnsbl_waiter:
+    ctypedef struct dnsbl_completions:
         pass
     ctypedef struct dnsbl_fan:
         pass
@@ -94,23 +94,23 @@ cdef extern from "fanout.h" nogil:
     const dnsbl_answer *dnsbl_fan_answer(const dnsbl_fan *, int)
     bint dnsbl_fan_finished(const dnsbl_fan *)
 
-    dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *, dnsbl_fan *, dnsbl_waiter *, uint64_t, uint64_t, bint)
-    dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *, dnsbl_fan *, dnsbl_waiter *, uint64_t, uint64_t, bint)
+    dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *, dnsbl_fan *, dnsbl_completions *, uint64_t, uint64_t, bint)
+    dnsbl_ticket *dnsbl_fanout_submit_quietly(dnsbl_loop *, dnsbl_fan *, dnsbl_completions *, uint64_t, uint64_t, bint)
     void dnsbl_fanout_wake(dnsbl_loop *)
     bint dnsbl_fanout_take_over(dnsbl_loop *)
-    void dnsbl_fanout_drive(dnsbl_loop *, dnsbl_waiter *, uint64_t)
+    void dnsbl_fanout_drive(dnsbl_loop *, dnsbl_completions *, uint64_t)
     bint dnsbl_ticket_done(const dnsbl_ticket *)
     void dnsbl_ticket_abandon(dnsbl_ticket *)
     void dnsbl_ticket_release(dnsbl_ticket *)
 
-    dnsbl_waiter *dnsbl_waiter_new(bint)
-    void dnsbl_waiter_close(dnsbl_waiter *)
-    int dnsbl_waiter_fd(const dnsbl_waiter *)
-    void dnsbl_waiter_wait(dnsbl_waiter *, uint64_t)
-    c_bool dnsbl_waiter_is_wanted(dnsbl_waiter *)
-    void dnsbl_waiter_give_way(dnsbl_waiter *)
+    dnsbl_completions *dnsbl_completions_new(bint)
+    void dnsbl_completions_close(dnsbl_completions *)
+    int dnsbl_completions_fd(const dnsbl_completions *)
+    void dnsbl_completions_wait(dnsbl_completions *, uint64_t)
+    c_bool dnsbl_completions_is_wanted(dnsbl_completions *)
+    void dnsbl_completions_give_way(dnsbl_completions *)
     c_bool dnsbl_fanout_crowded(const dnsbl_loop *)
-    dnsbl_ticket *dnsbl_waiter_pop(dnsbl_waiter *)
+    dnsbl_ticket *dnsbl_completions_pop(dnsbl_completions *)
 
     bint dnsbl_fanout_retired(dnsbl_loop *, uint64_t *)
     bint dnsbl_fanout_has_retired(const dnsbl_loop *)

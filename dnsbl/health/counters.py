@@ -90,7 +90,8 @@ class Stats:
         self._zones = [_Zone() for _ in zones]
         self.clean_hits: Counter[int] = Counter()
         """How often the cache had the answers of all zones in a bit mask, counted by the accept path itself."""
-        self._clean_files: dict[int, int] = {}
+        self.clean_files: Counter[int] = Counter()
+        """By bit mask of zones that are files: how often none of them listed the subject."""
 
     @property
     def rows(self) -> list[array[int]]:
@@ -112,10 +113,6 @@ class Stats:
         """The cache had the zone's answer."""
         self._zones[zone].cache_hits += 1
 
-    def clean_files(self, zones: int) -> None:
-        """None of the files in the bit mask `zones` lists the subject."""
-        self._clean_files[zones] = self._clean_files.get(zones, 0) + 1
-
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """By zone name, ready for JSON: queries, cache_hits, outcomes (by name, those of queries, not of
         cached answers; of a file, of every look-up), latency_ms (p50, p90, p99; None without any answer)."""
@@ -127,7 +124,7 @@ class Stats:
         outcomes = {outcome.value: count for outcome, count in of.outcomes.items()}
         outcomes[Outcome.NOT_LISTED.value] += of.row[PLAIN]
         outcomes[Outcome.NOT_LISTED.value] += sum(
-            count for zones, count in self._clean_files.items() if zones >> zone & 1
+            count for zones, count in self.clean_files.items() if zones >> zone & 1
         )
         return {
             "queries": of.row[SENT],

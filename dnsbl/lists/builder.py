@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from dnsbl.lists.nametable import NameTable
@@ -95,6 +96,11 @@ class DataSet:
                 _, dot, rest = rest.partition(".")
         return (), ""
 
+    def values_at(self, length: int) -> Callable[[bytes], int] | None:
+        """What finds the number of an address's value, by its length in bytes; None: there is no such entry."""
+        ranges = self._ip4 if length == 4 else self._ip6
+        return None if ranges is None else ranges.value_at
+
     @property
     def nbytes(self) -> int:
         """The memory of the tables, in bytes."""
@@ -161,6 +167,9 @@ class ListData:
         self.problems, self.warnings = problems, warnings
         self.expires = expires
         self._sets = tuple(map(DataSet, groups))
+        self._of_length = {
+            length: tuple(filter(None, (each.values_at(length) for each in self._sets))) for length in (4, 16)
+        }
 
     @property
     def entries(self) -> int:
@@ -174,9 +183,16 @@ class ListData:
 
     def lists(self, key: bytes | str) -> bool:
         """Whether there is an answer for 4 or 16 bytes in network order, or a name in lower case."""
-        if len(self._sets) == 1:  # a generator costs more
-            return bool(self._sets[0].find(key)[0])
+        if isinstance(key, bytes):
+            return self.lists_address(key)
         return any(each.find(key)[0] for each in self._sets)
+
+    def lists_address(self, key: bytes) -> bool:
+        """As `lists`, for an address: the accept path, so without the value itself."""
+        for value_at in self._of_length[len(key)]:  # noqa: SIM110 - a generator costs more
+            if value_at(key) != NOT_LISTED:
+                return True
+        return False
 
     def answer(self, key: bytes | str) -> Answer:
         """What a nameserver with this list would answer to an A and a TXT query for `key`."""

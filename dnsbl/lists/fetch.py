@@ -3,8 +3,9 @@
 A file is asked for no more often than its row says, with If-None-Match and If-Modified-Since, and read no
 further than the size limit. What comes is checked as a list before it takes the old file's place,
 in one step.
-On any doubt (an error, a short body, a page in the place of a list, an empty list after a full one) the old
-file stays. What a server said of its file stands beside it, in `FILE.fetched`.
+On any doubt (an error, a short or empty body, a page in the place of a list, too many bad entries) the old
+file stays; a list of comments alone is a list, as EDROP became one. What a server said of its file stands
+beside it, in `FILE.fetched`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def fetch(
     format: str = "auto",
     *,
     interval_s: float = MIN_INTERVAL_S,
+    bad_share: float | None = None,
     max_bytes: int = MAX_BYTES,
     timeout_s: float = TIMEOUT_S,
     now: float | None = None,
@@ -55,8 +57,8 @@ def fetch(
     """Get one list and put it at `path`, if it is newer and sound.
 
     url: http or https. interval_s: seconds since the last request within which it is not asked again,
-    whatever that brought. max_bytes: longest file taken. timeout_s: seconds for the connection, and
-    for each read.
+    whatever that brought. bad_share: as of `dnsbl.lists.read.read`. max_bytes: longest file taken. timeout_s:
+    seconds for the connection, and for each read.
     Raises nothing for what a server or the network does.
     """
     path, now = Path(path), time() if now is None else now
@@ -74,7 +76,7 @@ def fetch(
         headers, data = _get(url, path, state, max_bytes, timeout_s)
         if data is None:
             return Fetched("unchanged", f"{path}: unchanged at the server")
-        entries = _check(data, format, path)
+        entries = _check(data, format, path, bad_share)
         replace_file(path, data)
         state |= {"etag": headers.get("ETag"), "modified": headers.get("Last-Modified")}
         _keep_state(path, url, state)
@@ -123,9 +125,9 @@ def _body(reply: Any, max_bytes: int) -> bytes:
     return bytes(data)
 
 
-def _check(data: bytes, format: str, path: Path) -> int:
+def _check(data: bytes, format: str, path: Path, bad_share: float | None) -> int:
     """The number of entries; raises for what must not take the old file's place."""
-    found = read(data, format)
+    found = read(data, format, bad_share=bad_share)
     if not data:
         raise _Doubt("the body is empty")
     short = [warning.message for warning in found.warnings if warning.message.endswith("is it whole?")]

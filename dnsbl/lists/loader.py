@@ -12,13 +12,13 @@ import logging
 import os
 import threading
 from pathlib import Path
-from time import monotonic, time
+from time import time
 from typing import Final
 
 from dnsbl.errors import InputError
 from dnsbl.lists.builder import ListData
 from dnsbl.lists.context import ListError
-from dnsbl.lists.read import BAD_SHARE, read
+from dnsbl.lists.read import read
 
 MAX_BYTES: Final = 512 << 20
 """Longest list file taken: some 25 million addresses."""
@@ -38,7 +38,7 @@ def stamp_of(path: Path) -> Stamp:
 
 
 def load(
-    path: Path | str, format: str = "auto", *, bad_share: float = BAD_SHARE, survey: bool = False
+    path: Path | str, format: str = "auto", *, bad_share: float | None = None, survey: bool = False
 ) -> ListData:
     """Read a list file. Raises ListError, one line that names the file, for one that cannot be used."""
     path = Path(path)
@@ -79,24 +79,36 @@ def warnings_of(path: Path | str, data: ListData, now: float) -> list[str]:
 class WatchedList:
     """A list file in use. `data` is always a whole list; it is replaced, never changed. Any thread.
 
+    next_look: until then `data` is what `current` gives.
+
     Raises ListError when it is made, if the file cannot be used.
     """
 
-    def __init__(self, path: Path | str, format: str = "auto", *, look_s: float = LOOK_S) -> None:
-        self.path, self.format = Path(path), format
+    def __init__(
+        self,
+        path: Path | str,
+        format: str = "auto",
+        *,
+        bad_share: float | None = None,
+        look_s: float = LOOK_S,
+    ) -> None:
+        self.path, self.format, self.bad_share = Path(path), format, bad_share
         self._look_s = look_s
         self._stamp: Stamp | None = self._now()
-        self.data = load(self.path, format)
+        self.data = load(self.path, format, bad_share=bad_share)
         self._tell(self.data)
         self._seen = self._stamp
-        self._next_look = monotonic() + look_s
+        self.next_look = 0.0
         self._expiry_told = self.data.expires is not None and self.data.expires < time()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def current(self, now: float) -> ListData:
-        """The data; `now` is monotonic. Looks at the file every `look_s` seconds, and waits for nothing."""
-        if now >= self._next_look:
+        """The data. Looks at the file every `look_s` seconds, and waits for nothing.
+
+        now: seconds of a clock that never goes back, the same one at each call.
+        """
+        if now >= self.next_look:
             self._look(now)
         return self.data
 
@@ -108,7 +120,7 @@ class WatchedList:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._next_look = now + self._look_s
+            self.next_look = now + self._look_s
             expires = self.data.expires
             if expires is not None and expires < time() and not self._expiry_told:
                 self._expiry_told = True
@@ -125,7 +137,7 @@ class WatchedList:
     def reload(self, stamp: Stamp | None) -> bool:
         """Read the file; False, with a warning and the old data kept, if it cannot be used."""
         try:
-            data = load(self.path, self.format)
+            data = load(self.path, self.format, bad_share=self.bad_share)
         except ListError as error:
             self._stamp = stamp
             log.warning("%s; the list of before stays in use", error)

@@ -16,7 +16,7 @@ from dnsbl.lists.rbldnsd import DATA_SETS, NOT_READ, read_rbldnsd
 FORMATS: Final = ("auto", "plain", "drop", "drop-json", *DATA_SETS, "combined")
 """`combined:NAME` too, for the subzone NAME of a combined data set."""
 BAD_SHARE: Final = 0.05
-"""So many of the lines with an entry may be bad. A single bad line never makes a file unusable."""
+"""So many of the lines with an entry may be bad, unless a zone says otherwise."""
 _LOOKED_AT: Final = 200
 """Lines by which the format is told."""
 _HTML: Final = re.compile(r"\s*(?:<!doctype\s+html|<html|<head|<body|<\?xml|<!--)", re.IGNORECASE)
@@ -39,15 +39,16 @@ def read(
     data: bytes,
     format: str = "auto",
     *,
-    bad_share: float = BAD_SHARE,
+    bad_share: float | None = None,
     now: float | None = None,
     survey: bool = False,
 ) -> ListData:
     """Read the bytes of a list file.
 
     format: one of FORMATS. bad_share: the file is refused if more than this share of its entries is bad,
-    and more than one; or if none is good. survey: count overlaps and
-        exclusions too. now: seconds of the epoch, against which its dates are held.
+    from 0 to 1 (None: BAD_SHARE); a single bad one among good ones is left out, unless the share is 0.
+    Bad entries without a good one are always refused. survey: count overlaps and exclusions too. now: seconds
+    of the epoch, against which its dates are held.
 
     Raises ListError for a file that cannot be used as a whole. A file of comments alone is an empty list.
 
@@ -55,11 +56,14 @@ def read(
     1
     """
     found = parse(data, format, now=now, survey=survey)
-    if found.bad and found.bad > found.lines * bad_share and (found.bad > 1 or found.bad == found.lines):
+    bad_share = BAD_SHARE if bad_share is None else bad_share
+    too_many = found.bad > found.lines * bad_share and (found.bad > 1 or not bad_share)
+    if too_many or found.bad == found.lines > 0:
         first = found.problems[0]
+        limit = f"more than bad_share, {bad_share * 100:g} %" if found.bad < found.lines else "all"
         raise ListError(
-            f"{found.bad} of {found.lines} entries are bad (more than {bad_share:.0%}), so it is not used as "
-            f"{found.format}; the first: line {first.line}: {first.message}",
+            f"{found.bad} of {found.lines} entries are bad ({limit}), so it is not used as {found.format}; "
+            f"the first: line {first.line}: {first.message}",
             first.message,
         )
     return found

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from dnsbl.cache.clock import now as clock
-from dnsbl.engine._engine import Waiter
+from dnsbl.engine._engine import Completions
 from dnsbl.errors import ForkedError
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.lookup import Lookup
@@ -32,10 +32,10 @@ class LoopWaiter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.waiter = Waiter(with_fd=True)
+        self.completions = Completions(with_fd=True)
         self.pending: set[Lookup] = set()
         self._late: asyncio.TimerHandle | None = None
-        self._fd = self.waiter.fileno()
+        self._fd = self.completions.fileno()
         loop.add_reader(self._fd, self._ready)
 
     def watch(self, lookup: Lookup) -> None:
@@ -54,7 +54,7 @@ class LoopWaiter:
             self._late = self.loop.call_later(LATE_S, _end_late_of, weakref.ref(self))
 
     def _ready(self, most: int = AT_ONCE) -> None:
-        for ticket in self.waiter.drain(most):
+        for ticket in self.completions.drain(most):
             lookup: Lookup = ticket.owner
             if lookup.on_done is None:
                 continue
@@ -64,7 +64,7 @@ class LoopWaiter:
                 lookup.failed, finished = error, True
             if finished:
                 end(lookup)
-            self.waiter.give_way()
+            self.completions.give_way()
 
     def forked(self) -> None:
         """In a child after fork(): nobody will wake those who wait here."""

@@ -19,7 +19,7 @@ from dnsbl.model import Outcome, Status, Verdict
 from dnsbl.subject import Subject
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Waiter
+    from dnsbl.engine._engine import Completions
     from dnsbl.lookup.aio import LoopWaiter
 
 _LISTED: Final = Outcome.LISTED
@@ -34,12 +34,12 @@ class FollowedLookup(Lookup):
         self,
         core: Core,
         subject: Subject,
-        waiter: Waiter | None,
+        completions: Completions | None,
         started: float,
         deadline_s: float,
         decide: Decide | None,
     ) -> None:
-        super().__init__(core, subject, waiter, started, deadline_s, decide)
+        super().__init__(core, subject, completions, started, deadline_s, decide)
         self._text_waits: list[Wait] = []
         self._asked_texts = 0
         self.on_news: Callable[[], None] | None = None
@@ -57,7 +57,7 @@ class FollowedLookup(Lookup):
             answers = ticket.fan.answers()
             for zone in bits(wanted):
                 if zone in answers:
-                    texts[zone] = self._core.questions.clean_texts(zone, answers[zone][8])
+                    texts[zone] = self._core.questions.clean_texts(zone, answers[zone].texts)
         return self._verdict_of(found, plain, texts, pending)
 
     def _found_so_far(self) -> tuple[dict[int, Found], list[PlainFound], tuple[int, ...]]:
@@ -76,20 +76,20 @@ class FollowedLookup(Lookup):
         """From now on be woken at every zone's answer. True: the verdict is there."""
         if self.advance():
             return True
-        assert self._waiter is not None
+        assert self._completions is not None
         questions, waits = self._core.questions, self._waits
         with self._core.lock:
             for at, (ticket, zones) in enumerate(waits):
                 if zones & ticket.fan.tag.open:
-                    waits[at] = Wait(questions.rejoin(ticket, self._waiter, self.deadline), zones)
-                    self._waiter.forget(ticket)
+                    waits[at] = Wait(questions.rejoin(ticket, self._completions, self.deadline), zones)
+                    self._completions.forget(ticket)
         return self.advance()  # what came before the new tickets
 
     def ask_reasons(self) -> None:
         """Ask the lists that have the subject why, while others are still to answer."""
         core, now = self._core, clock()
         deadline = min(self.deadline, now + core.settings.reason_timeout_s)
-        if self._reasoning or not core.settings.reasons or deadline <= now or self._waiter is None:
+        if self._reasoning or not core.settings.reasons or deadline <= now or self._completions is None:
             return
         wanted: dict[Key, int] = {}
         for zone, found in self._found_so_far()[0].items():
@@ -103,7 +103,7 @@ class FollowedLookup(Lookup):
                 self._asked_texts |= zones
                 if askable := core.admission.for_texts(key, zones):
                     self._text_waits += core.questions.ask(
-                        key, askable, self._waiter, now, deadline, texts=True, each=True, owner=self
+                        key, askable, self._completions, now, deadline, texts=True, each=True, owner=self
                     )
 
     def advance(self) -> bool:
@@ -118,9 +118,9 @@ class FollowedLookup(Lookup):
 
     def abandon(self) -> None:
         super().abandon()
-        if self._waiter is not None and self._epoch == self._core.epoch:
+        if self._completions is not None and self._epoch == self._core.epoch:
             for wait in self._text_waits:
-                self._waiter.forget(wait.ticket)
+                self._completions.forget(wait.ticket)
         self._text_waits = []
 
 

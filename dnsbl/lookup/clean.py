@@ -22,12 +22,13 @@ def cached_clean(core: Core, subject: object, started: float) -> Verdict | None:
     local, wanted = core.local, core.takes["ip4" if len(key) == 4 else "ip6"]
     if core.inside():
         core.enter()
-    if wanted & local.mask:
-        if not local.none_lists(key):
+    files = wanted & local.mask
+    if files:
+        if not local.none_lists(key, started):
             return None
-        wanted &= ~local.mask
+        wanted &= ~files
         if not wanted and not core.closed:
-            return clean_verdict(core, key, started)
+            return clean_verdict(core, key, files, started)
     with core.lock:
         if (core.breaker.unhealthy_mask | core.breaker.doubt_mask) & wanted or core.closed:
             return None
@@ -42,8 +43,8 @@ def cached_clean(core: Core, subject: object, started: float) -> Verdict | None:
             return None
         core.cache.hits += 1
         core.stats.clean_hits[wanted] += 1
-        if local.mask:
-            core.stats.clean_files(local.mask_of_kind(key))
+        if files:
+            core.stats.clean_files[files] += 1
     if core.journal.waiting or core.close_wanted:
         core.unlocked()
     text = format_address(key)

@@ -16,7 +16,7 @@ from dnsbl.model import Verdict
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
-    from dnsbl.engine._engine import Waiter
+    from dnsbl.engine._engine import Completions
     from dnsbl.subject import Subject
 
 
@@ -26,9 +26,15 @@ class ZoneLookup(Lookup):
     __slots__ = ("_zone",)
 
     def __init__(
-        self, core: Core, subject: Subject, zone: int, waiter: Waiter, started: float, deadline_s: float
+        self,
+        core: Core,
+        subject: Subject,
+        zone: int,
+        completions: Completions,
+        started: float,
+        deadline_s: float,
     ) -> None:
-        super().__init__(core, subject, waiter, started, deadline_s, None)
+        super().__init__(core, subject, completions, started, deadline_s, None)
         self._zone = zone
 
     def _parts(self) -> tuple[list[Part], str]:
@@ -47,11 +53,11 @@ class ZoneLookup(Lookup):
 
 async def zones_async(core: Core, subject: object, deadline_s: float | None) -> AsyncGenerator[Verdict, None]:
     """A verdict of each zone by itself, as they come, in the running event loop."""
-    started, wanted, waiter = clock(), asked_subject(core, subject), loop_waiter(core).waiter
+    started, wanted, completions = clock(), asked_subject(core, subject), loop_waiter(core).completions
     wait_s = checked_deadline(core.settings.deadline_s if deadline_s is None else deadline_s)
 
     def begin(zone: Any) -> Lookup | Verdict:
-        lookup = ZoneLookup(core, wanted, zone, waiter, started, wait_s)
+        lookup = ZoneLookup(core, wanted, zone, completions, started, wait_s)
         return lookup.verdict if lookup.start() else lookup
 
     async with aclosing(results_async(begin, range(len(core.zones)), False, lambda _: True)) as found:

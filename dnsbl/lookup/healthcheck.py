@@ -75,9 +75,9 @@ def check_health(core: Core, indices: Sequence[int], deadline_s: float) -> tuple
 
 def _ask(core: Core, questions: Sequence[tuple[int, Probe]], deadline_s: float) -> list[Answer | None]:
     """One answer per test entry, past cache and breaker; None: nothing usable came before the deadline."""
-    from dnsbl.engine._engine import Waiter
+    from dnsbl.engine._engine import Completions
 
-    waiter, now = Waiter(), clock()
+    completions, now = Completions(), clock()
     until = (
         now + deadline_s + 1.0
     )  # the engine ends them in time; this is for an engine that has ended itself
@@ -87,14 +87,14 @@ def _ask(core: Core, questions: Sequence[tuple[int, Probe]], deadline_s: float) 
         fans = [core.upstream.fan(probe_key(probe), [zone], now, False, None) for zone, probe in questions]
         for zone, _ in questions:
             core.questions.count_sent(1 << zone)
-        tickets = {engine.submit(fan, waiter, deadline_s, 0.0) for fan in fans}
+        tickets = {engine.submit(fan, completions, deadline_s, 0.0) for fan in fans}
     while tickets and clock() < until:
-        waiter.wait(until - clock())
+        completions.wait(until - clock())
         tickets = {ticket for ticket in tickets if not ticket.done}
     answers = [fan.answers().get(zone) for fan, (zone, _) in zip(fans, questions, strict=True)]
     with core.lock:
         for (zone, _), answer in zip(questions, answers, strict=True):
-            core.admission.sent(zone, 0 if answer is None else answer[10] - 1)
+            core.admission.sent(zone, 0 if answer is None else answer.queries - 1)
     return answers
 
 

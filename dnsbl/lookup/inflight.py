@@ -18,11 +18,11 @@ from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.recheck import Round
 from dnsbl.lookup.upstream import Upstream
 from dnsbl.lookup.values import TIMED_OUT, Asked, Found, Wait, bits, kind_of
-from dnsbl.model import Status, Wire
+from dnsbl.model import Outcome, Status, Wire
 from dnsbl.zones.secret import Secret
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Answer, Fan, Plain, Tally, Ticket, Waiter
+    from dnsbl.engine._engine import Answer, Completions, Fan, Plain, Tally, Ticket
 
 LISTEN_S: Final = 2.0
 """How long after its full time a question's answer is still taken into the cache."""
@@ -72,7 +72,7 @@ class InFlight:
         self,
         key: Key,
         zones: int,
-        waiter: Waiter,
+        completions: Completions,
         started: float,
         deadline: float,
         *,
@@ -91,19 +91,19 @@ class InFlight:
             joined = zones & asked.open & ~asked.stale
             if joined and now < asked.ends:
                 some = each or joined != asked.open
-                waits.append(Wait(self._submit(fan, waiter, deadline - now, some, owner), joined))
+                waits.append(Wait(self._submit(fan, completions, deadline - now, some, owner), joined))
                 zones &= ~joined
         if zones:
             fan = self._new_fan(key, zones, started, deadline, now, texts)
             asked = fan.tag
-            waits.append(Wait(self._submit(fan, waiter, deadline - now, each, owner), zones))
+            waits.append(Wait(self._submit(fan, completions, deadline - now, each, owner), zones))
             if asked.ends > deadline:
                 self._upstream.listen_alone(fan, asked.ends - now, LISTEN_S)
         return waits
 
-    def rejoin(self, ticket: Ticket, waiter: Waiter, deadline: float) -> Ticket:
+    def rejoin(self, ticket: Ticket, completions: Completions, deadline: float) -> Ticket:
         """Another ticket for the same question, which tells at each zone's answer."""
-        return self._submit(ticket.fan, waiter, deadline - clock(), True, ticket.owner)
+        return self._submit(ticket.fan, completions, deadline - clock(), True, ticket.owner)
 
     def ask_aside(self, key: Key, zones: int, now: float, *, texts: bool = False) -> None:
         """Ask without anybody waiting; the answers go into the cache and the breaker."""
@@ -122,8 +122,8 @@ class InFlight:
         self.open.setdefault((key, texts), []).append(fan)
         return fan
 
-    def _submit(self, fan: Fan, waiter: Waiter, for_s: float, each: bool, owner: object) -> Ticket:
-        return self._upstream.running().submit(fan, waiter, for_s, LISTEN_S, each, owner)
+    def _submit(self, fan: Fan, completions: Completions, for_s: float, each: bool, owner: object) -> Ticket:
+        return self._upstream.running().submit(fan, completions, for_s, LISTEN_S, each, owner)
 
     def count_sent(self, zones: int) -> None:
         """One query goes to each of `zones`; what the engine sends beyond that is counted with the answer."""
@@ -196,10 +196,10 @@ class InFlight:
     def _absorb_texts(self, fan: Fan, asked: Asked, answers: list[tuple[int, Answer]]) -> None:
         held: dict[int, HeldTexts] = {}
         for zone, answer in answers:
-            self._admission.sent(zone, answer[10] - 1)
-            arrived = answer[9]
-            if self._may_hold(fan, asked, zone, answer[0], arrived) and answer[0] != _UNSENT:
-                texts = self.clean_texts(zone, answer[8])
+            self._admission.sent(zone, answer.queries - 1)
+            status, arrived = answer.status, answer.arrived
+            if self._may_hold(fan, asked, zone, status, arrived) and status != _UNSENT:
+                texts = self.clean_texts(zone, answer.texts)
                 held[zone] = HeldTexts(texts, arrived + self._hold_texts_s(answer))
         if held:
             self._cache.put(fan.key, {}, held)
@@ -216,16 +216,17 @@ class InFlight:
         # late was a failure already, and a list that is always late is no better than a silent one.
         kind = kind_of(fan.key)
         for zone, answer in answers:
-            if answer[0] not in (_TIMEOUT, _UNSENT) and not asked.counted >> zone & 1:
+            status = answer.status
+            if status not in (_TIMEOUT, _UNSENT) and not asked.counted >> zone & 1:
                 # Of a failure it matters who could know of it: those asked before are the same trouble.
-                at = clock() if answer[0] == _RCODE else answer[9]
-                self._breaker.record(zone, asked.sets[zone], asked.started, at, answer[0], kind)
+                at = clock() if status == _RCODE else answer.arrived
+                self._breaker.record(zone, asked.sets[zone], asked.started, at, status, kind)
         held: dict[int, Held] = {}
         silent = 0
         for zone, answer in answers:
-            status, rcode, addresses, _, _, _, latency_us, server, _, arrived, queries = answer
-            self._admission.sent(zone, queries - 1)
-            wire = Wire(status, rcode, addresses)
+            status, arrived, latency_us = answer.status, answer.arrived, answer.latency_us
+            self._admission.sent(zone, answer.queries - 1)
+            wire = Wire(status, answer.rcode, answer.addresses)
             reading = self._readings.of(zone, wire)
             if status in (_TIMEOUT, _UNSENT):
                 self._stats.answered(zone, reading.outcome, None)
@@ -233,10 +234,10 @@ class InFlight:
                 asked.found[zone] = Found(wire, reading, 0.0, fan.key, False)
                 continue
             self._stats.answered(zone, reading.outcome, latency_us / 1e6)
-            expires = arrived + self._hold_s(zone, asked, answer)
+            expires = arrived + self._hold_s(zone, asked, answer, reading.outcome)
             if self._may_hold(fan, asked, zone, status, arrived):
                 held[zone] = Held(wire, expires)
-            name = self._upstream.server_name(asked.sets[zone], server)
+            name = self._upstream.server_name(asked.sets[zone], answer.server)
             asked.found[zone] = Found(wire, reading, expires, fan.key, False, latency_us, name)
         if held:
             self._cache.put(fan.key, held)
@@ -290,23 +291,21 @@ class InFlight:
                 other.tag.newer[zone] = max(arrived, other.tag.newer.get(zone, arrived))
         return True
 
-    def _hold_s(self, zone: int, asked: Asked, answer: Answer) -> float:
-        status, rcode, addresses, ttl_s, soa_ttl_s, soa_minimum_s = answer[:6]
-        negative_s = None if soa_ttl_s is None or soa_minimum_s is None else min(soa_ttl_s, soa_minimum_s)
+    def _hold_s(self, zone: int, asked: Asked, answer: Answer, outcome: Outcome) -> float:
         return self._settings.ttl_rules.hold_s(
-            status,
-            bool(addresses),
-            ttl_s,
-            negative_s,
-            outcome=self._readings.of(zone, Wire(status, rcode, addresses)).outcome,
-            nameserver_at_fault=status == _RCODE
+            answer.status,
+            bool(answer.addresses),
+            answer.ttl_s,
+            _negative_ttl_s(answer),
+            outcome=outcome,
+            nameserver_at_fault=answer.status == _RCODE
             and self._breaker.nameserver_at_fault(asked.sets[zone], asked.started),
         )
 
     def _hold_texts_s(self, answer: Answer) -> float:
-        status, _, _, ttl_s, soa_ttl_s, soa_minimum_s, _, _, texts, _, _ = answer
-        negative_s = None if soa_ttl_s is None or soa_minimum_s is None else min(soa_ttl_s, soa_minimum_s)
-        return self._settings.ttl_rules.hold_s(status, bool(texts), ttl_s, negative_s)
+        return self._settings.ttl_rules.hold_s(
+            answer.status, bool(answer.texts), answer.ttl_s, _negative_ttl_s(answer)
+        )
 
     # ---- forgetting ----
 
@@ -326,3 +325,9 @@ class InFlight:
             fans.remove(fan)
         if not fans:
             del self.open[fan.key, fan.tag.texts]
+
+
+def _negative_ttl_s(answer: Answer) -> int | None:
+    """How long a no holds: RFC 2308 section 5."""
+    soa_ttl_s, soa_minimum_s = answer.soa_ttl_s, answer.soa_minimum_s
+    return None if soa_ttl_s is None or soa_minimum_s is None else min(soa_ttl_s, soa_minimum_s)

@@ -7,8 +7,8 @@ the site's own, and nothing of the subject leaves the host.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from dnsbl.cache.answers import Key
@@ -37,23 +37,15 @@ class LocalZones:
     def __init__(self, zones: tuple[Zone, ...], readings: Readings, stats: Stats) -> None:
         self._stats = stats
         self.mask = mask_of(index for index, zone in enumerate(zones) if zone.file)
-        self._of_kind = {
-            size: mask_of(index for index in bits(self.mask) if kind in zones[index].subjects)
-            for size, kind in ((4, "ip4"), (16, "ip6"))
-        }
         self._readings = readings
         self._lists = {index: _open(zones[index]) for index in bits(self.mask)}
         self._each = tuple(self._lists.values())
 
-    def mask_of_kind(self, key: bytes) -> int:
-        """Those that take addresses of this one's kind, as a bit mask."""
-        return self._of_kind[len(key)]
-
-    def none_lists(self, key: bytes) -> bool:
-        """Whether no local zone has an entry for an address."""
-        now = monotonic()
-        for each in self._each:  # noqa: SIM110 - the accept path: a generator costs more
-            if each.current(now).lists(key):
+    def none_lists(self, key: bytes, now: float) -> bool:
+        """Whether no local zone has an entry for an address; `now` by `dnsbl.cache.clock`."""
+        for each in self._each:
+            data = each.data if now < each.next_look else each.current(now)
+            if data.lists_address(key):
                 return False
         return True
 
@@ -64,7 +56,7 @@ class LocalZones:
 
         Under the resolver's lock.
         """
-        now = monotonic()
+        now = clock()
         for index in bits(zones & self.mask):
             answer: Answer = self._lists[index].current(now).answer(key)
             wire = Wire(Status.OK, 0, answer.addresses) if answer.addresses else _NOT_LISTED
@@ -83,34 +75,27 @@ def _open(zone: Zone) -> WatchedList:
     from dnsbl.lists.loader import WatchedList  # most resolvers have no local zone
 
     try:
-        return WatchedList(zone.file, zone.format)
+        return WatchedList(zone.file, zone.format, bad_share=zone.bad_share)
     except InputError as error:
         raise ZoneError(f"zone {zone.name}: {error}", error.text) from None
 
 
-class _CleanAnswers:
-    """The ZoneAnswers of an address that no local zone lists, built when they are first read."""
-
-    __slots__ = ("_key", "_mask", "_readings", "_text")
-
-    def __init__(self, readings: Readings, mask: int, text: str, key: bytes) -> None:
-        self._readings, self._mask, self._text, self._key = readings, mask, text, key
-
-    def __call__(self) -> tuple[ZoneAnswer, ...]:
-        found = clean_local(self._readings, self._mask, self._key)
-        kind = "ip4" if len(self._key) == 4 else "ip6"
-        skipped = {
-            index: f"{zone.name} takes no {kind}"
-            for index, zone in enumerate(self._readings.zones)
-            if index not in found
-        }
-        return Answers(self._readings, self._text, found, {}, skipped, 0.0)()
+def _clean_answers(readings: Readings, zones: int, text: str, key: bytes) -> tuple[ZoneAnswer, ...]:
+    """The ZoneAnswers of an address that no local zone lists; of `zones` those that take its kind."""
+    found = clean_local(readings, zones, key)
+    kind = "ip4" if len(key) == 4 else "ip6"
+    skipped = {
+        index: f"{zone.name} takes no {kind}"
+        for index, zone in enumerate(readings.zones)
+        if index not in found
+    }
+    return Answers(readings, text, found, {}, skipped, 0.0)()
 
 
-def clean_verdict(core: Core, key: bytes, started: float) -> Verdict:
-    """The verdict of an address that only local zones take, and none lists."""
+def clean_verdict(core: Core, key: bytes, zones: int, started: float) -> Verdict:
+    """The verdict of an address that only local zones take (the bit mask `zones`), and none lists."""
     text = format_address(key)
     with core.lock:
-        core.stats.clean_files(core.local.mask_of_kind(key))
-    answers = _CleanAnswers(core.readings, core.local.mask, text, key)
+        core.stats.clean_files[zones] += 1
+    answers = partial(_clean_answers, core.readings, zones, text, key)
     return Verdict(text, False, True, 0.0, answers, clock() - started)

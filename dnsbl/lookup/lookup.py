@@ -57,7 +57,7 @@ from dnsbl.subject import Subject
 from dnsbl.zones.interpret import failure_weight, score_bounds
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Waiter
+    from dnsbl.engine._engine import Completions
 
 LISTED: Final = Outcome.LISTED
 DECIMALS: Final = 6
@@ -67,14 +67,14 @@ Decide = Mapping[str, float]
 
 
 class Lookup:
-    """See the module. `waiter` None: only what the cache holds is wanted, and `start` never asks.
+    """See the module. `completions` None: only what the cache holds is wanted, and `start` never asks.
 
     started: when the caller called, on `dnsbl.cache.clock`.
     """
 
     __slots__ = (
-        "_core", "_decide", "_doubted", "_epoch", "_found", "_plain", "_reasoning", "_set_aside", "_skipped",
-        "_started", "_texts", "_waiter", "_waits", "deadline", "failed", "on_done", "subject", "verdict",
+        "_completions", "_core", "_decide", "_doubted", "_epoch", "_found", "_plain", "_reasoning", "_set_aside",
+        "_skipped", "_started", "_texts", "_waits", "deadline", "failed", "on_done", "subject", "verdict",
     )  # fmt: skip
 
     verdict: Verdict
@@ -83,7 +83,7 @@ class Lookup:
         self,
         core: Core,
         subject: Subject,
-        waiter: Waiter | None,
+        completions: Completions | None,
         started: float,
         deadline_s: float,
         decide: Decide | None,
@@ -91,7 +91,7 @@ class Lookup:
         self._core = core
         self._epoch = core.epoch
         self.subject = subject
-        self._waiter = waiter
+        self._completions = completions
         self._started = started
         self.deadline = started + deadline_s
         self._decide = decide
@@ -121,7 +121,7 @@ class Lookup:
         with core.lock:
             core.raise_if_closed()
             core.questions.drain()
-            if (core.breaker.unhealthy_mask or core.breaker.doubt_mask) and self._waiter is not None:
+            if (core.breaker.unhealthy_mask or core.breaker.doubt_mask) and self._completions is not None:
                 recheck(core, self._started)
             asked = 0
             for part in parts:
@@ -163,7 +163,7 @@ class Lookup:
         if not missing:
             core.cache.hits += 1
             return True
-        if self._waiter is None:
+        if self._completions is None:
             return False
         core.cache.misses += 1
         ask, probe, skipped = core.admission.admit(part.key, missing, now)
@@ -196,11 +196,11 @@ class Lookup:
             self._set_aside |= 1 << zone
 
     def _submit(self, key: Key, zones: int, *, texts: bool, started: float, deadline: float) -> None:
-        assert self._waiter is not None
+        assert self._completions is not None
         self._waits += self._core.questions.ask(
             key,
             zones,
-            self._waiter,
+            self._completions,
             started,
             deadline,
             texts=texts,
@@ -240,16 +240,16 @@ class Lookup:
             return True
         pending = self._collect_answers(waiting)
         without_reason = self._without_reason()
-        if without_reason and (self._waiter is None or self._ask_reasons(without_reason)):
+        if without_reason and (self._completions is None or self._ask_reasons(without_reason)):
             return False
         self._conclude(pending)
         return True
 
     def abandon(self) -> None:
         """Nobody waits for this lookup any more; its answers still reach the cache."""
-        if self._waiter is not None and self._epoch == self._core.epoch:
+        if self._completions is not None and self._epoch == self._core.epoch:
             for wait in self._waits:
-                self._waiter.forget(wait.ticket)
+                self._completions.forget(wait.ticket)
         self._waits = []
 
     # ---- answers ----
@@ -354,7 +354,7 @@ class Lookup:
             answers = ticket.fan.answers()
             for zone in bits(wanted):
                 if zone in answers:
-                    self._texts[zone] = core.questions.clean_texts(zone, answers[zone][8])
+                    self._texts[zone] = core.questions.clean_texts(zone, answers[zone].texts)
             late = [zone for zone in bits(wanted) if zone not in answers]
             if late:
                 with core.lock:

@@ -48,7 +48,7 @@ class Round:
         self._done = True
         answers = [(probe, fan.answers().get(self._index)) for probe, fan in self._fans]
         for _, answer in answers:
-            self._admission.sent(self._index, 0 if answer is None else answer[10] - 1)
+            self._admission.sent(self._index, 0 if answer is None else answer.queries - 1)
         health = judge(self._zone, [read_probe(probe, answer) for probe, answer in answers])
         # A zone doubted together with others stays so as long as any other of them is.
         doubted = self._admission.breaker.doubt_mask
@@ -94,7 +94,7 @@ def probe_key(probe: Probe) -> Key:
 
 
 def read_probe(probe: Probe, answer: Answer | None) -> ProbeAnswer:
-    if answer is None or answer[0] == Status.UNSENT:
+    if answer is None or answer.status == Status.UNSENT:
         return ProbeAnswer(probe, TIMED_OUT)
-    latency_ms = None if answer[0] == Status.TIMEOUT else answer[6] / 1000
-    return ProbeAnswer(probe, Wire(answer[0], answer[1], answer[2]), latency_ms)
+    latency_ms = None if answer.status == Status.TIMEOUT else answer.latency_us / 1000
+    return ProbeAnswer(probe, Wire(answer.status, answer.rcode, answer.addresses), latency_ms)

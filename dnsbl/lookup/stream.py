@@ -16,7 +16,7 @@ from dnsbl.lookup.upstream import Upstream
 from dnsbl.model import Verdict
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Ticket, Waiter
+    from dnsbl.engine._engine import Completions, Ticket
 
 Result: TypeAlias = Verdict | SubjectError
 
@@ -106,7 +106,7 @@ class Stream:
         self._open.clear()
 
 
-def wait_for(lookup: Lookup, waiter: Waiter) -> Verdict:
+def wait_for(lookup: Lookup, completions: Completions) -> Verdict:
     """Begin a lookup and wait for its verdict in this thread."""
     finished = False
     try:
@@ -116,10 +116,10 @@ def wait_for(lookup: Lookup, waiter: Waiter) -> Verdict:
             if left_s <= 0:
                 lookup.expire()
                 break
-            waiter.wait(left_s)
+            completions.wait(left_s)
             finished = lookup.advance()
     finally:
-        waiter.tell()  # of questions that were asked for others as well, or that nobody waited for
+        completions.tell()  # of questions that were asked for others as well, or that nobody waited for
         if not finished:
             lookup.abandon()
     return lookup.verdict
@@ -133,12 +133,12 @@ def room_in(window: int, upstream: Upstream) -> Callable[[int], bool]:
 def results(
     begin: Callable[[object], Lookup | Result],
     subjects: Iterable[object],
-    waiter: Waiter,
+    completions: Completions,
     ordered: bool,
     room: Callable[[int], bool],
     check: Callable[[], None],
 ) -> Iterator[Result]:
-    """What becomes of each subject that is begun on `waiter`, while there is `room` beside so many.
+    """What becomes of each subject that is begun on `completions`, while there is `room` beside so many.
 
     What the source raises is raised when all that it gave before has been handed out. `check` raises where
     the stream cannot go on (after a fork).
@@ -157,12 +157,12 @@ def results(
                 else:
                     stream.add(begin(subject))
                 check()
-                waiter.give_way()
-                stream.take(waiter.drain(), waiter.give_way)  # a slow source holds no verdict up
+                completions.give_way()
+                stream.take(completions.drain(), completions.give_way)  # a slow source holds no verdict up
                 yield from stream.ready()
                 check()
             if stream.size:
-                stream.take(waiter.wait(stream.wait_s(clock())), waiter.give_way)
+                stream.take(completions.wait(stream.wait_s(clock())), completions.give_way)
                 stream.expire(clock())
                 yield from stream.ready()
                 check()

@@ -18,7 +18,7 @@ from dnsbl.lookup.resolvconf import SystemNameservers
 from dnsbl.zones.zone import Zone
 
 if TYPE_CHECKING:
-    from dnsbl.engine._engine import Engine, Fan, Plan, Waiter
+    from dnsbl.engine._engine import Completions, Engine, Fan, Plan
 
 log = logging.getLogger("dnsbl")
 
@@ -42,7 +42,7 @@ class Upstream:
         self.set_servers: dict[int, tuple[str, ...]] = {}
         """By set of nameservers, as the engine numbers them, their names; a new one after a fork."""
         self.when_started: Callable[[], None] = lambda: None
-        self._nobody: Waiter | None = None
+        self._nobody: Completions | None = None
         self._system = SystemNameservers(say=journal.say) if nameservers is None else None
         self.nameservers = self._system.found if self._system is not None else nameservers or ()
 
@@ -61,9 +61,9 @@ class Upstream:
         if self.closed:
             raise ClosedError("the resolver is closed")
         if self.engine is None:
-            from dnsbl.engine._engine import Engine, Waiter
+            from dnsbl.engine._engine import Completions, Engine
 
-            self._nobody = Waiter()
+            self._nobody = Completions()
             self.engine = Engine()
             weakref.finalize(self, Engine.close, self.engine)
             self.when_started()

@@ -39,9 +39,12 @@ if TYPE_CHECKING:
 
 END_AFTER_S: Final = 0.05
 """At the end, connections are given this long to bring what was on its way when the signal came."""
-ACCEPT_FOR_S: Final = 1.0
+ACCEPT_FOR_S: Final = 5.0
+"""At the end, those that wait to be accepted are taken in for so long; on a busy machine each takes some ms."""
 ACCEPTED_S: Final = 0.01
-"""What asyncio needs to make connections of the last it accepted: a closed server makes none."""
+ACCEPTED_TURNS: Final = 4
+"""What asyncio needs to make connections of the last it accepted, in turns of its loop: a closed server makes
+none."""
 FILES_S: Final = 2.0
 KEEP_S: Final = 60.0
 """A resolver that a reload has replaced stays for the messages it has begun to judge; and at most
@@ -246,7 +249,8 @@ class Server:
         end = self._loop.time() + ACCEPT_FOR_S
         while self._loop.time() < end and any(listener.has_waiting() for listener in own):
             await asyncio.sleep(0)  # the loop accepts
-        await asyncio.sleep(ACCEPTED_S)
+        for _ in range(ACCEPTED_TURNS):
+            await asyncio.sleep(ACCEPTED_S)
 
     def _sweep(self) -> None:
         """Look again and again for connections that do not go on."""

@@ -16,8 +16,15 @@ Sources, all read 2026-11-27:
   query; MD5 in hexadecimal): its results in archived mail show `SURBL_HASHBL_ABUSE` with `ipfs.io/ipfs/...`,
   and Stalwart's rule is the MD5 of host and path. Addresses in lower case, as rspamd has them.
 
-None of the three publishes a test vector for an address or a URL; the one of HBL's script hbltest.sh is for a
-wallet. What the tests hold is the form above, hashed by hashlib.
+Test vectors, looked for on 2026-11-27 in stored copies of the operators' pages and of public code:
+
+- Spamhaus HBL: three of its test entries (an address and two URLs at hbltest.com) with their SHA-256 in base32,
+  as a public program's tests give them as published by the operator; the page itself could not be read whole.
+- MSBL EBL and SURBL hashbl: no page of the operators with a vector was found. Stalwart's tests
+  (github.com/stalwartlabs/stalwart, tests/resources/smtp/antispam/rbl.test and the DNS records beside it) have
+  two addresses and three URLs with the names that it asks.
+
+All of them are in tests/mail/test_check_message.py, beside forms hashed by hashlib.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def file_zone_name(path: str | os.PathLike[str]) -> str:
     """
     stem = os.path.basename(os.fspath(path)).partition(".")[0].lower()
     name = re.sub(r"[^a-z0-9_]+", "-", stem).strip("-")[:60].strip("-")
-    return f"list-{name}" if name.isdigit() or not name else name
+    return f"list-{name}" if name.isdigit() else name or "list"
 
 
 def known_name(name: str) -> str:

@@ -23,6 +23,8 @@ CodeOutcome = Literal["listed", "neutral", "blocked"]
 KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
 HASHED_KINDS: Final = frozenset({"email", "url"})
 IP_KINDS: Final[frozenset[Kind]] = frozenset({"ip4", "ip6"})
+FILE_KINDS: Final[frozenset[Kind]] = IP_KINDS | {"domain"}
+"""What a list file takes unless it is told: the other kinds ask by hash, or ask the DNS what is behind a link."""
 MAX_WEIGHT: Final = 1_000_000.0
 
 _WEIGHT: Final = re.compile(r"[+-]?[0-9]{1,7}(?:\.[0-9]{1,6})?", re.ASCII)
@@ -154,6 +156,8 @@ class Zone:
     delist_url: where a listing is looked up or removed, `{subject}` in the address's or domain's place.
     file: the path of a list file that is read in the place of DNS; empty: the zone is asked by DNS.
     format: the file's format, as `dnsbl.lists.read.FORMATS` has them. See `from_file`.
+    bad_share: the share of the file's entries, from 0 to 1, that may be bad; with more it is refused whole.
+        None: a twentieth.
     tests: the list's own test entries, where they are not those of RFC 5782; `probes` gives what applies.
 
     Raises ZoneError where a value cannot be used.
@@ -180,6 +184,7 @@ class Zone:
     normal_form: Literal["plain", "msbl", "spamhaus", "surbl"] = "plain"
     file: str = ""
     format: str = "auto"
+    bad_share: float | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -208,6 +213,8 @@ class Zone:
             raise self._wrong("timeout_s", "a number of seconds, above 0 and at most 60", self.timeout_s)
         if self.daily_limit is not None and not (type(self.daily_limit) is int and self.daily_limit > 0):
             raise self._wrong("daily_limit", "a whole number of queries, 1 or more", self.daily_limit)
+        if self.bad_share is not None and not (is_number(self.bad_share) and 0 <= self.bad_share <= 1):
+            raise self._wrong("bad_share", "a share from 0 to 1, such as 0.05", self.bad_share)
         if self.key is not None:
             self._set_key()
 
@@ -219,14 +226,18 @@ class Zone:
         name: str | None = None,
         weight: float = 1.0,
         format: str = "auto",
-        subjects: frozenset[Kind] = KINDS,
+        bad_share: float | None = None,
+        subjects: frozenset[Kind] = FILE_KINDS,
         filters: tuple[Filter, ...] = (),
         codes: tuple[Code, ...] = (),
         delist_url: str | None = None,
     ) -> Zone:
         """A zone whose list is a file: it is answered without DNS. The file is read when a Resolver is made.
 
-        name: how it is shown; None: made of the file's name. Domains are looked up as whole host names.
+        name: how it is shown; None: made of the file's name. subjects: addresses and domains unless given;
+            domains are looked up as whole host names.
+        bad_share: with more bad entries than this share of them, 0 to 1, the file is refused whole; None: a
+            twentieth.
 
         >>> Zone.from_file("/var/lib/dnsbl/drop.txt", weight=3).name
         'drop'
@@ -234,6 +245,7 @@ class Zone:
         return cls(
             name=name or file_zone_name(path), subjects=subjects, domain="host", weight=weight,
             filters=filters, codes=codes, delist_url=delist_url, file=os.fspath(path), format=format,
+            bad_share=bad_share,
         )  # fmt: skip
 
     def _take_parts(self) -> None:

@@ -27,7 +27,8 @@ scene scene_start(int servers, bool loopback)
     bool is_loopback[STAND_IN_SERVERS];
     for (int i = 0; i < servers; i++)
         is_loopback[i] = loopback;
-    scene s = {.ares = stand_in_new(names, servers), .loop = dnsbl_fanout_new(), .waiter = dnsbl_waiter_new(false)};
+    scene s = {.ares = stand_in_new(names, servers), .loop = dnsbl_fanout_new()};
+    s.completions = dnsbl_completions_new(false);
     dnsbl_cares table;
     stand_in_table(s.ares, s.loop, &table);
     CHECK(dnsbl_fanout_start(s.loop, &table) == 0, "%s", strerror(errno));
@@ -40,16 +41,16 @@ void scene_end(scene *s)
 {
     dnsbl_fanout_stop(s->loop);
     dnsbl_fanout_free(s->loop);
-    dnsbl_waiter_close(s->waiter);
+    dnsbl_completions_close(s->completions);
     stand_in_free(s->ares);
 }
 
-dnsbl_fan *scene_fan(const scene *s, int count, int timeout_ms, int tries)
+dnsbl_fan *scene_fan(const scene *s, int count, int timeout_ms, int attempts)
 {
     static atomic_ullong token;
     dnsbl_fan *fan = dnsbl_fan_new(count, atomic_fetch_add(&token, 1) + 1);
     for (int i = 0; fan != NULL && i < count; i++)
-        snprintf(dnsbl_fan_question(fan, i, s->set, DNSBL_TYPE_A, (uint64_t)timeout_ms * MS, tries),
+        snprintf(dnsbl_fan_question(fan, i, s->set, DNSBL_TYPE_A, (uint64_t)timeout_ms * MS, attempts),
                  DNSBL_FANOUT_MAX_NAME, "q%d.example", i);
     return fan;
 }
@@ -60,16 +61,16 @@ dnsbl_ticket *scene_ask(const scene *s, dnsbl_fan *fan, int deadline_ms, int lis
     pthread_mutex_lock(&lock);
     dnsbl_fanout_stock(s->loop);
     pthread_mutex_unlock(&lock);
-    return dnsbl_fanout_submit(s->loop, fan, s->waiter, dnsbl_fanout_now() + (uint64_t)deadline_ms * MS,
+    return dnsbl_fanout_submit(s->loop, fan, s->completions, dnsbl_fanout_now() + (uint64_t)deadline_ms * MS,
                                (uint64_t)listen_ms * MS, each);
 }
 
 bool scene_wait(const scene *s, const dnsbl_ticket *ticket)
 {
     for (int i = 0; i < 100 && !dnsbl_ticket_done(ticket); i++) {
-        dnsbl_waiter_wait(s->waiter, 100 * MS);
+        dnsbl_completions_wait(s->completions, 100 * MS);
         dnsbl_ticket *told;
-        while ((told = dnsbl_waiter_pop(s->waiter)) != NULL)
+        while ((told = dnsbl_completions_pop(s->completions)) != NULL)
             dnsbl_ticket_release(told);
     }
     return dnsbl_ticket_done(ticket);

@@ -10,7 +10,7 @@
 typedef struct {
     stand_in *ares;
     dnsbl_loop *loop;
-    dnsbl_waiter *waiter;
+    dnsbl_completions *completions;
     int set; /* of all its servers, in order */
 } scene;
 
@@ -20,10 +20,10 @@ scene scene_start(int servers, bool loopback);
 void scene_end(scene *s);
 
 /* A fan of A questions, "qINDEX.example", of the scene's set; its token is new. */
-dnsbl_fan *scene_fan(const scene *s, int count, int timeout_ms, int tries);
-/* Submit to the scene's waiter, the deadline from now on. */
+dnsbl_fan *scene_fan(const scene *s, int count, int timeout_ms, int attempts);
+/* Submit to the scene's completions, the deadline from now on. */
 dnsbl_ticket *scene_ask(const scene *s, dnsbl_fan *fan, int deadline_ms, int listen_ms, bool each);
-/* Take from the waiter until this ticket is done, at most 10 s. */
+/* Take from the completions until this ticket is done, at most 10 s. */
 bool scene_wait(const scene *s, const dnsbl_ticket *ticket);
 /* Ask, wait, and return the fan's first answer; the fan is the caller's. */
 const dnsbl_answer *scene_answer(const scene *s, dnsbl_fan *fan, int deadline_ms);

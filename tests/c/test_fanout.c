@@ -1,5 +1,5 @@
 /* One question or a few at a time, over a scripted c-ares: what is asked when, and what the answers become. */
-#include "fanout.h"
+#include "fanout_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +55,7 @@ static dnsbl_fan *answered_with(dnsbl_qtype type, const stand_in_record *record,
         table.record_get_rcode = NULL;
     stand_in_do(ares, 0, SI_REPLY, record, status);
     CHECK(dnsbl_fanout_start(loop, &table) == 0, "no thread");
-    scene s = {ares, loop, dnsbl_waiter_new(false), dnsbl_fanout_add_set(loop, name, loopback, 1)};
+    scene s = {ares, loop, dnsbl_completions_new(false), dnsbl_fanout_add_set(loop, name, loopback, 1)};
     dnsbl_fan *fan = dnsbl_fan_new(1, 1);
     strcpy(dnsbl_fan_question(fan, 0, s.set, type, 500 * MS, 1), "q.example");
     CHECK(scene_answer(&s, fan, 5000) != NULL, "no answer");
@@ -177,7 +177,7 @@ static void test_silence_and_late_answer(void)
     CHECK(dnsbl_fan_answer(fan, 1)->rcode == -1 && dnsbl_fan_answer(fan, 1)->server == -1, "of nobody");
     while (!dnsbl_fanout_retired(s.loop, &token))
         usleep(500);
-    CHECK(token == dnsbl_fan_token(fan), "token");
+    CHECK(token == fan->token, "token");
     dnsbl_fan_release(fan);
 
     fan = scene_fan(&s, 2, 1000, 0);
@@ -189,7 +189,7 @@ static void test_silence_and_late_answer(void)
             usleep(500);
         while (!dnsbl_fanout_retired(s.loop, &token))
             usleep(500);
-        CHECK(token == dnsbl_fan_token(fan) && dnsbl_fan_answer(fan, i) != NULL, "answer %d", i);
+        CHECK(token == fan->token && dnsbl_fan_answer(fan, i) != NULL, "answer %d", i);
         CHECK(dnsbl_fan_answer(fan, i)->latency_us >= 10000, "%u us", dnsbl_fan_answer(fan, i)->latency_us);
     }
     CHECK(dnsbl_fan_finished(fan), "not finished");
@@ -199,17 +199,17 @@ static void test_silence_and_late_answer(void)
     scene_end(&s);
 }
 
-static void test_times_of_tries(void)
+static void test_times_of_attempts(void)
 {
     static const struct {
-        int tries, least, most;
+        int attempts, least, most;
     } cases[] = {{1, 1, 1}, {2, 2, 2}, {0, 3, 6}};
     for (int i = 0; i < 3; i++) {
         scene s = scene_start(1, true);
-        dnsbl_fan *fan = scene_fan(&s, 1, 40, cases[i].tries);
+        dnsbl_fan *fan = scene_fan(&s, 1, 40, cases[i].attempts);
         CHECK(scene_answer(&s, fan, 210)->status == DNSBL_STATUS_TIMEOUT, "answered");
         int asked = stand_in_counted(s.ares).asked;
-        CHECK(asked >= cases[i].least && asked <= cases[i].most, "%d tries for %d", asked, cases[i].tries);
+        CHECK(asked >= cases[i].least && asked <= cases[i].most, "%d attempts for %d", asked, cases[i].attempts);
         for (int j = 1; j < asked; j++)
             CHECK(stand_in_nth(s.ares, j).at - stand_in_nth(s.ares, j - 1).at >= 20 * MS, "try %d too early", j);
         dnsbl_fan_release(fan);
@@ -217,8 +217,8 @@ static void test_times_of_tries(void)
     }
 }
 
-/* The next try was due just before the deadline, but the thread got there only after it. */
-static void test_a_try_overtaken_by_the_deadline(void)
+/* The next attempt was due just before the deadline, but the thread got there only after it. */
+static void test_an_attempt_overtaken_by_the_deadline(void)
 {
     scene s = scene_start(1, true);
     dnsbl_fan *fan = scene_fan(&s, 1, 50, 0);
@@ -242,7 +242,7 @@ int main(void)
     test_answers_inside_the_call();
     test_unreachable_does_not_spin();
     test_silence_and_late_answer();
-    test_times_of_tries();
-    test_a_try_overtaken_by_the_deadline();
+    test_times_of_attempts();
+    test_an_attempt_overtaken_by_the_deadline();
     return check_result("fanout");
 }

@@ -1,5 +1,5 @@
 /* Many questions, many threads, an end in the middle, memory that runs out; over a scripted c-ares. */
-#include "fanout.h"
+#include "fanout_internal.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -10,7 +10,7 @@
 #include "check.h"
 #include "scene.h"
 
-enum { MAX_IN_FLIGHT = DNSBL_FANOUT_MAX_IN_FLIGHT, SLOTS = DNSBL_FANOUT_MAX_SLOTS };
+enum { MAX_IN_FLIGHT = DNSBL_FANOUT_MAX_IN_FLIGHT, QUESTIONS = DNSBL_FANOUT_MAX_QUESTIONS };
 
 static stand_in_record listed;
 
@@ -29,7 +29,7 @@ static dnsbl_ticket **ask_many(const scene *s, int count, int timeout_ms, int de
 {
     dnsbl_ticket **tickets = calloc((size_t)count, sizeof(dnsbl_ticket *));
     for (int i = 0; i < count; i++) {
-        dnsbl_fan *fan = scene_fan(s, SLOTS, timeout_ms, 0);
+        dnsbl_fan *fan = scene_fan(s, QUESTIONS, timeout_ms, 0);
         tickets[i] = scene_ask(s, fan, deadline_ms, listen_ms, false);
         dnsbl_fan_release(fan);
     }
@@ -49,7 +49,7 @@ static void *look_up(void *arg)
 {
     enum { LOOKUPS = 150, COUNT = 4 };
     scene mine = *(const scene *)arg;
-    mine.waiter = dnsbl_waiter_new(false);
+    mine.completions = dnsbl_completions_new(false);
     for (int i = 0; i < LOOKUPS; i++) {
         dnsbl_fan *fan = scene_fan(&mine, COUNT, 5000, 0);
         const dnsbl_answer *answer = scene_answer(&mine, fan, 20000);
@@ -60,7 +60,7 @@ static void *look_up(void *arg)
             while (dnsbl_fanout_retired(mine.loop, &token))
                 ;
     }
-    dnsbl_waiter_close(mine.waiter);
+    dnsbl_completions_close(mine.completions);
     return NULL;
 }
 
@@ -90,15 +90,15 @@ static void test_stop_with_much_in_flight(void)
     dnsbl_fanout_stop(s.loop);
     CHECK(dnsbl_fanout_now() - began < 2000 * MS, "took %d ms", (int)((dnsbl_fanout_now() - began) / MS));
     for (int i = 0; i < FANS; i++) {
-        dnsbl_fan *fan = dnsbl_ticket_fan(tickets[i]);
+        dnsbl_fan *fan = tickets[i]->fan;
         CHECK(dnsbl_ticket_done(tickets[i]) && dnsbl_fan_finished(fan), "ticket %d is lost", i);
-        dnsbl_status status = (dnsbl_status)dnsbl_fan_answer(fan, SLOTS - 1)->status;
+        dnsbl_status status = (dnsbl_status)dnsbl_fan_answer(fan, QUESTIONS - 1)->status;
         CHECK(status == DNSBL_STATUS_TIMEOUT || status == DNSBL_STATUS_UNSENT, "fan %d: %d", i, status);
-        dnsbl_ticket *told = dnsbl_waiter_pop(s.waiter);
+        dnsbl_ticket *told = dnsbl_completions_pop(s.completions);
         CHECK(told != NULL, "only %d told", i);
         dnsbl_ticket_release(told);
     }
-    CHECK(dnsbl_waiter_pop(s.waiter) == NULL, "told twice");
+    CHECK(dnsbl_completions_pop(s.completions) == NULL, "told twice");
     dnsbl_fanout_stop(s.loop); /* twice is no harm */
     dnsbl_fan *late = scene_fan(&s, 1, 1000, 0);
     CHECK(scene_ask(&s, late, 1000, 0, false) == NULL, "taken after the end");
@@ -110,7 +110,7 @@ static void test_stop_with_much_in_flight(void)
 static void *submit_until_stopped(void *arg)
 {
     scene mine = *(const scene *)arg;
-    mine.waiter = dnsbl_waiter_new(false);
+    mine.completions = dnsbl_completions_new(false);
     for (;;) {
         dnsbl_fan *fan = scene_fan(&mine, 2, 1000, 0);
         dnsbl_ticket *ticket = scene_ask(&mine, fan, 60000, 60000, true);
@@ -120,7 +120,7 @@ static void *submit_until_stopped(void *arg)
         CHECK(scene_wait(&mine, ticket), "accepted, and then forgotten");
         dnsbl_ticket_release(ticket);
     }
-    dnsbl_waiter_close(mine.waiter);
+    dnsbl_completions_close(mine.completions);
     return NULL;
 }
 
@@ -146,13 +146,13 @@ static void test_stop_while_threads_submit(void)
 /* More questions than may be in flight wait for room, and are all answered. */
 static void test_more_than_in_flight(void)
 {
-    enum { FANS = MAX_IN_FLIGHT / SLOTS + 100 };
+    enum { FANS = MAX_IN_FLIGHT / QUESTIONS + 100 };
     scene s = scene_start(1, true);
     stand_in_do(s.ares, 0, SI_REPLY, &listed, 0);
     dnsbl_ticket **tickets = ask_many(&s, FANS, 60000, 1000000, 1000000);
     for (int i = 0; i < FANS; i++) {
         CHECK(scene_wait(&s, tickets[i]), "fan %d", i);
-        CHECK(dnsbl_fan_answer(dnsbl_ticket_fan(tickets[i]), SLOTS - 1)->status == DNSBL_STATUS_OK, "fan %d", i);
+        CHECK(dnsbl_fan_answer(tickets[i]->fan, QUESTIONS - 1)->status == DNSBL_STATUS_OK, "fan %d", i);
     }
     release_many(tickets, FANS);
     scene_end(&s);
@@ -176,8 +176,8 @@ static void test_a_silent_zone_has_its_share(void)
     clock_advance_ms(30000);
     for (int i = 0; i < FANS; i++) {
         CHECK(scene_wait(&s, tickets[i]), "fan %d", i);
-        for (int at = 0; at < SLOTS; at++) {
-            const dnsbl_answer *answer = dnsbl_fan_answer(dnsbl_ticket_fan(tickets[i]), at);
+        for (int at = 0; at < QUESTIONS; at++) {
+            const dnsbl_answer *answer = dnsbl_fan_answer(tickets[i]->fan, at);
             CHECK((answer->queries == 0) == (answer->status == DNSBL_STATUS_UNSENT), "%d", answer->status);
             count[answer->status]++;
         }
@@ -262,7 +262,7 @@ static void test_used_up_sockets_are_closed(void)
     scene s = scene_start(1, false);
     stand_in_do(s.ares, 0, SI_REPLY, &listed, 0);
     for (int i = 0; i < 3; i++) {
-        dnsbl_fan *fan = scene_fan(&s, SLOTS, 5000, 0);
+        dnsbl_fan *fan = scene_fan(&s, QUESTIONS, 5000, 0);
         CHECK(scene_answer(&s, fan, 8000)->status == DNSBL_STATUS_OK, "answer %d", i);
         dnsbl_fan_release(fan);
     }
@@ -272,11 +272,11 @@ static void test_used_up_sockets_are_closed(void)
     /* After enough queries, there is a new channel. */
     int fans = 0;
     for (; fans < 2000 && stand_in_counted(s.ares).channels_made == 1; fans++) {
-        dnsbl_fan *fan = scene_fan(&s, SLOTS, 5000, 0);
+        dnsbl_fan *fan = scene_fan(&s, QUESTIONS, 5000, 0);
         CHECK(scene_answer(&s, fan, 8000)->status == DNSBL_STATUS_OK, "answer");
         dnsbl_fan_release(fan);
     }
-    CHECK(fans > 100 && fans <= 256, "a new channel after %d queries", fans * SLOTS);
+    CHECK(fans > 100 && fans <= 256, "a new channel after %d queries", fans * QUESTIONS);
     scene_end(&s);
 }
 
@@ -288,12 +288,12 @@ static void test_sockets_come_and_go(void)
     scene s = scene_start(2, true);
     stand_in_socket_each(s.ares);
     for (int round = 0; round < 3; round++) {
-        dnsbl_fan *fan = scene_fan(&s, SLOTS, 30000, 0);
+        dnsbl_fan *fan = scene_fan(&s, QUESTIONS, 30000, 0);
         int first = stand_in_counted(s.ares).asked;
         dnsbl_ticket *ticket = scene_ask(&s, fan, 60000, 0, false);
-        CHECK(stand_in_wait_asked(s.ares, first + SLOTS), "not asked");
-        for (int i = 0; i < SLOTS; i++) /* 7 is prime to 64: every one, from all over the list */
-            CHECK(stand_in_end(s.ares, first + (i * 7 + round) % SLOTS, &listed, 0), "query %d", i);
+        CHECK(stand_in_wait_asked(s.ares, first + QUESTIONS), "not asked");
+        for (int i = 0; i < QUESTIONS; i++) /* 7 is prime to 64: every one, from all over the list */
+            CHECK(stand_in_end(s.ares, first + (i * 7 + round) % QUESTIONS, &listed, 0), "query %d", i);
         CHECK(scene_wait(&s, ticket), "an answer was not read");
         dnsbl_ticket_release(ticket);
         dnsbl_fan_release(fan);
@@ -320,14 +320,14 @@ static void course(void)
     stand_in *ares = stand_in_new(names, 2);
     stand_in_do(ares, 1, SI_REPLY, &listed, 0);
     stand_in_socket_each(ares);
-    dnsbl_waiter *waiter = dnsbl_waiter_new(true);
+    dnsbl_completions *completions = dnsbl_completions_new(true);
     dnsbl_loop *loop = dnsbl_fanout_new();
     dnsbl_cares table;
     stand_in_table(ares, loop, &table);
     int set = -1;
-    if (loop != NULL && waiter != NULL && dnsbl_fanout_start(loop, &table) == 0)
+    if (loop != NULL && completions != NULL && dnsbl_fanout_start(loop, &table) == 0)
         set = dnsbl_fanout_add_set(loop, names, loopback, 2);
-    scene s = {ares, loop, waiter, set};
+    scene s = {ares, loop, completions, set};
     for (int i = 0; i < 20 && set >= 0; i++) { /* more than fit into the first size of any table */
         dnsbl_fan *fan = scene_fan(&s, 2, 10, 0);
         dnsbl_ticket *ticket = fan == NULL ? NULL : scene_ask(&s, fan, i == 19 ? 60 : 30, 0, true);
@@ -342,8 +342,8 @@ static void course(void)
         dnsbl_fanout_stop(loop);
         dnsbl_fanout_free(loop);
     }
-    if (waiter != NULL)
-        dnsbl_waiter_close(waiter);
+    if (completions != NULL)
+        dnsbl_completions_close(completions);
     stand_in_free(ares);
 }
 

@@ -61,7 +61,7 @@ static void test_who_asks_little_is_not_behind_who_asks_much(void)
     dnsbl_ticket *tickets[8];
     scene s = scene_start(1, true), other = s;
     fill(&s, tickets, 512, 60000);
-    other.waiter = dnsbl_waiter_new(false);
+    other.completions = dnsbl_completions_new(false);
     int asked = stand_in_counted(s.ares).asked;
     dnsbl_fan *fan = marked(&s);
     dnsbl_ticket *ticket = scene_ask(&other, fan, 60000, 0, false);
@@ -70,7 +70,7 @@ static void test_who_asks_little_is_not_behind_who_asks_much(void)
     dnsbl_ticket_release(ticket);
     dnsbl_fan_release(fan);
     release_all(tickets, 8);
-    dnsbl_waiter_close(other.waiter);
+    dnsbl_completions_close(other.completions);
     scene_end(&s);
 }
 
@@ -142,27 +142,27 @@ static void test_crowded(void)
 static void test_giving_way(void)
 {
     scene s = scene_start(1, true);
-    dnsbl_waiter *busy = dnsbl_waiter_new(false);
+    dnsbl_completions *busy = dnsbl_completions_new(false);
     clock_advance_ms(2000);
-    (void)dnsbl_waiter_is_wanted(busy);
+    (void)dnsbl_completions_is_wanted(busy);
     clock_advance_ms(2000);
-    CHECK(!dnsbl_waiter_is_wanted(busy), "wanted though nobody else is there");
+    CHECK(!dnsbl_completions_is_wanted(busy), "wanted though nobody else is there");
     dnsbl_fan *fan = scene_fan(&s, 1, 60000, 1);
     dnsbl_ticket *ticket = scene_ask(&s, fan, 60000, 0, false);
     CHECK(stand_in_wait_asked(s.ares, 1) && stand_in_end(s.ares, 0, &listed, 0), "not asked");
     bool wanted = false;
-    for (int i = 0; i < 20000 && !(wanted = dnsbl_waiter_is_wanted(busy)); i++)
+    for (int i = 0; i < 20000 && !(wanted = dnsbl_completions_is_wanted(busy)); i++)
         usleep(500);
     CHECK(wanted, "another has news");
-    dnsbl_waiter_give_way(busy);
+    dnsbl_completions_give_way(busy);
     clock_advance_ms(10);
-    CHECK(dnsbl_waiter_is_wanted(busy), "another is at work");
+    CHECK(dnsbl_completions_is_wanted(busy), "another is at work");
     clock_advance_ms(2000);
-    CHECK(!dnsbl_waiter_is_wanted(busy), "wanted though nobody was at work for long");
+    CHECK(!dnsbl_completions_is_wanted(busy), "wanted though nobody was at work for long");
     CHECK(scene_wait(&s, ticket), "its news is lost");
     dnsbl_ticket_release(ticket);
     dnsbl_fan_release(fan);
-    dnsbl_waiter_close(busy);
+    dnsbl_completions_close(busy);
     scene_end(&s);
 }
 

@@ -28,7 +28,7 @@ static void test_over_to_the_next_and_back(void)
     CHECK(answer->latency_us >= 50000, "answered after %u us: the first was not waited for", answer->latency_us);
     CHECK(stand_in_asked(s.ares, 0) == 3 && stand_in_asked(s.ares, 1) == 3, "asked once each");
     dnsbl_fan_release(fan);
-    /* Three tries unanswered: it is down and left out, */
+    /* Three attempts unanswered: it is down and left out, */
     check_answered_by(&s, 1, 5000, "while the first is down");
     CHECK(stand_in_asked(s.ares, 0) == 3, "asked though down");
     /* but for a probe now and then, which nobody waits for. */
@@ -50,7 +50,7 @@ static void test_over_to_the_next_and_back(void)
     scene_end(&s);
 }
 
-static void test_a_probe_is_not_one_of_the_tries(void)
+static void test_a_probe_is_not_one_of_the_attempts(void)
 {
     scene s = scene_start(2, true);
     stand_in_do(s.ares, 1, SI_REPLY, &listed, 0);
@@ -63,7 +63,7 @@ static void test_a_probe_is_not_one_of_the_tries(void)
     fan = scene_fan(&s, 1, 50, 2);
     CHECK(scene_answer(&s, fan, 400)->status == DNSBL_STATUS_TIMEOUT, "answered");
     CHECK(stand_in_asked(s.ares, 0) == 4, "%d probes", stand_in_asked(s.ares, 0) - 3);
-    CHECK(stand_in_asked(s.ares, 1) - before == 2, "%d tries", stand_in_asked(s.ares, 1) - before);
+    CHECK(stand_in_asked(s.ares, 1) - before == 2, "%d attempts", stand_in_asked(s.ares, 1) - before);
     dnsbl_fan_release(fan);
     scene_end(&s);
 }
@@ -72,20 +72,20 @@ static void test_error_rcodes(void)
 {
     const struct {
         const stand_in_record *record;
-        int tries, status, asked[2];
+        int attempts, status, asked[2];
         bool second_listed;
     } cases[] = {
         {&servfail, 0, DNSBL_STATUS_OK, {1, 1}, true},
         {&refused, 0, DNSBL_STATUS_OK, {1, 1}, true},
         {&servfail, 0, DNSBL_STATUS_RCODE, {3, 3}, false}, /* asked twice again, REFUSED is not */
         {&refused, 0, DNSBL_STATUS_REFUSED, {1, 1}, false},
-        {&servfail, 1, DNSBL_STATUS_RCODE, {1, 0}, true}, /* no try left for the second */
+        {&servfail, 1, DNSBL_STATUS_RCODE, {1, 0}, true}, /* no attempt left for the second */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         scene s = scene_start(2, true);
         stand_in_do(s.ares, 0, SI_REPLY, cases[i].record, 3);
         stand_in_do(s.ares, 1, SI_REPLY, cases[i].second_listed ? &listed : cases[i].record, 0);
-        dnsbl_fan *fan = scene_fan(&s, 1, 5000, cases[i].tries);
+        dnsbl_fan *fan = scene_fan(&s, 1, 5000, cases[i].attempts);
         uint64_t began = dnsbl_fanout_now();
         const dnsbl_answer *answer = scene_answer(&s, fan, 8000);
         CHECK(answer->status == cases[i].status, "case %zu: status %d", i, answer->status);
@@ -161,7 +161,7 @@ static void test_refused_connections(void)
 }
 
 /* The first fails late, when the second has been asked already: that one gets its full time. */
-static void test_late_failure_of_an_earlier_try(void)
+static void test_late_failure_of_an_earlier_attempt(void)
 {
     scene s = scene_start(2, true);
     dnsbl_fan *fan = scene_fan(&s, 1, 600, 0);
@@ -178,7 +178,7 @@ static void test_late_failure_of_an_earlier_try(void)
 }
 
 /* A burst stands before a server that turns out to be dead: it is not lost on it. */
-static void burst_at_a_dead_server(int tries, int lost)
+static void burst_at_a_dead_server(int attempts, int lost)
 {
     enum { FANS = 20, COUNT = 50 };
     dnsbl_fan *fans[FANS];
@@ -186,7 +186,7 @@ static void burst_at_a_dead_server(int tries, int lost)
     scene s = scene_start(2, true);
     stand_in_do(s.ares, 1, SI_REPLY, &listed, 0);
     for (int i = 0; i < FANS; i++) {
-        fans[i] = scene_fan(&s, COUNT, 90, tries);
+        fans[i] = scene_fan(&s, COUNT, 90, attempts);
         tickets[i] = scene_ask(&s, fans[i], 600, 0, false);
     }
     int open = 0;
@@ -204,12 +204,13 @@ static void burst_at_a_dead_server(int tries, int lost)
 static void test_burst_at_a_dead_server(void)
 {
     burst_at_a_dead_server(0, 0);
-    burst_at_a_dead_server(1, 100); /* those sent have had their try; the others have it with the second server */
+    burst_at_a_dead_server(1, 100); /* those sent have had their attempt; the others have it with the second server */
 }
 
 static void test_sets(void)
 {
-    static const char *const names[] = {"127.0.0.1:1", "127.0.0.1:2"}, *const swapped[] = {"127.0.0.1:2", "127.0.0.1:1"};
+    static const char *const names[] = {"127.0.0.1:1", "127.0.0.1:2"};
+    static const char *const swapped[] = {"127.0.0.1:2", "127.0.0.1:1"};
     static const bool loopback[] = {true, true};
     scene s = scene_start(2, true);
     CHECK(dnsbl_fanout_add_set(s.loop, names, loopback, 2) == s.set, "equal sets have one number");
@@ -258,12 +259,12 @@ int main(void)
     alarm(120);
     listed = scene_listed(2);
     test_over_to_the_next_and_back();
-    test_a_probe_is_not_one_of_the_tries();
+    test_a_probe_is_not_one_of_the_attempts();
     test_error_rcodes();
     test_error_rcode_and_silence();
     test_nonsense();
     test_refused_connections();
-    test_late_failure_of_an_earlier_try();
+    test_late_failure_of_an_earlier_attempt();
     test_burst_at_a_dead_server();
     test_sets();
     test_sets_are_given_back();

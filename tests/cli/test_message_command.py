@@ -216,6 +216,28 @@ def test_filter_ends_with_74_where_it_cannot_read_or_write(tmp_path: Path) -> No
             os.close(each)
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_filter_ends_with_74_where_a_stream_is_closed(tmp_path: Path, closed: str) -> None:
+    """With nowhere to write, 0 would say that the message had gone on."""
+    (tmp_path / "m.eml").write_bytes(BAD)
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "dnsbl", "filter", "--zone", ZONE]
+    with (tmp_path / "m.eml").open("rb") as message:
+        ended = subprocess.run(shell, stdin=message, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (74, "", 1), ended.stderr
+    assert "it is closed" in ended.stderr
+
+
+def test_filter_ends_with_74_where_nobody_reads(tmp_path: Path) -> None:
+    """Not with 141, as a command for people does: whoever reads the code must not take the message for sent."""
+    (tmp_path / "m.eml").write_bytes(BAD)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with (tmp_path / "m.eml").open("rb") as message:
+        ended = started(message.fileno(), writer)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (74, "dnsbl: stdout: Broken pipe\n")
+
+
 def test_filter_ends_with_75_for_what_may_pass(tmp_path: Path) -> None:
     """Too few file descriptors: the first limit under which it fails; below that Python does not start."""
     (tmp_path / "m.eml").write_bytes(BAD)

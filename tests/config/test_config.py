@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import dnsbl.config.file
+from dnsbl import Resolver
 from dnsbl.config.file import Config, load, parse
 from dnsbl.errors import ConfigError
 from dnsbl.model import Outcome, Status, Wire
@@ -376,3 +377,14 @@ class TestKeys:
         monkeypatch.setitem(os.environ, "DQS", KEY)
         (zone,) = parse("[[zone]]\nname = 'bl.example.com'\nkey_env = 'DQS'").zones
         assert zone.wire_name.startswith(KEY)
+
+
+def test_what_the_file_s_reader_shows_is_not_logged_again(caplog: pytest.LogCaptureFixture) -> None:
+    """The daemon gives the zones of its configuration to the resolver; its warnings came twice."""
+    config = parse("".join(f'[[zone]]\nname = "z{number}.example"\n' for number in range(8)))
+    (warning,) = config.warnings
+    assert warning.startswith("8 zones: beyond 6")
+    with Resolver(config.zones, config=config):
+        assert caplog.messages == []
+    with Resolver([zone.name for zone in config.zones]):
+        assert caplog.messages == [warning]

@@ -60,7 +60,7 @@ def text_with(key: Key, value: str) -> str:
     if key.table == "[resolver]":
         return f"[resolver]\n{line}"
     if key.table == "[[zone]]":
-        file = 'file = "drop.txt"\n' if key.name in ("format", "url", "interval_s") else ""
+        file = 'file = "drop.txt"\n' if key.name in ("format", "bad_share", "url", "interval_s") else ""
         file += 'url = "https://www.example.com/drop.txt"\n' if key.name == "interval_s" else ""
         return f"[[zone]]\n{line}{file}" + ("" if key.name == "name" else 'name = "bl.example.com"\n')
     if key.table == "codes":

@@ -13,7 +13,7 @@ import pytest
 from support.asking import eventually, plan_for, wait_done
 
 from dnsbl.engine import cares
-from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_A, TYPE_TXT, Engine, Waiter
+from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_A, TYPE_TXT, Completions, Engine
 from dnsbl.model import Status
 from dnsbl.testing import DnsblServer
 
@@ -133,10 +133,11 @@ def test_option_bits_are_those_pycares_names() -> None:
 def ask_many(engine: Engine, server: DnsblServer, count: int) -> set[int]:
     """The source ports of so many queries."""
     plan = plan_for(engine, [server.nameserver])
-    waiter = Waiter()
+    completions = Completions()
     for i in range(count):
         wait_done(
-            waiter, engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), [0]), waiter, 5.0)
+            completions,
+            engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), [0]), completions, 5.0),
         )
     engine.retired()
     ports = {query.client_port for query in server.queries}
@@ -173,7 +174,7 @@ def test_statuses_are_those_of_the_header() -> None:
 
 def test_limits_are_those_of_the_header() -> None:
     limits = enum_of("DNSBL_FANOUT")
-    assert (limits["MAX_SLOTS"], limits["MAX_SET"]) == (MAX_ZONES, MAX_NAMESERVERS)
+    assert (limits["MAX_QUESTIONS"], limits["MAX_SET"]) == (MAX_ZONES, MAX_NAMESERVERS)
     assert enum_of("DNSBL_TYPE") == {"A": TYPE_A, "TXT": TYPE_TXT}
 
 

@@ -6,10 +6,10 @@ import socket
 from typing import Any
 
 import pytest
-from support.asking import ADDRESS, KEY, NAME, answer_from, look_up, plan_for
+from support.asking import ADDRESS, KEY, NAME, answer_from, look_up, plan_for, ttls_of, wire_of
 from support.servers import HAS_IP6, Rbldnsd, report_missing
 
-from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_TXT, Engine, Fan, Plan, Waiter, now
+from dnsbl.engine._engine import MAX_NAMESERVERS, MAX_ZONES, TYPE_TXT, Completions, Engine, Fan, Plan, now
 from dnsbl.errors import ClosedError, NameserverError
 from dnsbl.model import Status
 from dnsbl.testing import DnsblServer, garbage, hang_up, no_edns, pieces, rcode, stripped, truncated
@@ -25,19 +25,18 @@ def test_addresses_are_sorted_and_unique(engine: Engine, dnsbl_server: DnsblServ
     dnsbl_server.zone("bl.example").list(ADDRESS, codes=codes, ttl=123)
     before = now()
     answer = answer_from(engine, [dnsbl_server.nameserver])
-    status, number, addresses, ttl_s, soa_ttl_s, soa_minimum_s, latency_us, server, texts = answer[:9]
-    assert before < answer[9] < now()
-    assert answer[10] == 1
-    assert (status, number, server, texts) == (Status.OK, 0, 0, ())
-    assert addresses == (0x01020304, 0x7F000002, 0x7F000004, 0x7F00000A, 0x7FFFFFFE)
-    assert (ttl_s, soa_ttl_s, soa_minimum_s) == (123, None, None)
-    assert 0 < latency_us < 5_000_000
+    assert before < answer.arrived < now()
+    assert answer.queries == 1
+    assert wire_of(answer) == (Status.OK, 0, (0x01020304, 0x7F000002, 0x7F000004, 0x7F00000A, 0x7FFFFFFE))
+    assert (answer.server, answer.texts) == (0, ())
+    assert ttls_of(answer) == (123, None, None)
+    assert 0 < answer.latency_us < 5_000_000
 
 
 def test_all_addresses_are_kept(engine: Engine, dnsbl_server: DnsblServer) -> None:
     codes = [f"127.0.{i // 200}.{250 - i % 200}" for i in range(600)]
     dnsbl_server.zone("bl.example").list(ADDRESS, codes=[*codes, "127.255.255.254"])
-    addresses = answer_from(engine, [dnsbl_server.nameserver])[2]
+    addresses = answer_from(engine, [dnsbl_server.nameserver]).addresses
     assert len(addresses) == 601
     assert addresses[-1] == 0x7FFFFFFE
 
@@ -50,14 +49,19 @@ def test_negative_answers_have_the_soa_record(
 ) -> None:
     dnsbl_server.zone("bl.example").negative(negative, ttl=700, minimum=60)
     answer = answer_from(engine, [dnsbl_server.nameserver])
-    assert answer[:6] == (status, number, (), None, 700, 60)
+    assert wire_of(answer) == (status, number, ())
+    assert ttls_of(answer) == (None, 700, 60)
     dnsbl_server.zone("bl.example").negative(negative, soa=False)
-    assert answer_from(engine, [dnsbl_server.nameserver])[:6] == (status, number, (), None, None, None)
+    answer = answer_from(engine, [dnsbl_server.nameserver])
+    assert wire_of(answer) == (status, number, ())
+    assert ttls_of(answer) == (None, None, None)
 
 
 def test_an_answer_stripped_by_a_resolver_is_no_data(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").fault(stripped())
-    assert answer_from(engine, [dnsbl_server.nameserver])[:4] == (Status.OK, 0, (), None)
+    answer = answer_from(engine, [dnsbl_server.nameserver])
+    assert wire_of(answer) == (Status.OK, 0, ())
+    assert ttls_of(answer) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -76,17 +80,17 @@ def test_error_rcodes_end_the_question(
 ) -> None:
     dnsbl_server.zone("bl.example").fault(rcode(name))
     answer = answer_from(engine, [dnsbl_server.nameserver])
-    assert answer[:3] == (status, number, ())
-    assert answer[7] == 0  # the server that said so
-    assert answer[6] < 900_000  # without waiting for the next try
+    assert wire_of(answer) == (status, number, ())
+    assert answer.server == 0  # the server that said so
+    assert answer.latency_us < 900_000  # without waiting for the next attempt
 
 
 def test_texts_keep_every_octet(engine: Engine, dnsbl_server: DnsblServer) -> None:
     records: list[Any] = [("see http://ex", "ample.com/"), b"ab\0cd", b"caf\xe9"]
     dnsbl_server.zone("bl.example").list(ADDRESS, txt=records, ttl=77)
     answer = answer_from(engine, [dnsbl_server.nameserver], record_type=TYPE_TXT)
-    assert answer[8] == (b"ab\0cd", b"caf\xe9", b"see http://example.com/")
-    assert answer[2:4] == ((), 77)
+    assert answer.texts == (b"ab\0cd", b"caf\xe9", b"see http://example.com/")
+    assert (answer.addresses, answer.ttl_s) == ((), 77)
     assert dnsbl_server.count("bl.example", "TXT") == 1
 
 
@@ -94,10 +98,10 @@ def test_texts_are_cut(engine: Engine, dnsbl_server: DnsblServer) -> None:
     long = b"x" * 511 + b"yz"
     dnsbl_server.zone("bl.example").list(ADDRESS, txt=[long, b"2", b"3", b"4", b"5"])
     for order in range(3):  # which four are kept does not depend on the order they come in
-        texts = answer_from(engine, [dnsbl_server.nameserver], record_type=TYPE_TXT)[8]
+        texts = answer_from(engine, [dnsbl_server.nameserver], record_type=TYPE_TXT).texts
         assert texts == (b"2", b"3", b"4", b"5"), order
     dnsbl_server.zone("short.example").list(ADDRESS, txt=[long, b"2"])
-    texts = answer_from(engine, [dnsbl_server.nameserver], zone="short.example", record_type=TYPE_TXT)[8]
+    texts = answer_from(engine, [dnsbl_server.nameserver], zone="short.example", record_type=TYPE_TXT).texts
     assert texts == (b"2", b"x" * 511 + b"y")
 
 
@@ -107,7 +111,7 @@ def test_truncated_answers_come_over_tcp_in_pieces(engine: Engine, dnsbl_server:
     zone.fault(truncated())
     zone.fault(pieces(1, close=True), transport="tcp")
     for _ in range(2):  # the connection was closed after the first
-        assert answer_from(engine, [dnsbl_server.nameserver])[:3] == (Status.OK, 0, (LOCALHOST_2,))
+        assert wire_of(answer_from(engine, [dnsbl_server.nameserver])) == (Status.OK, 0, (LOCALHOST_2,))
     assert [query.transport for query in dnsbl_server.queries] == ["udp", "tcp"] * 2
 
 
@@ -123,7 +127,7 @@ def test_nothing_is_asked_with_edns(engine: Engine, dnsbl_server: DnsblServer) -
     zone = dnsbl_server.zone("bl.example")
     zone.list(ADDRESS)
     zone.fault(no_edns())
-    assert answer_from(engine, [dnsbl_server.nameserver])[:3] == (Status.OK, 0, (LOCALHOST_2,))
+    assert wire_of(answer_from(engine, [dnsbl_server.nameserver])) == (Status.OK, 0, (LOCALHOST_2,))
     assert [query.had_opt for query in dnsbl_server.queries] == [False]
 
 
@@ -131,7 +135,7 @@ def test_nonsense_three_times_is_malformed(engine: Engine, dnsbl_server: DnsblSe
     zone = dnsbl_server.zone("bl.example")
     zone.list(ADDRESS)
     zone.fault(garbage("half"))
-    assert answer_from(engine, [dnsbl_server.nameserver])[:3] == (Status.MALFORMED, -1, ())
+    assert wire_of(answer_from(engine, [dnsbl_server.nameserver])) == (Status.MALFORMED, -1, ())
     assert dnsbl_server.count() == 3
 
 
@@ -139,7 +143,7 @@ def test_nonsense_twice_and_then_an_answer(engine: Engine, dnsbl_server: DnsblSe
     zone = dnsbl_server.zone("bl.example")
     zone.list(ADDRESS)
     zone.fault(garbage("half"), times=2)
-    assert answer_from(engine, [dnsbl_server.nameserver])[:3] == (Status.OK, 0, (LOCALHOST_2,))
+    assert wire_of(answer_from(engine, [dnsbl_server.nameserver])) == (Status.OK, 0, (LOCALHOST_2,))
 
 
 @pytest.mark.parametrize("kind", ["id", "question", "empty"])
@@ -148,8 +152,8 @@ def test_answers_to_something_else_are_ignored(engine: Engine, dnsbl_server: Dns
     zone.list(ADDRESS)
     zone.fault(garbage(kind), times=1)  # type: ignore[arg-type]
     answer = answer_from(engine, [dnsbl_server.nameserver], timeout_s=0.2)
-    assert answer[:3] == (Status.OK, 0, (LOCALHOST_2,))
-    assert answer[6] >= 200_000
+    assert wire_of(answer) == (Status.OK, 0, (LOCALHOST_2,))
+    assert answer.latency_us >= 200_000
     assert dnsbl_server.count() == 2
 
 
@@ -165,11 +169,9 @@ def test_each_zone_has_its_own_answer(engine: Engine, dnsbl_server: DnsblServer)
     )
     assert fan.finished
     assert fan.open_indices == ()
-    assert {i: answer[2] for i, answer in fan.answers().items()} == {
+    assert {i: answer.addresses for i, answer in fan.answers().items()} == {
         i: (0x7F000100 + i,) for i in range(MAX_ZONES)
     }
-    assert len(fan.take()) == MAX_ZONES
-    assert fan.take() == []
     assert dnsbl_server.count() == MAX_ZONES
 
 
@@ -177,10 +179,10 @@ def test_only_the_zones_asked_for_are_asked(engine: Engine, dnsbl_server: DnsblS
     zones = ["a.example", "b.example", "c.example"]
     for zone in zones:
         dnsbl_server.zone(zone, ["domain"]).list("example.net")
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver], zones), "example.net", [2, 0])
-    engine.submit(fan, waiter, 5.0)
-    waiter.wait(10)
+    engine.submit(fan, completions, 5.0)
+    completions.wait(10)
     assert set(fan.answers()) == {0, 2}
     assert {query.name for query in dnsbl_server.queries} == {
         "example.net.a.example",
@@ -193,13 +195,13 @@ def test_each_answer_is_told(engine: Engine, dnsbl_server: DnsblServer) -> None:
     for zone in zones:
         dnsbl_server.zone(zone).list(ADDRESS)
     dnsbl_server.zone("silent.example").fault(lambda query, answer: None)
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver], zones), KEY, range(2))
-    ticket = engine.submit(fan, waiter, 0.5, each=True, owner="me")
-    assert waiter.wait(10) == [ticket]
+    ticket = engine.submit(fan, completions, 0.5, each=True, owner="me")
+    assert completions.wait(10) == [ticket]
     assert (ticket.done, ticket.fan, ticket.owner, fan.open_indices) == (False, fan, "me", (1,))
-    assert [zone for zone, _ in fan.take()] == [0]
-    assert waiter.wait(10) == [ticket]
+    assert list(fan.answers()) == [0]
+    assert completions.wait(10) == [ticket]
     assert ticket.done
 
 
@@ -215,13 +217,16 @@ def test_rbldnsd() -> None:
     with Rbldnsd(zones) as rbldnsd:
         at = [rbldnsd.nameserver]
         listed = answer_from(made, at)
-        assert listed[:6] == (Status.OK, 0, (0x7F000004,), 300, None, None)
-        assert answer_from(made, at, record_type=TYPE_TXT)[8] == (b"see http://bl.example/?192.0.2.99",)
-        assert answer_from(made, at, bytes([192, 0, 2, 7]))[:6] == (Status.NXDOMAIN, 3, (), None, 300, 300)
-        assert answer_from(made, at, bytes.fromhex("20010db8" + "ab" * 12))[2] == (0x7F000006,)
-        assert answer_from(made, at, "a.b.example.net", zone="uri.example")[2] == (LOCALHOST_2,)
-        assert answer_from(made, at, "www.example.com", zone="uri.example")[0] == Status.NXDOMAIN
-        assert answer_from(made, at, zone="elsewhere.example")[:2] == (Status.REFUSED, 5)
+        assert wire_of(listed) == (Status.OK, 0, (0x7F000004,))
+        assert ttls_of(listed) == (300, None, None)
+        assert answer_from(made, at, record_type=TYPE_TXT).texts == (b"see http://bl.example/?192.0.2.99",)
+        answer = answer_from(made, at, bytes([192, 0, 2, 7]))
+        assert wire_of(answer) == (Status.NXDOMAIN, 3, ())
+        assert ttls_of(answer) == (None, 300, 300)
+        assert answer_from(made, at, bytes.fromhex("20010db8" + "ab" * 12)).addresses == (0x7F000006,)
+        assert answer_from(made, at, "a.b.example.net", zone="uri.example").addresses == (LOCALHOST_2,)
+        assert answer_from(made, at, "www.example.com", zone="uri.example").status == Status.NXDOMAIN
+        assert wire_of(answer_from(made, at, zone="elsewhere.example")) == (Status.REFUSED, 5, ())
         made.close()
 
 
@@ -230,7 +235,7 @@ def test_a_nameserver_on_ipv6(engine: Engine) -> None:
         report_missing("IPv6 on loopback")
     with DnsblServer(["bl.example"], host="::1") as server:
         server.zone("bl.example").list(ADDRESS)
-        assert answer_from(engine, [server.nameserver])[:3] == (Status.OK, 0, (LOCALHOST_2,))
+        assert wire_of(answer_from(engine, [server.nameserver])) == (Status.OK, 0, (LOCALHOST_2,))
 
 
 def test_no_search_list_is_used(
@@ -240,7 +245,7 @@ def test_no_search_list_is_used(
     monkeypatch.setenv("RES_OPTIONS", "ndots:9")
     dnsbl_server.zone("corp.example", ["domain"])
     dnsbl_server.zone("bl.example")
-    assert answer_from(engine, [dnsbl_server.nameserver])[0] == Status.NXDOMAIN
+    assert answer_from(engine, [dnsbl_server.nameserver]).status == Status.NXDOMAIN
     assert [query.name for query in dnsbl_server.queries] == [f"{NAME}.bl.example"]
 
 
@@ -294,7 +299,7 @@ def test_a_closed_engine_is_a_clear_error(engine: Engine) -> None:
     fan: Fan = engine.fan(plan_for(engine, ["127.0.0.1:9"]), KEY, [0])
     engine.close()
     with pytest.raises(ClosedError):
-        engine.submit(fan, Waiter(), 1.0)
+        engine.submit(fan, Completions(), 1.0)
     with pytest.raises(ClosedError):
         engine.nameserver_set(["127.0.0.1:9"])
     assert (engine.retired(), engine.has_retired, engine.in_flight) == ([], False, 0)

@@ -12,20 +12,20 @@ import pytest
 from support.asking import answer_from, eventually, plan_for
 
 from dnsbl.engine import cares
-from dnsbl.engine._engine import Engine, Plan, Waiter
+from dnsbl.engine._engine import Completions, Engine, Plan
 from dnsbl.model import Status
 from dnsbl.testing import DnsblServer, silence
 
 HEAD = """
 import os, resource, signal, sys, time
-from dnsbl.engine._engine import Engine, Plan, Waiter
+from dnsbl.engine._engine import Engine, Plan, Completions
 def ask(engine, last, within_s=20.0):
     plan = Plan(["bl.example"], [engine.nameserver_set([sys.argv[1]])], [0.5])
-    waiter, fan = Waiter(), engine.fan(plan, bytes([192, 0, 2, last]), [0])
-    ticket = engine.submit(fan, waiter, within_s)
+    completions, fan = Completions(), engine.fan(plan, bytes([192, 0, 2, last]), [0])
+    ticket = engine.submit(fan, completions, within_s)
     while not ticket.done:
-        waiter.wait(0.1)
-    return fan.answers()[0][0] if fan.answers() else None
+        completions.wait(0.1)
+    return fan.answers()[0].status if fan.answers() else None
 """
 
 
@@ -136,11 +136,11 @@ def change():
 thread = threading.Thread(target=change)
 thread.start()
 for turn in range(15):
-    engine, waiter = Engine(), Waiter()
+    engine, completions = Engine(), Completions()
     sets = [engine.nameserver_set([f"127.0.0.1:{20000 + n}"]) for n in range(64)]
     plan = Plan(["x.example"] * 64, sets, [1.0] * 64)
-    engine.submit(engine.fan(plan, bytes([1, 2, 3, 4]), range(64)), waiter, 0.02, 0.0)
-    waiter.wait(0.1)
+    engine.submit(engine.fan(plan, bytes([1, 2, 3, 4]), range(64)), completions, 0.02, 0.0)
+    completions.wait(0.1)
     engine.close()
 stop = True
 thread.join()
@@ -154,23 +154,23 @@ def test_sets_of_nameservers_are_given_back(engine: Engine, dnsbl_server: DnsblS
         chosen = engine.nameserver_set([f"127.0.0.1:{10_000 + number}"])
         Plan(["bl.example"], [chosen], [1.0], engine)
         if number % 100 == 99:  # nameservers are let go by the loop, when something is to be done
-            assert answer_from(engine, [dnsbl_server.nameserver])[0] == Status.NXDOMAIN
+            assert answer_from(engine, [dnsbl_server.nameserver]).status == Status.NXDOMAIN
             time.sleep(0.6)
-            assert answer_from(engine, [dnsbl_server.nameserver])[0] == Status.NXDOMAIN
+            assert answer_from(engine, [dnsbl_server.nameserver]).status == Status.NXDOMAIN
 
 
 def test_a_set_in_use_is_kept(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.fault(silence(), times=1)
     chosen = engine.nameserver_set([dnsbl_server.nameserver])
     fan = engine.fan(Plan(["bl.example"], [chosen], [0.2], engine), b"\xc0\x00\x02\x63", [0])
-    waiter = Waiter()
-    ticket = engine.submit(fan, waiter, 20.0)
+    completions = Completions()
+    ticket = engine.submit(fan, completions, 20.0)
     for number in range(250):
         other = engine.nameserver_set([f"127.0.0.1:{10_000 + number}"])
         assert other != chosen
         Plan(["bl.example"], [other], [1.0], engine)
-    assert eventually(lambda: (waiter.wait(0.1), ticket.done)[1])
-    assert fan.answers()[0][0] == Status.NXDOMAIN
+    assert eventually(lambda: (completions.wait(0.1), ticket.done)[1])
+    assert fan.answers()[0].status == Status.NXDOMAIN
 
 
 def test_a_missing_function_is_told_of_once_and_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,19 +16,19 @@ from contextlib import suppress
 import pytest
 from support.asking import ADDRESS, KEY, answer_from, eventually, look_up, plan_for, wait_done
 
-from dnsbl.engine._engine import Engine, Plan, Waiter
+from dnsbl.engine._engine import Completions, Engine, Plan
 from dnsbl.errors import ClosedError
 from dnsbl.model import Status
 from dnsbl.testing import DnsblServer, delay, silence
 
 IN_FLIGHT = """
 import os, sys, threading, time
-from dnsbl.engine._engine import Engine, Plan, Waiter
+from dnsbl.engine._engine import Engine, Plan, Completions
 engine = Engine()
 number = engine.nameserver_set([sys.argv[1]])
 plan = Plan(["bl.example"] * 6, [number] * 6, [30.0] * 6)
-waiter = Waiter()
-tickets = [engine.submit(engine.fan(plan, bytes([10, 0, 0, i]), range(6)), waiter, 30.0) for i in range(100)]
+completions = Completions()
+tickets = [engine.submit(engine.fan(plan, bytes([10, 0, 0, i]), range(6)), completions, 30.0) for i in range(100)]
 """
 
 
@@ -70,18 +70,18 @@ def os_threads() -> int:
 def test_close_with_questions_in_flight(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").fault(silence())
     plan = plan_for(engine, [dnsbl_server.nameserver], ["bl.example"] * 6)
-    waiter = Waiter()
+    completions = Completions()
     tickets = [
-        engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), range(6)), waiter, 30.0)
+        engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), range(6)), completions, 30.0)
         for i in range(500)
     ]
     assert eventually(lambda: dnsbl_server.count() > 100)
     began_s = time.monotonic()
     engine.close()
     assert time.monotonic() - began_s < 1.0
-    assert set(waiter.wait(0)) == set(tickets)
+    assert set(completions.wait(0)) == set(tickets)
     assert all(ticket.done and ticket.fan.finished for ticket in tickets)
-    assert {answer[0] for answer in tickets[-1].fan.answers().values()} <= {Status.TIMEOUT, Status.UNSENT}
+    assert {answer.status for answer in tickets[-1].fan.answers().values()} <= {Status.TIMEOUT, Status.UNSENT}
     engine.close()
 
 
@@ -91,10 +91,10 @@ def test_close_wakes_those_who_wait(engine: Engine, dnsbl_server: DnsblServer) -
     took_s: list[float] = []
 
     def wait() -> None:
-        waiter = Waiter()
-        ticket = engine.submit(engine.fan(plan, KEY, [0]), waiter, 30.0)
+        completions = Completions()
+        ticket = engine.submit(engine.fan(plan, KEY, [0]), completions, 30.0)
         began_s = time.monotonic()
-        wait_done(waiter, ticket)
+        wait_done(completions, ticket)
         took_s.append(time.monotonic() - began_s)
 
     threads = [threading.Thread(target=wait) for _ in range(8)]
@@ -116,11 +116,11 @@ def test_close_from_many_threads_while_others_submit(dnsbl_server: DnsblServer) 
         barrier = threading.Barrier(6)
 
         def submit(engine: Engine = engine, plan: Plan = plan, barrier: threading.Barrier = barrier) -> None:
-            waiter = Waiter()
+            completions = Completions()
             barrier.wait(10)
             with suppress(ClosedError):
                 while True:
-                    wait_done(waiter, engine.submit(engine.fan(plan, KEY, [0]), waiter, 10.0))
+                    wait_done(completions, engine.submit(engine.fan(plan, KEY, [0]), completions, 10.0))
                     engine.retired()
 
         def close(engine: Engine = engine, barrier: threading.Barrier = barrier) -> None:
@@ -145,9 +145,9 @@ def test_2000_engines_leave_nothing_behind(dnsbl_server: DnsblServer) -> None:
     def once(number: int) -> None:
         engine = Engine()
         if number % 20 == 0:
-            waiter = Waiter(with_fd=True)
+            completions = Completions(with_fd=True)
             fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver]), KEY, [0])
-            engine.submit(fan, waiter, 30.0)
+            engine.submit(fan, completions, 30.0)
         if number % 100 == 0:
             with pytest.raises(UnicodeEncodeError):
                 engine.fan(plan_for(engine, [dnsbl_server.nameserver]), "\udcff.example", [0])
@@ -171,7 +171,7 @@ def test_an_engine_in_a_reference_cycle_is_collected(dnsbl_server: DnsblServer) 
         engine = Engine()
         plan = plan_for(engine, [dnsbl_server.nameserver], timeout_s=0.001)
         fan = engine.fan(plan, KEY, [0], tag=[engine])
-        engine.submit(fan, Waiter(), 30.0)
+        engine.submit(fan, Completions(), 30.0)
         del engine, fan
         gc.collect()
         assert eventually(lambda: os_threads() <= before)
@@ -185,9 +185,9 @@ def test_an_engine_in_a_reference_cycle_is_collected(dnsbl_server: DnsblServer) 
     [
         "",  # with everything alive
         "engine.close()",
-        "del tickets, waiter",
+        "del tickets, completions",
         "del engine",
-        "threading.Thread(target=waiter.wait, args=(30,), daemon=True).start(); time.sleep(0.1)",
+        "threading.Thread(target=completions.wait, args=(30,), daemon=True).start(); time.sleep(0.1)",
         "sys.exit(0)",
     ],
 )
@@ -210,35 +210,35 @@ def test_fork_and_a_new_engine(dnsbl_server: DnsblServer) -> None:
     done = run_python(
         """
 import gc, os, sys, time
-from dnsbl.engine._engine import Engine, Plan, Waiter
+from dnsbl.engine._engine import Engine, Plan, Completions
 
 def ask(engine):
     plan = Plan(["bl.example"], [engine.nameserver_set([sys.argv[1]])], [1.0])
     fan = engine.fan(plan, bytes([192, 0, 2, 99]), [0])
-    return fan, engine.submit(fan, waiter, 10.0)
+    return fan, engine.submit(fan, completions, 10.0)
 
-engine, waiter = Engine(), Waiter()
+engine, completions = Engine(), Completions()
 fan, ticket = ask(engine)
-fd_waiter = Waiter(with_fd=True)
+with_descriptor = Completions(with_fd=True)
 time.sleep(0.2)
 pid = os.fork()
 if pid == 0:
     engine.abandon_after_fork()
     del ticket, fan
-    waiter = Waiter()
+    completions = Completions()
     engine = Engine()
     fan, ticket = ask(engine)
     while not ticket.done:
-        waiter.wait(10)
-    print("child", fan.answers()[0][2], flush=True)
-    del fd_waiter
+        completions.wait(10)
+    print("child", fan.answers()[0].addresses, flush=True)
+    del with_descriptor
     engine.close()
     gc.collect()
     sys.exit(7)  # by the usual way: the interpreter is torn down
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 while not ticket.done:
-    waiter.wait(10)
-print("parent", fan.answers()[0][2])
+    completions.wait(10)
+print("parent", fan.answers()[0].addresses)
 """,
         dnsbl_server,
     )
@@ -246,7 +246,7 @@ print("parent", fan.answers()[0][2])
     assert done.stdout.split("\n") == ["child (2130706434,)", "parent (2130706434,)", ""]
 
 
-@pytest.mark.parametrize("ending", ["engine.close()", "del engine", "", "del waiter, tickets"])
+@pytest.mark.parametrize("ending", ["engine.close()", "del engine", "", "del completions, tickets"])
 def test_fork_without_a_word(dnsbl_server: DnsblServer, ending: str) -> None:
     """A child that knows nothing of the engine it has inherited ends like any other."""
     dnsbl_server.zone("bl.example").fault(silence())
@@ -270,8 +270,10 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 
 def test_ctrl_c_ends_a_wait(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").fault(silence())
-    waiter = Waiter()
-    ticket = engine.submit(engine.fan(plan_for(engine, [dnsbl_server.nameserver]), KEY, [0]), waiter, 30.0)
+    completions = Completions()
+    ticket = engine.submit(
+        engine.fan(plan_for(engine, [dnsbl_server.nameserver]), KEY, [0]), completions, 30.0
+    )
     sent_s: list[float] = []
 
     def interrupt() -> None:
@@ -284,28 +286,28 @@ def test_ctrl_c_ends_a_wait(engine: Engine, dnsbl_server: DnsblServer) -> None:
     try:
         thread.start()
         with pytest.raises(KeyboardInterrupt):
-            waiter.wait(20)
+            completions.wait(20)
         assert time.monotonic() - sent_s[0] < 0.2
     finally:
         signal.signal(signal.SIGINT, before)
         thread.join()
     assert not ticket.done
-    assert waiter.wait(0) == []
+    assert completions.wait(0) == []
 
 
 def test_a_waiter_with_a_descriptor(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").list(ADDRESS)
     plan = plan_for(engine, [dnsbl_server.nameserver])
-    waiter = Waiter(with_fd=True)
-    assert Waiter().fileno() == -1
-    assert select.select([waiter.fileno()], [], [], 0)[0] == []
-    tickets = [engine.submit(engine.fan(plan, KEY, [0]), waiter, 5.0) for _ in range(3)]
+    completions = Completions(with_fd=True)
+    assert Completions().fileno() == -1
+    assert select.select([completions.fileno()], [], [], 0)[0] == []
+    tickets = [engine.submit(engine.fan(plan, KEY, [0]), completions, 5.0) for _ in range(3)]
     assert eventually(lambda: all(ticket.done for ticket in tickets))
-    assert select.select([waiter.fileno()], [], [], 5)[0] == [waiter.fileno()]
-    assert set(waiter.drain()) == set(tickets)
-    assert select.select([waiter.fileno()], [], [], 0)[0] == []
-    assert waiter.drain() == []
-    wait_done(waiter, engine.submit(engine.fan(plan, KEY, [0]), waiter, 5.0))
+    assert select.select([completions.fileno()], [], [], 5)[0] == [completions.fileno()]
+    assert set(completions.drain()) == set(tickets)
+    assert select.select([completions.fileno()], [], [], 0)[0] == []
+    assert completions.drain() == []
+    wait_done(completions, engine.submit(engine.fan(plan, KEY, [0]), completions, 5.0))
 
 
 def test_an_event_loop_is_woken(engine: Engine, dnsbl_server: DnsblServer) -> None:
@@ -314,21 +316,21 @@ def test_an_event_loop_is_woken(engine: Engine, dnsbl_server: DnsblServer) -> No
 
     async def main() -> list[tuple[int, ...]]:
         loop = asyncio.get_running_loop()
-        waiter = Waiter(with_fd=True)
+        completions = Completions(with_fd=True)
 
         def ready() -> None:
-            for ticket in waiter.drain():
-                ticket.owner.set_result(ticket.fan.answers()[0][2])
+            for ticket in completions.drain():
+                ticket.owner.set_result(ticket.fan.answers()[0].addresses)
 
-        loop.add_reader(waiter.fileno(), ready)
+        loop.add_reader(completions.fileno(), ready)
         plan = plan_for(engine, [dnsbl_server.nameserver])
         futures = [loop.create_future() for _ in range(50)]
         for i, future in enumerate(futures):
-            engine.submit(engine.fan(plan, bytes([192, 0, 2, 50 + i]), [0]), waiter, 5.0, owner=future)
+            engine.submit(engine.fan(plan, bytes([192, 0, 2, 50 + i]), [0]), completions, 5.0, owner=future)
         try:
             return await asyncio.wait_for(asyncio.gather(*futures), 10)
         finally:
-            loop.remove_reader(waiter.fileno())
+            loop.remove_reader(completions.fileno())
 
     answers = asyncio.run(main())
     assert answers == [()] * 49 + [(0x7F000002,)]
@@ -345,7 +347,7 @@ def test_many_threads_each_with_its_own_waiter(engine: Engine, dnsbl_server: Dns
         for step in range(40):
             last = (first * 40 + step) % 256
             answers = look_up(engine, plan, bytes([192, 0, 2, last]), deadline_s=10.0).answers()
-            if answers[0][2] != (0x7F000100 + last,):
+            if answers[0].addresses != (0x7F000100 + last,):
                 wrong.append(answers)
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(32)]
@@ -355,4 +357,4 @@ def test_many_threads_each_with_its_own_waiter(engine: Engine, dnsbl_server: Dns
         thread.join(30)
     assert wrong == []
     assert eventually(lambda: engine.retired() or engine.in_flight == 0)
-    assert answer_from(engine, [dnsbl_server.nameserver])[0] == Status.OK
+    assert answer_from(engine, [dnsbl_server.nameserver]).status == Status.OK

@@ -1,4 +1,4 @@
-"""When nothing comes, or late: deadlines, tries, and the change to another nameserver and back."""
+"""When nothing comes, or late: deadlines, attempts, and the change to another nameserver and back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 from itertools import pairwise
 
 import pytest
-from support.asking import ADDRESS, KEY, answer_from, eventually, look_up, plan_for, wait_done
+from support.asking import ADDRESS, KEY, answer_from, eventually, look_up, plan_for, wait_done, wire_of
 
-from dnsbl.engine._engine import Engine, Waiter
+from dnsbl.engine._engine import Completions, Engine
 from dnsbl.model import Status
 from dnsbl.testing import DnsblServer, delay, silence
 
@@ -33,7 +33,9 @@ def test_silence_ends_at_the_deadline(engine: Engine, dnsbl_server: DnsblServer,
     took_s = time.monotonic() - began_s
     assert deadline_s - 0.001 <= took_s < deadline_s + LATE_S
     # With no time at all nothing is sent, and that is told.
-    assert {answer[0] for answer in fan.answers().values()} == ({Status.UNSENT} if deadline_s == 0 else set())
+    assert {answer.status for answer in fan.answers().values()} == (
+        {Status.UNSENT} if deadline_s == 0 else set()
+    )
     assert len(fan.open_indices) == (20 if deadline_s else 0)
 
 
@@ -52,15 +54,17 @@ def test_deadlines_at_any_distance_from_the_next_try(engine: Engine, dnsbl_serve
     """A try due just before the deadline, reached just after it, once kept the thread busy for ever."""
     dnsbl_server.zone("bl.example").fault(silence())
     plan = plan_for(engine, [dnsbl_server.nameserver], timeout_s=0.05)
-    waiter = Waiter()
+    completions = Completions()
     choose = random.Random(1)
     tickets = [
-        engine.submit(engine.fan(plan, bytes([192, 0, 2, i]), [0]), waiter, 0.1 + choose.random() * 0.004)
+        engine.submit(
+            engine.fan(plan, bytes([192, 0, 2, i]), [0]), completions, 0.1 + choose.random() * 0.004
+        )
         for i in range(100)
     ]
     began_s = time.monotonic()
     for ticket in tickets:
-        wait_done(waiter, ticket)
+        wait_done(completions, ticket)
     assert time.monotonic() - began_s < 0.11 + LATE_S
 
 
@@ -76,43 +80,43 @@ def test_two_lookups_of_a_dead_port_one_after_the_other(engine: Engine) -> None:
         assert 0.399 <= time.monotonic() - began_s < 0.4 + LATE_S
 
 
-# ---- tries ----
+# ---- attempts ----
 
 
-@pytest.mark.parametrize(("tries", "least", "most"), [(1, 1, 1), (2, 2, 2), (0, 3, 5)])
-def test_tries(engine: Engine, dnsbl_server: DnsblServer, tries: int, least: int, most: int) -> None:
+@pytest.mark.parametrize(("attempts", "least", "most"), [(1, 1, 1), (2, 2, 2), (0, 3, 5)])
+def test_attempts(engine: Engine, dnsbl_server: DnsblServer, attempts: int, least: int, most: int) -> None:
     dnsbl_server.zone("bl.example").fault(silence())
     plan = plan_for(engine, [dnsbl_server.nameserver], timeout_s=0.1)
-    look_up(engine, plan, deadline_s=0.45, tries=tries)
+    look_up(engine, plan, deadline_s=0.45, attempts=attempts)
     assert least <= dnsbl_server.count() <= most
     times_s = [query.time_s for query in dnsbl_server.queries]
     assert all(later - earlier > 0.05 for earlier, later in pairwise(times_s))
     assert len({query.wire[:2] for query in dnsbl_server.queries}) == len(times_s), "ids are not new"
 
 
-def test_an_answer_to_the_first_of_several_tries_counts(engine: Engine, dnsbl_server: DnsblServer) -> None:
+def test_an_answer_to_the_first_of_several_attempts_counts(engine: Engine, dnsbl_server: DnsblServer) -> None:
     zone = dnsbl_server.zone("bl.example")
     zone.list(ADDRESS)
     zone.fault(lambda query, answer: answer()._replace(delay_s=0.5) if dnsbl_server.count() == 1 else None)
     answer = answer_from(engine, [dnsbl_server.nameserver], timeout_s=0.2, deadline_s=0.9)
-    assert answer[0] == Status.OK
-    assert 500_000 <= answer[6] < 500_000 + LATE_S * 1e6
+    assert answer.status == Status.OK
+    assert 500_000 <= answer.latency_us < 500_000 + LATE_S * 1e6
 
 
 def test_refused_connections_do_not_spin(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").list(ADDRESS)
     dnsbl_server.stop()
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver]), KEY, [0])
     cpu_s = time.process_time()
-    ticket = engine.submit(fan, waiter, 10.0)
-    assert waiter.wait(0.8) == []
+    ticket = engine.submit(fan, completions, 10.0)
+    assert completions.wait(0.8) == []
     assert time.process_time() - cpu_s < 0.2
     dnsbl_server.start()
     began_s = time.monotonic()
-    wait_done(waiter, ticket)
+    wait_done(completions, ticket)
     assert time.monotonic() - began_s < 0.25 + LATE_S
-    assert fan.answers()[0][0] == Status.OK
+    assert fan.answers()[0].status == Status.OK
     assert dnsbl_server.count() == 1
 
 
@@ -121,19 +125,20 @@ def test_slow_answers_count_after_thousands_of_fast_ones(engine: Engine, dnsbl_s
     zone = dnsbl_server.zone("bl.example")
     zone.list(ADDRESS)
     plan = plan_for(engine, [dnsbl_server.nameserver])
-    waiter = Waiter()
+    completions = Completions()
     for block in range(12):
         tickets = [
-            engine.submit(engine.fan(plan, bytes([10, block, 0, i]), [0]), waiter, 5.0) for i in range(250)
+            engine.submit(engine.fan(plan, bytes([10, block, 0, i]), [0]), completions, 5.0)
+            for i in range(250)
         ]
         for ticket in tickets:
-            wait_done(waiter, ticket)
-        assert all(ticket.fan.answers()[0][0] == Status.NXDOMAIN for ticket in tickets)
+            wait_done(completions, ticket)
+        assert all(ticket.fan.answers()[0].status == Status.NXDOMAIN for ticket in tickets)
     engine.retired()
     zone.fault(delay(0.9))
     answer = answer_from(engine, [dnsbl_server.nameserver], deadline_s=1.0)
-    assert answer[:3] == (Status.OK, 0, (0x7F000002,))
-    assert answer[6] >= 900_000
+    assert wire_of(answer) == (Status.OK, 0, (0x7F000002,))
+    assert answer.latency_us >= 900_000
 
 
 # ---- after the deadline ----
@@ -143,35 +148,32 @@ def test_late_answers_are_reported(engine: Engine, dnsbl_server: DnsblServer) ->
     for name, delay_s in (("a.example", 0.3), ("b.example", 0.5)):
         dnsbl_server.zone(name).list(ADDRESS)
         dnsbl_server.zone(name).fault(delay(delay_s))
-    waiter = Waiter()
+    completions = Completions()
     plan = plan_for(engine, [dnsbl_server.nameserver], ["a.example", "b.example"])
     fan = engine.fan(plan, KEY, range(2), tag="mine")
-    ticket = engine.submit(fan, waiter, 0.1)
-    wait_done(waiter, ticket)
-    assert fan.take() == []
+    ticket = engine.submit(fan, completions, 0.1)
+    wait_done(completions, ticket)
+    assert fan.answers() == {}
     assert (engine.has_retired, engine.in_flight) == (False, 1)
-    seen: list[int] = []
-    while len(seen) < 2:
+    while len(fan.answers()) < 2:
         assert eventually(lambda: engine.has_retired)
         for late in engine.retired():
             assert (late, late.tag) == (fan, "mine")
-            seen += [zone for zone, _ in late.take()]
-    assert seen == [0, 1]
     assert (fan.finished, engine.in_flight, engine.has_retired) == (True, 0, False)
-    assert waiter.wait(0) == []
+    assert completions.wait(0) == []
 
 
 def test_listening_ends(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").fault(silence())
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver]), KEY, [0])
     began_s = time.monotonic()
-    wait_done(waiter, engine.submit(fan, waiter, 0.1, 0.2))
+    wait_done(completions, engine.submit(fan, completions, 0.1, 0.2))
     assert fan.answers() == {}
     assert eventually(lambda: fan.finished)
     assert time.monotonic() - began_s >= 0.3
-    assert fan.answers()[0][:3] == (Status.TIMEOUT, -1, ())
-    assert fan.answers()[0][7] == -1
+    assert wire_of(fan.answers()[0]) == (Status.TIMEOUT, -1, ())
+    assert fan.answers()[0].server == -1
     assert eventually(lambda: engine.retired() == [fan])
 
 
@@ -180,22 +182,22 @@ def test_a_forgotten_ticket_is_not_told_and_its_answer_not_lost(
 ) -> None:
     dnsbl_server.zone("bl.example").list(ADDRESS)
     dnsbl_server.zone("bl.example").fault(delay(0.1))
-    waiter = Waiter()
+    completions = Completions()
     fan = engine.fan(plan_for(engine, [dnsbl_server.nameserver]), KEY, [0])
-    waiter.forget(engine.submit(fan, waiter, 5.0))
+    completions.forget(engine.submit(fan, completions, 5.0))
     assert eventually(lambda: engine.has_retired)
     assert engine.retired() == [fan]
-    assert fan.answers()[0][0] == Status.OK
-    assert waiter.wait(0) == []
+    assert fan.answers()[0].status == Status.OK
+    assert completions.wait(0) == []
 
 
 def test_joining_what_has_finished_leaves_nothing_behind(engine: Engine, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone("bl.example").list(ADDRESS)
     fan = look_up(engine, plan_for(engine, [dnsbl_server.nameserver]))
     assert eventually(lambda: engine.retired() or engine.in_flight == 0)
-    waiter = Waiter()
+    completions = Completions()
     for _ in range(3):
-        wait_done(waiter, engine.submit(fan, waiter, 5.0))
+        wait_done(completions, engine.submit(fan, completions, 5.0))
     assert engine.in_flight == 0
     assert dnsbl_server.count() == 1
 
@@ -210,7 +212,7 @@ def test_failover_and_back(engine: Engine) -> None:
             (first, second)[alive].heal()
             (first, second)[dead].fault(silence())
             answer = answer_from(engine, both, timeout_s=0.1, deadline_s=3.0)
-            assert (answer[0], answer[7]) == (Status.NXDOMAIN, alive)
+            assert (answer.status, answer.server) == (Status.NXDOMAIN, alive)
 
 
 def test_a_nameserver_that_is_down_is_left_out_and_probed(engine: Engine) -> None:
@@ -218,41 +220,41 @@ def test_a_nameserver_that_is_down_is_left_out_and_probed(engine: Engine) -> Non
         both = [first.nameserver, second.nameserver]
         first.fault(silence())
         for _ in range(3):
-            assert answer_from(engine, both, timeout_s=0.1)[7] == 1
+            assert answer_from(engine, both, timeout_s=0.1).server == 1
         asked = first.count()
         began_s = time.monotonic()
         for _ in range(50):
-            assert answer_from(engine, both)[7] == 1
+            assert answer_from(engine, both).server == 1
         assert time.monotonic() - began_s < 0.9
         assert first.count() <= asked + 1
         first.heal()
-        assert eventually(lambda: answer_from(engine, both)[7] == 0, 3.0)
-        assert all(answer_from(engine, both)[7] == 0 for _ in range(10))
+        assert eventually(lambda: answer_from(engine, both).server == 0, 3.0)
+        assert all(answer_from(engine, both).server == 0 for _ in range(10))
 
 
 def test_a_stopped_nameserver_costs_no_time(engine: Engine) -> None:
     with DnsblServer(["bl.example"]) as first, DnsblServer(["bl.example"]) as second:
         both = [first.nameserver, second.nameserver]
-        assert answer_from(engine, both)[7] == 0
+        assert answer_from(engine, both).server == 0
         first.stop()
         for _ in range(10):
             answer = answer_from(engine, both)
-            assert (answer[0], answer[7]) == (Status.NXDOMAIN, 1)
-            assert answer[6] < 500_000
+            assert (answer.status, answer.server) == (Status.NXDOMAIN, 1)
+            assert answer.latency_us < 500_000
         first.start()
-        assert eventually(lambda: answer_from(engine, both)[7] == 0, 3.0)
+        assert eventually(lambda: answer_from(engine, both).server == 0, 3.0)
 
 
 def test_a_burst_at_a_nameserver_that_is_dead(engine: Engine) -> None:
     with DnsblServer(["bl.example"]) as first, DnsblServer(["bl.example"]) as second:
         first.fault(silence())
         plan = plan_for(engine, [first.nameserver, second.nameserver], timeout_s=0.2)
-        waiter = Waiter()
+        completions = Completions()
         tickets = [
-            engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), [0]), waiter, 2.0)
+            engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), [0]), completions, 2.0)
             for i in range(2000)
         ]
         for ticket in tickets:
-            wait_done(waiter, ticket)
+            wait_done(completions, ticket)
         assert sum(len(ticket.fan.answers()) for ticket in tickets) == 2000
-        assert {ticket.fan.answers()[0][7] for ticket in tickets} == {1}
+        assert {ticket.fan.answers()[0].server for ticket in tickets} == {1}

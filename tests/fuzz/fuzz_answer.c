@@ -17,7 +17,7 @@ enum { AS_TXT = 1, AS_STREAM = 2, AS_RAW = 4, PIECE_SHIFT = 3, ID = 0x1234, NAME
 
 #define ASKED "2.0.0.127.bl.example"
 
-static const unsigned char question[NAME_BYTES] = "\0012\0010\0010\003127\002bl\007example";
+static const unsigned char asked_name[NAME_BYTES] = "\0012\0010\0010\003127\002bl\007example";
 
 /* ---- what the code under test calls ---- */
 
@@ -40,11 +40,11 @@ static int take_functions(void *channel, const void *functions, void *data)
     return 0;
 }
 
-void dnsbl_fanout_malformed(dnsbl_loop *loop, query *q, uint64_t now)
+void dnsbl_fanout_malformed(dnsbl_loop *loop, attempt *a, uint64_t now)
 {
     (void)loop;
     (void)now;
-    REQUIRE(q->id == ID);
+    REQUIRE(a->id == ID);
     blamed++;
 }
 
@@ -107,7 +107,7 @@ static void answer_is_sound(const dnsbl_answer *answer, dnsbl_qtype type)
 }
 
 /* The front has let this message through to c-ares. */
-static void handed_on(const dnsbl_cares *cares, const slot *s, const unsigned char *message, size_t length)
+static void handed_on(const dnsbl_cares *cares, const question *q, const unsigned char *message, size_t length)
 {
     void *record = NULL;
     unsigned char *exact = malloc(length == 0 ? 1 : length);
@@ -116,9 +116,9 @@ static void handed_on(const dnsbl_cares *cares, const slot *s, const unsigned ch
     REQUIRE(length >= 12 && exact[0] == ID >> 8 && exact[1] == (ID & 0xff) && (exact[2] & 0x80));
     REQUIRE(cares->parse(exact, length, 0, &record) == 0); /* or c-ares would close the socket */
     dnsbl_answer answer = {0};
-    dnsbl_reading reading = dnsbl_answer_read(cares, &answer, s, record);
+    dnsbl_reading reading = dnsbl_answer_read(cares, &answer, q, record);
     REQUIRE(reading != DNSBL_READ_NO_MEMORY);
-    answer_is_sound(&answer, (dnsbl_qtype)s->type);
+    answer_is_sound(&answer, (dnsbl_qtype)q->type);
     REQUIRE(dnsbl_answer_rcode(cares, 0, record) >= 0);
     free(answer.address);
     free(answer.text);
@@ -132,7 +132,7 @@ static size_t first_frame(const unsigned char *bytes, size_t have)
     return have >= 2 && whole <= have ? whole : 0;
 }
 
-static void receive_all(const dnsbl_cares *cares, channel *ch, const slot *s)
+static void receive_all(const dnsbl_cares *cares, channel *ch, const question *q)
 {
     static unsigned char got[2 * MESSAGE_MAX];
     struct sockaddr_storage from;
@@ -144,12 +144,12 @@ static void receive_all(const dnsbl_cares *cares, channel *ch, const slot *s)
         if (count <= 0)
             break;
         if (!incoming.stream) {
-            handed_on(cares, s, got, (size_t)count);
+            handed_on(cares, q, got, (size_t)count);
             continue;
         }
         have += (size_t)count;
         for (size_t whole; (whole = first_frame(got, have)) > 0; have -= whole) {
-            handed_on(cares, s, got + 2, whole - 2);
+            handed_on(cares, q, got + 2, whole - 2);
             memmove(got, got + whole, have - whole);
         }
     }
@@ -167,8 +167,8 @@ static size_t put_in(unsigned char *out, int type, const uint8_t *data, size_t s
     if (given > 2)
         memcpy(head + 6, data + 2, given - 2);
     memcpy(out, head, sizeof head);
-    memcpy(out + sizeof head, question, sizeof question);
-    at = sizeof head + sizeof question;
+    memcpy(out + sizeof head, asked_name, sizeof asked_name);
+    at = sizeof head + sizeof asked_name;
     const unsigned char tail[4] = {0, (unsigned char)type, 0, 1};
     memcpy(out + at, tail, sizeof tail);
     at += sizeof tail;
@@ -186,18 +186,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fan == NULL) {
         cares_table(&loop.cares);
         loop.cares.set_socket_functions = take_functions;
-        fan = calloc(1, sizeof *fan + sizeof(slot));
+        fan = calloc(1, sizeof *fan + sizeof(question));
         REQUIRE(fan != NULL);
     }
     if (size == 0 || size > 60000)
         return 0;
-    slot *s = &fan->slots[0];
-    s->type = data[0] & AS_TXT ? DNSBL_TYPE_TXT : DNSBL_TYPE_A;
-    strcpy(s->name, ASKED);
+    question *q = &fan->questions[0];
+    q->type = data[0] & AS_TXT ? DNSBL_TYPE_TXT : DNSBL_TYPE_A;
+    strcpy(q->name, ASKED);
     channel ch = {.loop = &loop};
-    query q = {.loop = &loop, .fan = fan, .channel = &ch, .id = ID};
+    attempt a = {.loop = &loop, .fan = fan, .channel = &ch, .id = ID};
     dnsbl_front_install(&loop, &ch);
-    dnsbl_front_remember(&ch, &q);
+    dnsbl_front_remember(&ch, &a);
 
     bool raw = data[0] & AS_RAW;
     incoming.stream = data[0] & AS_STREAM;
@@ -205,15 +205,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     incoming.bytes = bytes + (incoming.stream && !raw ? 0 : 2);
     if (raw)
         memcpy(bytes + 2, data + 1, size - 1);
-    size_t length = raw ? size - 1 : put_in(bytes + 2, s->type, data + 1, size - 1);
+    size_t length = raw ? size - 1 : put_in(bytes + 2, q->type, data + 1, size - 1);
     bytes[0] = (unsigned char)(length >> 8);
     bytes[1] = (unsigned char)length;
     incoming.left = length + (incoming.stream && !raw ? 2 : 0);
     blamed = 0;
     loop.to_read = 1000; /* datagrams in this turn of the loop */
-    receive_all(&loop.cares, &ch, s);
+    receive_all(&loop.cares, &ch, q);
     REQUIRE(incoming.stream || blamed <= 1); /* one datagram, one blame */
-    dnsbl_front_forget(&ch, &q);
+    dnsbl_front_forget(&ch, &a);
     dnsbl_front_close(&ch);
     return 0;
 }

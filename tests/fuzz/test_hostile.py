@@ -13,7 +13,7 @@ from fuzz.hostile import FIELDS, HEADER, Hostile, honest_code
 from support.asking import plan_for, wait_done
 
 from dnsbl import Outcome, Resolver, Verdict
-from dnsbl.engine._engine import TYPE_A, TYPE_TXT, Engine, Fan, Waiter
+from dnsbl.engine._engine import TYPE_A, TYPE_TXT, Completions, Engine, Fan
 from dnsbl.model import Status
 
 HOSTILE_S = float(os.environ.get("HOSTILE_S", "3"))
@@ -34,7 +34,7 @@ def test_honest_lists_beside_a_hostile_one_lose_nothing() -> None:
     """Every honest answer counted; every question of the hostile list ends."""
     seen: Counter[str] = Counter()
     wrong: list[str] = []
-    engine, waiter = Engine(), Waiter()
+    engine, completions = Engine(), Completions()
     with Hostile(SEED) as server:
         plan = plan_for(engine, [server.nameserver], ZONES, timeout_s=0.5)
         end_s, number = time.monotonic() + HOSTILE_S, 0
@@ -46,9 +46,9 @@ def test_honest_lists_beside_a_hostile_one_lose_nothing() -> None:
                 key = bytes([10, number >> 16 & 255, number >> 8 & 255, number & 255])
                 for zones, deadline_s in ((HONEST, 30.0), ([BAD], 0.15)):
                     fan = engine.fan(plan, key, zones, kind)
-                    asked.append((kind, fan, engine.submit(fan, waiter, deadline_s)))
+                    asked.append((kind, fan, engine.submit(fan, completions, deadline_s)))
             for kind, fan, ticket in asked:
-                wait_done(waiter, ticket, 60.0)
+                wait_done(completions, ticket, 60.0)
                 judge(fan, kind, seen, wrong)
             engine.retired()
         assert not wrong
@@ -66,7 +66,7 @@ def judge(fan: Fan, kind: int, seen: Counter[str], wrong: list[str]) -> None:
     answers = fan.answers()
     if fan.indices == (BAD,):
         seen["hostile"] += 1
-        seen[f"hostile {Status(answers[BAD][0]).name}" if answers else "hostile open"] += 1
+        seen[f"hostile {Status(answers[BAD].status).name}" if answers else "hostile open"] += 1
         return
     for at in HONEST:
         code = expected(fan.key, ZONES[at])
@@ -75,7 +75,11 @@ def judge(fan: Fan, kind: int, seen: Counter[str], wrong: list[str]) -> None:
             want = (Status.OK, ())
         answer = answers.get(at)
         seen["honest"] += 1
-        if answer is None or (answer[0], answer[2]) != want or (want == (Status.OK, ()) and not answer[8]):
+        if (
+            answer is None
+            or (answer.status, answer.addresses) != want
+            or (want == (Status.OK, ()) and not answer.texts)
+        ):
             wrong.append(f"{fan.key!r} type {kind} in {ZONES[at]}: {answer} instead of {want}")
 
 

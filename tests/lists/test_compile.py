@@ -43,6 +43,20 @@ def test_what_is_no_list_ends_with_2(tmp_path: Path) -> None:
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
+def test_the_share_of_bad_entries_that_is_taken(tmp_path: Path) -> None:
+    """2 of 32 are bad, which is more than the default of 5 %; the option sets another share."""
+    path = tmp_path / "own.txt"
+    path.write_text("".join(f"192.0.2.{last}\n" for last in range(30)) + "192.0.2.300\n2001:db8::/129\n")
+    code, out, err = compiled(str(path))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "2 of 32 entries are bad (more than bad_share, 5 %)" in err
+    code, out, err = compiled(str(path), "--bad-share", "0.1")
+    assert (code, err.count("\n")) == (1, 2)
+    assert "2 bad lines of 32" in out
+    code, out, err = compiled(str(path), "--bad-share", "1.5")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
 def test_check_with_a_file_alone(tmp_path: Path) -> None:
     """No nameserver is there and none is needed."""
     path = tmp_path / "drop.txt"

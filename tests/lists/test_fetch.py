@@ -114,6 +114,18 @@ def test_a_list_of_comments_alone_replaces_the_old(web: Web, tmp_path: Path) -> 
     assert fetch(web.url, path).what == "new"
 
 
+def test_bad_entries_up_to_the_zone_s_own_share_are_taken(web: Web, tmp_path: Path) -> None:
+    """The share of the [[zone]]: what it takes when it is read is taken when it is fetched."""
+    config, path = tmp_path / "dnsbl.toml", tmp_path / "own.txt"
+    web.body = b"192.0.2.0/24\n192.0.2.300\n2001:db8::/129\n"
+    table = f'[[zone]]\nname = "own.example"\nfile = "own.txt"\nurl = "{web.url}"\n'
+    for share, code in (("0.5", 1), ("0.7", 0)):
+        config.write_text(f"{table}bad_share = {share}\n")
+        path.with_name("own.txt.fetched").unlink(missing_ok=True)
+        run = CliRunner().invoke(command, ["fetch", "--config", str(config)], standalone_mode=False)
+        assert (run.return_value, path.exists()) == (code, code == 0)
+
+
 def test_command(web: Web, tmp_path: Path) -> None:
     config = tmp_path / "dnsbl.toml"
     config.write_text(f'[[zone]]\nname = "own.example"\nfile = "own.txt"\nurl = "{web.url}"\n')

@@ -84,6 +84,38 @@ def test_configuration_names_a_file(drop: Path) -> None:
         parse_config('[[zone]]\nname = "a.example"\nfile = "x"\ntimeout_s = 1\n')
 
 
+def test_each_zone_has_a_share_of_bad_entries_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By `from_file` and in dnsbl.toml; it holds for the file that takes the old one's place, too."""
+    path = tmp_path / "own.txt"
+    path.write_text("192.0.2.1\n192.0.2.300\n2001:db8::/129\n")
+    with pytest.raises(ZoneError, match=r"zone own: .*2 of 3 entries are bad \(more than bad_share, 5 %\)"):
+        Resolver([Zone.from_file(path)])
+    with Resolver([Zone.from_file(path, bad_share=0.7)]) as resolver:
+        assert resolver.check("192.0.2.1").listed
+    toml = '[[zone]]\nname = "own.example"\nfile = "own.txt"\nbad_share = {}\n'
+    with Resolver(config=parse_config(toml.format(0.7), path=tmp_path / "dnsbl.toml")) as resolver:
+        watch_fast(resolver)
+        assert resolver.check("192.0.2.1").listed
+        path.write_text("192.0.2.2\n192.0.2.300\n2001:db8::/129\n")  # as bad as before: taken
+        wait_until(path, resolver, "192.0.2.2", listed=True)
+        path.write_text("192.0.2.3\n192.0.2.300\n192.0.2.301\n2001:db8::/129\n")
+        for _ in range(200):
+            if "stays in use" in caplog.text:
+                break
+            resolver.check("192.0.2.2")
+            time.sleep(0.02)
+        assert "3 of 4 entries are bad (more than bad_share, 70 %)" in caplog.text
+        assert resolver.check("192.0.2.2").listed
+    with pytest.raises(ConfigError, match=r"dnsbl\.toml:4: bad_share: 5 is out of range; give 0 to 1"):
+        parse_config(toml.format(5))
+    with pytest.raises(ConfigError, match="bad_share: it is about a list file"):
+        parse_config('[[zone]]\nname = "own.example"\nbad_share = 0.1\n')
+    with pytest.raises(ZoneError, match="bad_share = nan is not valid"):
+        Zone.from_file(path, bad_share=float("nan"))
+
+
 def test_a_file_that_cannot_be_used_is_refused_when_the_resolver_is_made(tmp_path: Path) -> None:
     with pytest.raises(ZoneError, match=r"zone none: list file .*none\.txt: cannot be read: No such file"):
         Resolver([f"file:{tmp_path / 'none.txt'}"])
@@ -101,7 +133,7 @@ def wait_until(path: Path, resolver: Resolver, address: str, *, listed: bool) ->
 
 def watch_fast(resolver: Resolver) -> None:
     for each in resolver._core.local._each:
-        each._look_s, each._next_look = 0.05, 0.0
+        each._look_s, each.next_look = 0.05, 0.0
 
 
 def test_a_changed_file_is_swapped_and_a_broken_one_is_not(
@@ -153,3 +185,31 @@ def test_health_leaves_list_files_out(drop: Path) -> None:
     with Resolver([Zone.from_file(drop)]) as resolver:
         (health,) = resolver.health()
         assert (health.state.value, resolver._core.upstream.engine) == ("untested", None)
+
+
+MESSAGE = (
+    b"Received: from s (s [192.0.2.9]) by mx (Postfix) with ESMTP id 2; x\n"
+    b"From: spammer1@spamcorp.net\nContent-Type: text/html\n\n<a href=http://www.example.com/x>x</a>\n"
+)
+
+
+def test_a_message_is_looked_up_in_files_without_a_query(drop: Path) -> None:
+    """The addresses behind a link are found by asking its owner's nameserver: only where a zone wants them."""
+    with DnsblServer() as server, Resolver([Zone.from_file(drop)], [server.nameserver]) as resolver:
+        verdict = resolver.check_message(MESSAGE)
+        assert {finding.kind for finding in verdict.findings} == {"hop", "domain"}
+        assert (verdict.zones, verdict.complete, list(server.queries)) == (("drop",), True, [])
+
+
+def test_a_file_of_hashes(tmp_path: Path) -> None:
+    """A hash list by rsync: its subjects, digest and normal form are the zone's."""
+    (tmp_path / "ebl").write_text(":127.0.0.2:\nb4a64d60f67529b0b18df66ea2f292e09e43c975\n")
+    config = parse_config(
+        '[[zone]]\nname = "ebl.example"\nfile = "ebl"\nformat = "dnset"\nsubjects = ["email"]\n'
+        'hash = "sha1"\nnormal_form = "msbl"\n',
+        path=tmp_path / "dnsbl.toml",
+    )
+    with Resolver(config=config) as resolver:
+        assert resolver.check_message(MESSAGE).listed
+        assert resolver.check("Spammer1+tag@spamcorp.net").listed
+        assert not resolver.check("spammer2@spamcorp.net").listed

@@ -32,7 +32,7 @@ class Fan:
 
     def __init__(self, machine: LookupMachine, key: bytes, indices: list[int], tag: Any) -> None:
         self.machine, self.key, self.indices, self.tag = machine, key, tuple(indices), tag
-        self.given: dict[int, tuple[Any, ...]] = {}
+        self.given: dict[int, SimpleNamespace] = {}
         self.asked, self.until = machine.now, 0.0
         self.reported = False
 
@@ -40,13 +40,24 @@ class Fan:
     def finished(self) -> bool:
         return len(self.given) == len(self.indices)
 
-    def answers(self) -> dict[int, tuple[Any, ...]]:
+    def answers(self) -> dict[int, SimpleNamespace]:
         return dict(self.given)
 
     def give(self, zone: int, status: Status, addresses: tuple[int, ...] = ()) -> None:
-        ttls = (TTL_S, None, None) if addresses else (None, TTL_S, TTL_S)
         rcode = -1 if status in (Status.TIMEOUT, Status.UNSENT) else 2 if status is Status.RCODE else 0
-        self.given[zone] = (status, rcode, addresses, *ttls, 10, 0, (), self.machine.now, 1)
+        self.given[zone] = SimpleNamespace(
+            status=status,
+            rcode=rcode,
+            addresses=addresses,
+            ttl_s=TTL_S if addresses else None,
+            soa_ttl_s=None if addresses else TTL_S,
+            soa_minimum_s=None if addresses else TTL_S,
+            latency_us=10,
+            server=0,
+            texts=(),
+            arrived=self.machine.now,
+            queries=1,
+        )
 
 
 class Ticket:
@@ -70,7 +81,7 @@ class Engine:
     def fan(self, _plan: object, key: bytes, zones: list[int], *_: object) -> Fan:
         return Fan(self.machine, key, zones, _[-1])
 
-    def submit(self, fan: Fan, _waiter: object, for_s: float, listen_s: float, *_: object) -> Ticket:
+    def submit(self, fan: Fan, _completions: object, for_s: float, listen_s: float, *_: object) -> Ticket:
         if fan not in self.fans:
             self.fans.append(fan)
         ticket = Ticket(self.machine, fan, self.machine.now + for_s)
@@ -110,7 +121,7 @@ class LookupMachine(RuleBasedStateMachine):
         values = {"deadline_s": FULL_S, "reasons": False}
         self.core = Core(zones, ("127.0.0.1:53",), checked_settings(values))
         self.engine = Engine(self)
-        self.waiter: Any = SimpleNamespace(forget=lambda _: None, drain=list)
+        self.completions: Any = SimpleNamespace(forget=lambda _: None, drain=list)
         self.start_engine()
         self.made: list[tuple[float, float]] = []
         """Of each answer, whose code is its number: when it was asked for and when it came."""
@@ -134,11 +145,11 @@ class LookupMachine(RuleBasedStateMachine):
 
     def start_engine(self) -> None:
         upstream: Any = self.core.upstream
-        upstream.engine, upstream._nobody = self.engine, self.waiter
+        upstream.engine, upstream._nobody = self.engine, self.completions
         upstream._plan = SimpleNamespace(sets=(0, 0))
         upstream.set_servers = {0: ("127.0.0.1:53",)}
 
-    def open_slots(self) -> list[tuple[Fan, int]]:
+    def open_questions(self) -> list[tuple[Fan, int]]:
         return [(fan, z) for fan in self.engine.fans for z in fan.indices if z not in fan.given]
 
     # ---- events ----
@@ -146,30 +157,30 @@ class LookupMachine(RuleBasedStateMachine):
     @rule(deadline_s=st.sampled_from([0.5, 2.0, FULL_S, 5.0]))
     def begin(self, deadline_s: float) -> None:
         flushed, told = self.flushed, dict(self.newest)
-        lookup = Lookup(self.core, SUBJECT, self.waiter, self.now, deadline_s, None)
+        lookup = Lookup(self.core, SUBJECT, self.completions, self.now, deadline_s, None)
         if lookup.start():
             self.judge(lookup.verdict, self.now, flushed, told)
         else:
             self.under_way.append((lookup, self.now, flushed, told, self.now + deadline_s))
 
-    @precondition(lambda self: self.open_slots())
+    @precondition(lambda self: self.open_questions())
     @rule(data=st.data(), every=st.booleans())
     def answer(self, data: st.DataObject, every: bool) -> None:
-        slots = self.open_slots()
-        for fan, zone in slots if every else [data.draw(st.sampled_from(slots))]:
+        questions = self.open_questions()
+        for fan, zone in questions if every else [data.draw(st.sampled_from(questions))]:
             self.made.append((fan.asked, self.now))
             fan.give(zone, Status.OK, (0x7F010000 + len(self.made) - 1,))
 
-    @precondition(lambda self: self.open_slots())
+    @precondition(lambda self: self.open_questions())
     @rule(data=st.data(), status=st.sampled_from([Status.UNSENT, Status.RCODE]))
     def fail(self, data: st.DataObject, status: Status) -> None:
-        fan, zone = data.draw(st.sampled_from(self.open_slots()))
+        fan, zone = data.draw(st.sampled_from(self.open_questions()))
         fan.give(zone, status)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 6.0, 12.0]), wake=st.booleans())
     def pass_time(self, seconds: float, wake: bool) -> None:
         self.now += seconds
-        for fan, zone in self.open_slots():
+        for fan, zone in self.open_questions():
             if self.now >= fan.until:
                 fan.give(zone, Status.TIMEOUT)
         if wake:

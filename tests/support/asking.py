@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from dnsbl.engine._engine import TYPE_A, Engine, Fan, Plan, Ticket, Waiter
+from dnsbl.engine._engine import TYPE_A, Completions, Engine, Fan, Plan, Ticket
 
 if TYPE_CHECKING:
     from dnsbl.engine._engine import Answer
@@ -24,12 +24,12 @@ def plan_for(
     return Plan(zones, [number] * len(zones), [timeout_s] * len(zones))
 
 
-def wait_done(waiter: Waiter, ticket: Ticket, within_s: float = 10.0) -> None:
+def wait_done(completions: Completions, ticket: Ticket, within_s: float = 10.0) -> None:
     """Wait until the ticket is done."""
     end_s = time.monotonic() + within_s
     while not ticket.done:
         assert time.monotonic() < end_s, "the ticket is never done"
-        waiter.wait(1.0)
+        completions.wait(1.0)
 
 
 def look_up(
@@ -38,13 +38,13 @@ def look_up(
     key: bytes | str = KEY,
     *,
     deadline_s: float = 5.0,
-    tries: int = 0,
+    attempts: int = 0,
     record_type: int = TYPE_A,
 ) -> Fan:
     """Ask all zones of the plan, wait until that is over, and return the fan."""
-    waiter = Waiter()
-    fan = engine.fan(plan, key, range(len(plan.zones)), record_type, tries)
-    wait_done(waiter, engine.submit(fan, waiter, deadline_s))
+    completions = Completions()
+    fan = engine.fan(plan, key, range(len(plan.zones)), record_type, attempts)
+    wait_done(completions, engine.submit(fan, completions, deadline_s))
     engine.retired()
     return fan
 
@@ -57,13 +57,23 @@ def answer_from(
     zone: str = "bl.example",
     timeout_s: float = 1.0,
     deadline_s: float = 5.0,
-    tries: int = 0,
+    attempts: int = 0,
     record_type: int = TYPE_A,
 ) -> Answer:
     """The answer of one zone."""
     plan = plan_for(engine, nameservers, [zone], timeout_s)
-    fan = look_up(engine, plan, key, deadline_s=deadline_s, tries=tries, record_type=record_type)
+    fan = look_up(engine, plan, key, deadline_s=deadline_s, attempts=attempts, record_type=record_type)
     return fan.answers()[0]
+
+
+def wire_of(answer: Answer) -> tuple[int, int, tuple[int, ...]]:
+    """Status, rcode and A records."""
+    return answer.status, answer.rcode, answer.addresses
+
+
+def ttls_of(answer: Answer) -> tuple[int | None, int | None, int | None]:
+    """Of the records, of the SOA record, and its minimum."""
+    return answer.ttl_s, answer.soa_ttl_s, answer.soa_minimum_s
 
 
 def eventually(condition: Callable[[], object], within_s: float = 10.0) -> bool:

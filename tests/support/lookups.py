@@ -119,5 +119,5 @@ def run_python(script: str, *arguments: str, timeout_s: float = 30.0, before: Se
         env=os.environ | {"PYTHONPATH": str(Path(dnsbl.__file__).parents[1])},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert done.stderr == "", done.stderr
     return done.stdout

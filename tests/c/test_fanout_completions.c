@@ -1,5 +1,6 @@
-/* Who is told of an answer, over a scripted c-ares: several lookups of one question, and waiters of both kinds. */
-#include "fanout.h"
+/* Who is told of an answer, over a scripted c-ares: several lookups of one question, and
+ * completion queues of both kinds. */
+#include "fanout_internal.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -17,12 +18,12 @@ static void *join(void *arg)
 {
     const joiner *j = arg;
     scene mine = *j->s;
-    mine.waiter = dnsbl_waiter_new(false);
+    mine.completions = dnsbl_completions_new(false);
     dnsbl_ticket *ticket = scene_ask(&mine, j->fan, 20000, 0, false);
     CHECK(ticket != NULL && scene_wait(&mine, ticket), "not told");
-    CHECK(dnsbl_ticket_fan(ticket) == j->fan && dnsbl_fan_answer(j->fan, 1)->status == DNSBL_STATUS_OK, "answer");
+    CHECK(ticket->fan == j->fan && dnsbl_fan_answer(j->fan, 1)->status == DNSBL_STATUS_OK, "answer");
     dnsbl_ticket_release(ticket);
-    dnsbl_waiter_close(mine.waiter);
+    dnsbl_completions_close(mine.completions);
     return NULL;
 }
 
@@ -56,7 +57,7 @@ static void test_join_asks_again(void)
     uint64_t joined = dnsbl_fanout_now();
     dnsbl_ticket *second = scene_ask(&s, fan, 20000, 0, false);
     CHECK(stand_in_wait_asked(s.ares, 2), "not asked again");
-    CHECK(stand_in_nth(s.ares, 1).at - joined < 1000 * MS, "its next try was overdue");
+    CHECK(stand_in_nth(s.ares, 1).at - joined < 1000 * MS, "its next attempt was overdue");
     dnsbl_ticket_abandon(second);
     dnsbl_ticket_release(first);
     dnsbl_ticket_release(second);
@@ -90,11 +91,11 @@ static void test_each_answer_is_told(void)
     dnsbl_ticket *ticket = scene_ask(&s, fan, 20000, 0, true);
     CHECK(stand_in_wait_asked(s.ares, 3), "not asked");
     for (int i = 0; i < 3; i++) {
-        dnsbl_waiter_wait(s.waiter, 20 * MS);
-        CHECK(dnsbl_waiter_pop(s.waiter) == NULL, "told before answer %d", i);
+        dnsbl_completions_wait(s.completions, 20 * MS);
+        CHECK(dnsbl_completions_pop(s.completions) == NULL, "told before answer %d", i);
         CHECK(stand_in_end(s.ares, i, &listed, 0), "query %d", i);
-        dnsbl_waiter_wait(s.waiter, 10000 * MS);
-        dnsbl_ticket *told = dnsbl_waiter_pop(s.waiter);
+        dnsbl_completions_wait(s.completions, 10000 * MS);
+        dnsbl_ticket *told = dnsbl_completions_pop(s.completions);
         CHECK(told == ticket && dnsbl_fan_answer(fan, i) != NULL, "not told of answer %d", i);
         CHECK(dnsbl_ticket_done(ticket) == (i == 2), "done at %d", i);
         if (told != NULL)
@@ -118,20 +119,20 @@ static void test_abandoned(void)
     CHECK(stand_in_end(s.ares, 0, &listed, 0), "query");
     while (!dnsbl_fanout_retired(s.loop, &token))
         usleep(500);
-    CHECK(token == dnsbl_fan_token(fan) && dnsbl_fan_finished(fan), "the answer is lost");
-    CHECK(dnsbl_waiter_pop(s.waiter) == NULL, "told nevertheless");
+    CHECK(token == fan->token && dnsbl_fan_finished(fan), "the answer is lost");
+    CHECK(dnsbl_completions_pop(s.completions) == NULL, "told nevertheless");
     dnsbl_fan_release(fan);
     scene_end(&s);
 }
 
-static void test_waiter_with_descriptor(void)
+static void test_completions_with_descriptor(void)
 {
     stand_in_record listed = scene_listed(2);
     scene s = scene_start(1, true);
     scene fd = s;
-    fd.waiter = dnsbl_waiter_new(true);
-    struct pollfd readable = {.fd = dnsbl_waiter_fd(fd.waiter), .events = POLLIN};
-    CHECK(dnsbl_waiter_fd(s.waiter) == -1 && readable.fd >= 0, "descriptors");
+    fd.completions = dnsbl_completions_new(true);
+    struct pollfd readable = {.fd = dnsbl_completions_fd(fd.completions), .events = POLLIN};
+    CHECK(dnsbl_completions_fd(s.completions) == -1 && readable.fd >= 0, "descriptors");
     CHECK(poll(&readable, 1, 0) == 0, "readable without anything");
     stand_in_do(s.ares, 0, SI_REPLY, &listed, 0);
     dnsbl_ticket *tickets[3];
@@ -143,35 +144,35 @@ static void test_waiter_with_descriptor(void)
     }
     for (int i = 0; i < 3; i++) {
         CHECK(poll(&readable, 1, 10000) == 1, "not readable with %d left", 3 - i);
-        dnsbl_ticket *told = dnsbl_waiter_pop(fd.waiter);
+        dnsbl_ticket *told = dnsbl_completions_pop(fd.completions);
         CHECK(told == tickets[i], "not in order");
         dnsbl_ticket_release(told);
         dnsbl_ticket_release(tickets[i]);
     }
-    CHECK(poll(&readable, 1, 0) == 0 && dnsbl_waiter_pop(fd.waiter) == NULL, "readable with nothing left");
+    CHECK(poll(&readable, 1, 0) == 0 && dnsbl_completions_pop(fd.completions) == NULL, "readable with nothing left");
     /* It can be waited for as well. */
     stand_in_do(s.ares, 0, SI_HOLD, NULL, 0);
     dnsbl_fan *fan = scene_fan(&s, 1, 10000, 0);
     dnsbl_ticket *ticket = scene_ask(&fd, fan, 100, 0, false);
     uint64_t began = dnsbl_fanout_now();
-    dnsbl_waiter_wait(fd.waiter, 5000 * MS);
+    dnsbl_completions_wait(fd.completions, 5000 * MS);
     CHECK(dnsbl_ticket_done(ticket) && dnsbl_fanout_now() - began < 3000 * MS, "not woken");
     dnsbl_ticket_release(ticket);
     dnsbl_fan_release(fan);
-    dnsbl_waiter_close(fd.waiter);
+    dnsbl_completions_close(fd.completions);
     scene_end(&s);
 }
 
-static void test_waiter_closed_before_its_tickets(void)
+static void test_completions_closed_before_its_tickets(void)
 {
     stand_in_record listed = scene_listed(2);
     scene s = scene_start(1, true);
     dnsbl_fan *fan = scene_fan(&s, 2, 10000, 0);
     dnsbl_ticket *ticket = scene_ask(&s, fan, 20000, 0, true);
     CHECK(stand_in_wait_asked(s.ares, 2) && stand_in_end(s.ares, 0, &listed, 0), "not asked");
-    dnsbl_waiter_wait(s.waiter, 10000 * MS); /* one is on its list when it goes */
-    dnsbl_waiter_close(s.waiter);
-    s.waiter = dnsbl_waiter_new(false);
+    dnsbl_completions_wait(s.completions, 10000 * MS); /* one is on its list when it goes */
+    dnsbl_completions_close(s.completions);
+    s.completions = dnsbl_completions_new(false);
     CHECK(stand_in_end(s.ares, 1, &listed, 0) && scene_wait_finished(fan), "no end");
     dnsbl_ticket_release(ticket);
     dnsbl_fan_release(fan);
@@ -186,7 +187,7 @@ int main(void)
     test_join_listens_longer();
     test_each_answer_is_told();
     test_abandoned();
-    test_waiter_with_descriptor();
-    test_waiter_closed_before_its_tickets();
-    return check_result("fanout_waiters");
+    test_completions_with_descriptor();
+    test_completions_closed_before_its_tickets();
+    return check_result("fanout_completions");
 }
