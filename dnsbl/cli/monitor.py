@@ -207,6 +207,7 @@ def _status(
 ) -> int:
     from dnsbl.config import file as config
     from dnsbl.monitor.daemon import write_grid
+    from dnsbl.monitor.entry import by_number
     from dnsbl.monitor.settings import state_path as configured
     from dnsbl.monitor.state import Reader
 
@@ -217,9 +218,12 @@ def _status(
     with Reader(state_path) as state:
         via, meta = state.subjects(), state.meta()
         entries = [entry for entry in state.entries() if _wanted(entry, via, subjects)]
+        entries.sort(key=lambda entry: (by_number(entry.subject), entry.zone))
         changes = [] if as_json else state.changes(most=10)
         if grid is not None:
             write_grid(grid, state)
+    if subjects and not entries:
+        raise InputError(f"{subjects[0]}: not watched: leave it out to see what is", subjects[0])
     if as_json:
         _print_json(entries)
         return 0

@@ -6,6 +6,7 @@ Times are wall clock, seconds since 1970-01-01 UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Final, Literal
 
 Status = Literal["listed", "clear", "unknown"]
@@ -96,3 +97,16 @@ class Change:
         """The JSON form: the same names, tuples as lists."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return values | {"codes": list(self.codes), "via": list(self.via)}
+
+
+def by_number(subject: str) -> tuple[int, int, str]:
+    """A key to sort subjects by: IPv4 addresses by their numbers, then IPv6, then domains.
+
+    >>> sorted(["example.com", "192.0.2.10", "2001:db8::1", "192.0.2.9"], key=by_number)
+    ['192.0.2.9', '192.0.2.10', '2001:db8::1', 'example.com']
+    """
+    try:
+        address = ip_address(subject)
+    except ValueError:
+        return 9, 0, subject
+    return address.version, int(address), ""

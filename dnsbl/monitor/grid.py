@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from ipaddress import ip_address
 from typing import Final
 
-from dnsbl.monitor.entry import CLEAR, LISTED, UNKNOWN, Entry
+from dnsbl.monitor.entry import CLEAR, LISTED, UNKNOWN, Entry, by_number
 from dnsbl.text.reason import clean_text
 
 CELL: Final = 26
@@ -31,7 +30,7 @@ def make_grid(entries: Iterable[Entry], title: str) -> str:
     by_subject: dict[str, list[Entry]] = {}
     for entry in entries:
         by_subject.setdefault(entry.subject, []).append(entry)
-    subjects = sorted(by_subject, key=_number)
+    subjects = sorted(by_subject, key=by_number)
     rows = [subjects[at : at + COLUMNS] for at in range(0, len(subjects), COLUMNS)]
     width, height = LEFT + COLUMNS * CELL + 12, TOP + max(1, len(rows)) * CELL + 12
     counts = dict.fromkeys(_ORDER, 0)
@@ -92,11 +91,3 @@ def _told(subject: str, entries: Sequence[Entry]) -> str:
     if listed:
         return clean_text(f"{subject}: listed by {', '.join(listed)}", 500)
     return clean_text(f"{subject}: {status_of(entries)}", 300)
-
-
-def _number(subject: str) -> tuple[int, int, str]:
-    try:
-        address = ip_address(subject)
-    except ValueError:
-        return 9, 0, subject
-    return address.version, int(address), ""

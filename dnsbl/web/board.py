@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from dnsbl.errors import InputError
-from dnsbl.monitor.entry import LISTED, UNKNOWN, Change, Entry
+from dnsbl.monitor.entry import LISTED, UNKNOWN, Change, Entry, by_number
 from dnsbl.monitor.state import Reader
 from dnsbl.web.guard import Refusal
 
@@ -84,7 +84,7 @@ def read_board(path: Path, subject: str | None = None, before: int | None = None
     except SqliteError as error:
         raise InputError(f"{path}: cannot be read: {error}", str(path)) from None
     watched = [_watched(name, via.get(name, ()), entries) for name, entries in of.items()]
-    watched.sort(key=lambda each: (-len(each.listed), -len(each.unknown), each.subject))
+    watched.sort(key=lambda each: (-len(each.listed), -len(each.unknown), by_number(each.subject)))
     return Board(tuple(watched), tuple(changes), meta)
 
 

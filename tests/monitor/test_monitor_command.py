@@ -125,6 +125,8 @@ def test_once_with_a_state_counts_a_listing_when_two_rounds_saw_it(
     shown = run("--status", "--state", str(tmp_path / "m.db"))
     assert "asked next" in shown.out
     assert "the next at 20" in shown.out
+    told = run("--status", "--state", str(tmp_path / "m.db"), "203.0.113.1")
+    assert told == (2, "", "dnsbl: 203.0.113.1: not watched: leave it out to see what is\n")
 
 
 class Service:
