@@ -9,7 +9,7 @@ import click
 
 from dnsbl.cli import complain
 from dnsbl.cli.options import json_option
-from dnsbl.lists.read import BAD_SHARE
+from dnsbl.lists import BAD_SHARE
 from dnsbl.text.printable import printable
 
 EXIT_OK = 0

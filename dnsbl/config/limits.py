@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from dnsbl.cache.answers import MAX_TTL_S
-from dnsbl.lists.read import BAD_SHARE
+from dnsbl.lists import BAD_SHARE
 from dnsbl.zones.zone import MAX_WEIGHT
 
 

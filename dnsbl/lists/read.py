@@ -7,6 +7,7 @@ from itertools import islice
 from time import time
 from typing import Final
 
+from dnsbl.lists import BAD_SHARE
 from dnsbl.lists.builder import ListData
 from dnsbl.lists.context import ListError, Reading
 from dnsbl.lists.forms import parse_prefix6, parse_range4
@@ -15,8 +16,6 @@ from dnsbl.lists.rbldnsd import DATA_SETS, NOT_READ, read_rbldnsd
 
 FORMATS: Final = ("auto", "plain", "drop", "drop-json", *DATA_SETS, "combined")
 """`combined:NAME` too, for the subzone NAME of a combined data set."""
-BAD_SHARE: Final = 0.05
-"""So many of the lines with an entry may be bad, unless a zone says otherwise."""
 _LOOKED_AT: Final = 200
 """Lines by which the format is told."""
 _HTML: Final = re.compile(r"\s*(?:<!doctype\s+html|<html|<head|<body|<\?xml|<!--)", re.IGNORECASE)

@@ -10,7 +10,6 @@ from dnsbl.errors import SubjectError
 from dnsbl.lookup.core import Core
 from dnsbl.lookup.values import bits
 from dnsbl.subject import Subject, email_subject, parse_subject, url_subject
-from dnsbl.subject.hashed import hash_label
 from dnsbl.zones.zone import HASHED_KINDS
 
 MAX_NAME: Final = 253
@@ -60,6 +59,8 @@ def parts_of(core: Core, subject: Subject) -> tuple[list[Part], str]:
 
 def _hashed_parts(core: Core, subject: Subject, wanted: int) -> list[Part]:
     """An e-mail address's or URL's labels, by the form each zone wants; a zone without one is not asked."""
+    from dnsbl.subject.hashed import hash_label  # most resolvers hash nothing
+
     names: dict[Key, int] = {}
     for index in bits(wanted):
         zone = core.zones[index]
