@@ -293,7 +293,7 @@ def main() -> None:
         if "loss" in parts:
             loss(program)
         if "load" in parts:
-            load(program, max(seconds, 20.0) if rounds >= 5 else seconds)
+            load(program, 20.0 if rounds >= 5 else max(seconds, 5.0))
         if "fair" in parts:
             fair(program, seconds)
         if "back" in parts:
