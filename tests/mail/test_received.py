@@ -326,3 +326,14 @@ def test_nothing_is_said_of_a_hop_that_is_not_written() -> None:
 )
 def test_local_is_who_names_no_peer_or_says_so(value: str, local: bool) -> None:
     assert parse_received(value).local is local
+
+
+def test_a_scope_is_not_part_of_the_address() -> None:
+    assert parse_received("from x ([IPv6:fe80::1%eth0]) by mx.example.org").address == "fe80::1"
+
+
+def test_a_hop_cannot_be_changed() -> None:
+    hop = Hop(by="mx.example.org")
+    assert not hasattr(hop, "__dict__")
+    with pytest.raises(AttributeError):
+        hop.by = "other"  # type: ignore[misc]
