@@ -2,7 +2,7 @@
 # Needs make, a C compiler, Python 3.11 or newer with its headers and venv, and a package index for pip.
 #
 #   make demo            a blocklist server on loopback, four lookups, a table
-#   make test            the test suite; PYTEST_ARGS="-k cache" narrows it
+#   make test            the test suite; PYTEST_ARGS="-k cache" narrows it; COVERAGE=1 counts the branches meanwhile
 #   make chaos CHAOS_S=3600   lookups among liars for so many seconds, against a known truth
 #   make lint            ruff, mypy --strict, and src_c by gcc and clang with every warning an error
 #   make analyze         src_c by gcc's analyzer and clang-tidy, its tests under valgrind, the fuzzers' inputs replayed
@@ -14,6 +14,7 @@
 #   make soak SOAK_S=600 the daemon under Postfix-like traffic while lists and nameservers fail and recover
 #   make load            the daemon under 10,000 requests a second on 500 connections: nothing lost, order kept
 #   make mutants         does a test fail for each small fault put into what decides? (an hour; MUTANTS=FILE for one)
+#   make mutants-c FILE=transport.c   the same of a file of src_c
 #   make bench           every benchmark, about fifteen minutes; writes benchmarks/RESULTS.md
 #   make bench-save      the small operations alone, kept in .benchmarks/ to be compared with
 #   make bench-compare   the same again: fails if one takes a fifth longer than in the run kept last
@@ -24,20 +25,28 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+COVERAGE ?=
 
 py := $(VENV)/bin/python
 comma := ,
 sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd dnsbl/*/*.pxi src_c/*.c src_c/*.h)
 
 .PHONY: demo test chaos lint analyze asan fuzz fuzz-engine fuzz-readers fuzz-c coverage coverage-c sbom audit soak \
-  load mutants bench bench-save bench-compare clean needs FORCE
+  load mutants mutants-c bench bench-save bench-compare clean needs FORCE
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.extension
 	$(py) -m dnsbl demo
 
 test: $(VENV)/.test $(VENV)/.extension
+ifeq ($(COVERAGE),)
 	$(py) -m pytest $(PYTEST_ARGS)
+else
+	$(py) -m coverage erase
+	$(py) -m coverage run -m pytest $(PYTEST_ARGS)
+	$(py) -m coverage combine --quiet
+	$(py) -m coverage report --skip-covered --show-missing --fail-under=95
+endif
 
 CHAOS_S ?= 60
 
@@ -86,10 +95,7 @@ coverage-c: $(VENV)/.test $(VENV)/.extension
 	.ci/coverage-c $(py)
 
 coverage: coverage-c
-	$(py) -m coverage erase
-	$(py) -m coverage run -m pytest $(PYTEST_ARGS)
-	$(py) -m coverage combine --quiet
-	$(py) -m coverage report --skip-covered --show-missing --fail-under=95
+	$(MAKE) test COVERAGE=1
 
 sbom: $(VENV)/.base
 	$(py) .ci/sbom dist/sbom.json
@@ -108,6 +114,11 @@ load: $(VENV)/.test $(VENV)/.extension
 
 mutants: $(VENV)/.test $(VENV)/.extension
 	$(py) tests/mutants.py $(MUTANTS)
+
+FILE ?= transport.c
+
+mutants-c: $(VENV)/.test $(VENV)/.extension
+	$(py) tests/c/mutants.py $(FILE)
 
 bench: $(VENV)/.bench $(VENV)/.extension
 	$(py) benchmarks/run.py

@@ -265,7 +265,7 @@ attempt *dnsbl_queue_pop(dnsbl_loop *loop, server *srv, lane *ln, bool to_be_sen
 attempt *dnsbl_queue_pop_any(dnsbl_loop *loop, server *srv); /* NULL: none waits */
 
 /* transport.c */
-bool dnsbl_transport_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
+void dnsbl_transport_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now);
 uint64_t dnsbl_transport_pump(dnsbl_loop *loop, uint64_t now); /* when to call again; UINT64_MAX: no need */
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const question *q, uint64_t now);
 void dnsbl_transport_drop_waiting(dnsbl_loop *loop, server *srv);

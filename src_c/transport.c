@@ -26,10 +26,11 @@ static void failed(server *srv, uint64_t now)
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const question *q, uint64_t now)
 {
     server *srv = loop->sets[q->set].servers[q->last_server];
-    if (q->attempts > 0 && !(q->refused & (1u << q->last_server)))
+    if (q->attempts == 0 || q->tried == 0) /* never asked; or each has answered SERVFAIL, and is asked anew */
+        return;
+    if (!(q->refused & (1u << q->last_server)))
         failed(srv, now);
-    if (q->attempts > 0)
-        dnsbl_pace_lost(srv, q, now);
+    dnsbl_pace_lost(srv, q, now);
 }
 
 /* ---- sending ---- */
@@ -192,27 +193,26 @@ void dnsbl_transport_close(dnsbl_loop *loop)
     }
 }
 
-static bool queue_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint64_t now)
+static void queue_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint64_t now)
 {
     question *q = &fan->questions[index];
     server *srv = loop->sets[q->set].servers[at];
     attempt *a = malloc(sizeof *a);
     if (a == NULL)
-        return false;
+        return; /* as if it were lost */
     *a = (attempt){.loop = loop, .fan = fan, .index = (uint8_t)index, .server = (uint8_t)at};
     a->lane = &srv->lanes[q->zone % LANES];
     a->began = now;
     dnsbl_fan_retain(fan);
     if (!dnsbl_queue_push(loop, srv, a)) {
         drop(a);
-        return false;
+        return;
     }
     q->attempts++;
     q->tried |= (uint8_t)(1u << at);
     q->last_server = (uint8_t)at;
     q->waiting++;
     loop->next_pump = 0; /* within the same turn of the loop */
-    return true;
 }
 
 /* ---- which server ---- */
@@ -229,13 +229,13 @@ static int choose_server(const server_set *set, const question *q)
     return from % set->count;
 }
 
-bool dnsbl_transport_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
+void dnsbl_transport_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
 {
     question *q = &fan->questions[index];
     const server_set *set = &loop->sets[q->set];
     bool first = q->attempts == 0;
     int chosen = choose_server(set, q);
-    bool sent = queue_attempt(loop, fan, index, chosen, now);
+    queue_attempt(loop, fan, index, chosen, now);
     uint16_t attempts = q->attempts;
     /* A better server that was down is asked as well, now and then, so that it is used again soon
      * after it is back; nobody waits for it, and it is none of the attempts. */
@@ -244,9 +244,8 @@ bool dnsbl_transport_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64
         if (now < srv->probe_at || q->answered)
             continue;
         srv->probe_at = now + PROBE_EVERY;
-        sent |= queue_attempt(loop, fan, index, at, now);
+        queue_attempt(loop, fan, index, at, now);
         q->last_server = (uint8_t)chosen;
         q->attempts = attempts;
     }
-    return sent;
 }

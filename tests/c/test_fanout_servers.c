@@ -178,33 +178,100 @@ static void test_late_failure_of_an_earlier_attempt(void)
 }
 
 /* A burst stands before a server that turns out to be dead: it is not lost on it. */
-static void burst_at_a_dead_server(int attempts, int lost)
+static void burst_at_a_dead_server(int count, int each, int attempts, int lost)
 {
-    enum { FANS = 20, COUNT = 50 };
+    enum { FANS = 101 };
     dnsbl_fan *fans[FANS];
     dnsbl_ticket *tickets[FANS];
     scene s = scene_start(2, true);
     stand_in_do(s.ares, 1, SI_REPLY, &listed, 0);
-    for (int i = 0; i < FANS; i++) {
-        fans[i] = scene_fan(&s, COUNT, 90, attempts);
+    for (int i = 0; i < count; i++) {
+        fans[i] = scene_fan(&s, each, 90, attempts);
         tickets[i] = scene_ask(&s, fans[i], 600, 0, false);
     }
     int open = 0;
-    for (int i = 0; i < FANS; i++) {
+    for (int i = 0; i < count; i++) {
         CHECK(scene_wait(&s, tickets[i]), "no end");
-        for (int j = 0; j < COUNT; j++)
+        for (int j = 0; j < each; j++)
             open += dnsbl_fan_answer(fans[i], j)->status != DNSBL_STATUS_OK;
         dnsbl_ticket_release(tickets[i]);
         dnsbl_fan_release(fans[i]);
     }
-    CHECK(open == lost, "%d of %d not answered though the second server lives", open, FANS * COUNT);
+    CHECK(open == lost, "%d of %d not answered though the second server lives", open, count * each);
     scene_end(&s);
 }
 
 static void test_burst_at_a_dead_server(void)
 {
-    burst_at_a_dead_server(0, 0);
-    burst_at_a_dead_server(1, 100); /* those sent have had their attempt; the others have it with the second server */
+    burst_at_a_dead_server(20, 50, 0, 0);
+    /* Those sent have had their attempt; the others have it with the second server, */
+    burst_at_a_dead_server(20, 50, 1, 100);
+    burst_at_a_dead_server(101, 1, 1, 100); /* and if it is a single one. */
+}
+
+/* Nobody answers, and nothing happens but that time passes: what waits is sent all the same. */
+static void test_one_that_waits_before_silence(void)
+{
+    scene s = scene_start(1, true);
+    dnsbl_ticket *tickets[101];
+    for (int i = 0; i < 101; i++) {
+        dnsbl_fan *fan = scene_fan(&s, 1, 60000, 1);
+        tickets[i] = scene_ask(&s, fan, 60000, 0, false);
+        dnsbl_fan_release(fan);
+    }
+    CHECK(stand_in_wait_asked(s.ares, 100), "the window is not used");
+    for (int i = 0; i < 100 && stand_in_counted(s.ares).asked == 100; i++) {
+        clock_advance_ms(500);
+        usleep(2000);
+    }
+    CHECK(stand_in_wait_asked(s.ares, 101), "the last is never sent");
+    for (int i = 0; i < 101; i++)
+        dnsbl_ticket_release(tickets[i]);
+    scene_end(&s);
+}
+
+/* A nameserver that answers is not down, whatever it answers, and failures count in a row only. */
+static void test_error_rcodes_are_no_failures(void)
+{
+    static const char *const swapped[] = {"127.0.0.1:2", "127.0.0.1:1"};
+    static const bool loopback[] = {true, true};
+    scene s = scene_start(2, true);
+    for (int i = 0; i < 2; i++)
+        stand_in_do(s.ares, i, SI_REPLY, &servfail, 3);
+    dnsbl_fan *fan = scene_fan(&s, 3, 60000, 0), *marked = dnsbl_fan_new(1, 1u << 20);
+    dnsbl_ticket *ticket = scene_ask(&s, fan, 60000, 0, false);
+    CHECK(stand_in_wait_asked(s.ares, 6), "not both asked");
+    for (int i = 0; i < 2; i++)
+        stand_in_do(s.ares, i, SI_HOLD, NULL, 0);
+    CHECK(stand_in_wait_asked(s.ares, 9), "not asked again after a pause");
+    int other = dnsbl_fanout_add_set(s.loop, swapped, loopback, 2), asked_of = -1;
+    char *name = dnsbl_fan_question(marked, 0, other, DNSBL_TYPE_TXT, 60000 * MS, 1);
+    snprintf(name, DNSBL_FANOUT_MAX_NAME, "marked.example");
+    dnsbl_ticket *second = scene_ask(&s, marked, 60000, 0, false);
+    for (int turn = 0; turn < 20000 && asked_of < 0; turn++, usleep(500))
+        for (int i = 0; i < stand_in_counted(s.ares).asked; i++)
+            if (stand_in_nth(s.ares, i).type == SI_TXT)
+                asked_of = stand_in_nth(s.ares, i).server;
+    CHECK(asked_of == 1, "the one that said SERVFAIL three times is left out: %d is asked", asked_of);
+    dnsbl_ticket_release(ticket);
+    dnsbl_ticket_release(second);
+    dnsbl_fan_release(fan);
+    dnsbl_fan_release(marked);
+    scene_end(&s);
+}
+
+static void test_failures_in_a_row(void)
+{
+    scene s = scene_start(2, true);
+    stand_in_do(s.ares, 1, SI_REPLY, &listed, 0);
+    for (int round = 0; round < 2; round++) {
+        stand_in_do(s.ares, 0, SI_REPLY, NULL, SI_ECONNREFUSED);
+        for (int i = 0; i < 2; i++)
+            check_answered_by(&s, 1, 60000, "the next at once");
+        stand_in_do(s.ares, 0, SI_REPLY, &listed, 0);
+        check_answered_by(&s, 0, 60000, "two failures, then an answer: it is not down");
+    }
+    scene_end(&s);
 }
 
 static void test_sets(void)
@@ -266,6 +333,9 @@ int main(void)
     test_refused_connections();
     test_late_failure_of_an_earlier_attempt();
     test_burst_at_a_dead_server();
+    test_one_that_waits_before_silence();
+    test_error_rcodes_are_no_failures();
+    test_failures_in_a_row();
     test_sets();
     test_sets_are_given_back();
     return check_result("fanout_servers");

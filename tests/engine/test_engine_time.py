@@ -251,7 +251,7 @@ def test_a_burst_at_a_nameserver_that_is_dead(engine: Engine) -> None:
         plan = plan_for(engine, [first.nameserver, second.nameserver], timeout_s=0.2)
         completions = Completions()
         tickets = [
-            engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), [0]), completions, 2.0)
+            engine.submit(engine.fan(plan, bytes([10, 0, i // 250, i % 250]), [0]), completions, 20.0)
             for i in range(2000)
         ]
         for ticket in tickets:

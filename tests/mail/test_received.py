@@ -308,3 +308,32 @@ def test_ten_thousand_headers_are_quick() -> None:
     assert time.process_time() - started < 0.5
     assert len(found.skipped) == 100
     assert "not looked at" in found.why
+
+
+def test_nothing_is_said_of_a_hop_that_is_not_written() -> None:
+    assert Hop() == Hop(None, None, None, None, authenticated=False, local=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "local"),
+    [
+        ("by mx.example.org with ESMTP id 1", True),
+        ("from pickup by mx.example.org with local id 1", True),
+        ("from client.example ([192.0.2.1]) by mx.example.org with ESMTP", False),
+        ("from client.example by mx.example.org", False),
+        ("from ([192.0.2.1]) by mx.example.org", False),
+    ],
+)
+def test_local_is_who_names_no_peer_or_says_so(value: str, local: bool) -> None:
+    assert parse_received(value).local is local
+
+
+def test_a_scope_is_not_part_of_the_address() -> None:
+    assert parse_received("from x ([IPv6:fe80::1%eth0]) by mx.example.org").address == "fe80::1"
+
+
+def test_a_hop_cannot_be_changed() -> None:
+    hop = Hop(by="mx.example.org")
+    assert not hasattr(hop, "__dict__")
+    with pytest.raises(AttributeError):
+        hop.by = "other"  # type: ignore[misc]

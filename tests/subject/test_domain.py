@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dnsbl.errors import SubjectError
 from dnsbl.names._qname import join_name
 from dnsbl.subject import registrable_domain
-from dnsbl.subject.domain import LOCAL_TLDS, is_local_domain, parse_domain
+from dnsbl.subject.domain import LOCAL_TLDS, has_public_suffix, is_local_domain, parse_domain, shown
 
 
 def refused(text: str) -> str:
@@ -136,6 +136,35 @@ def test_numbers_elsewhere_are_fine(text: str) -> None:
     assert parse_domain(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a b.example", "' ' cannot stand in one"),
+        ("", "it has no labels"),
+        (".", "it has no labels"),
+        ("a" * 64 + ".example", "a label has 64 characters, and 63 is the limit"),
+        ("a." * 126 + "ab", "it has 254 characters, and 253 is the limit"),
+        ("a..example", "between two dots, or before the first, a label is missing"),
+        ("a" * 63 + "..example", "between two dots, or before the first, a label is missing"),
+        ("." + "a." * 125 + "ab", "between two dots, or before the first, a label is missing"),
+        ("-x", "it begins with a hyphen"),
+    ],
+)
+def test_the_message_says_what_is_wrong(text: str, why: str) -> None:
+    assert refused(text) == f"{shown(text)} is no domain name: {why}"
+
+
+def test_a_long_text_is_shown_cut() -> None:
+    assert shown("a" * 80) == repr("a" * 80)
+    assert shown("a" * 81) == repr("a" * 77 + "...")
+
+
+def test_the_limit_before_the_mapping() -> None:
+    soft_hyphens = "\u00ad" * 1020 + "a.de"
+    assert parse_domain(soft_hyphens) == "a.de"
+    assert "too long for a domain name: at most 253" in refused("\u00ad" + soft_hyphens)
+
+
 @given(st.text(max_size=80))
 @settings(max_examples=600, deadline=None)
 def test_any_text_is_a_canonical_name_or_refused(text: str) -> None:
@@ -181,6 +210,14 @@ def test_public_names(name: str) -> None:
 
 
 # ---- registrable ----
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("example.co.uk", True), ("EXAMPLE.Com.", True), ("hosts.txt", False), ("a.b.unheard-of", False)],
+)
+def test_a_public_suffix_is_one_the_list_knows(name: str, known: bool) -> None:
+    assert has_public_suffix(name) is known
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ this table says anything else. `FAULTS_WRITE=1 python -m pytest tests/faults` wr
 "Ended in time" means by its deadline, with some seconds of grace for a busy machine. No wrong verdict: none said of a
 list what it did not say. The clocks: deadlines, pauses and tries run on `CLOCK_MONOTONIC`; how old an answer is, on
 `CLOCK_BOOTTIME`; only the cache file, log lines and expiry notes in list files know the wall clock.
+SIGSTOP lasts 2 s in the tests; with `FAULTS_STOP_S=10` the same was seen (2026-11-27).
 
 | fault | promised | seen | shown by |
 |---|---|---|---|

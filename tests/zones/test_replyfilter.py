@@ -124,6 +124,23 @@ def test_what_a_filter_names_and_what_it_takes_by_the_way(text: str, address: st
     assert parse_reply_filter(text).names(number(address)) is named
 
 
+def test_the_longest_filter() -> None:
+    head, tail = "127.0.0.[2", "]"
+    text = head + ";22" * ((MAX_TEXT - len(head + tail)) // 3)
+    text += tail
+    text = text.replace("127.0.0.[2", "127.0.0.[" + "0" * (MAX_TEXT - len(text)) + "2")
+    assert len(text) == MAX_TEXT
+    assert parse_reply_filter(text).matches(number("127.0.0.22"))
+
+
+def test_a_filter_cannot_be_changed_and_shows_its_text() -> None:
+    made = parse_reply_filter("127.0.0.2")
+    assert repr(made) == "ReplyFilter(text='127.0.0.2')"
+    assert not hasattr(made, "__dict__")
+    with pytest.raises(AttributeError):
+        made.text = "127.0.0.3"  # type: ignore[misc]
+
+
 octets = st.integers(0, 255)
 ranges = st.tuples(octets, octets).map(sorted)
 fields = st.one_of(octets, st.lists(st.one_of(octets, ranges), min_size=1, max_size=5))
