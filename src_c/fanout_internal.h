@@ -85,6 +85,7 @@ typedef struct server {
     uint64_t probe_at;  /* when down: the next time it is asked again */
     bool went_down;     /* since the last pump */
     channel *channels;  /* newest first */
+    uint64_t full_at; /* when the window kept something waiting last */
     attempt_list on_way;  /* sent after the newest that was answered */
     double window;      /* how many may be on the way */
     double threshold;   /* up to here it doubles in each round trip */
@@ -171,6 +172,7 @@ typedef struct attempt {
         struct attempt *before, *after;
         attempt_list *on;
     } link[2];
+    bool overdue; /* it is no more counted as on its way, because its answer did not come in the usual time */
     lane *lane;
     struct attempt *next_sent, **sent_at; /* on its channel's list, once sent */
     struct attempt *next_id; /* on its channel's table, once sent */

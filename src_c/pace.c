@@ -125,13 +125,18 @@ static uint64_t fresh_ns(const server *srv, uint64_t now)
 
 static bool server_has_room(server *srv, uint64_t now)
 {
-    while (srv->on_way.first != NULL && now - srv->on_way.first->sent >= fresh_ns(srv, now))
+    while (srv->on_way.first != NULL && now - srv->on_way.first->sent >= fresh_ns(srv, now)) {
+        srv->on_way.first->overdue = true;
         take_off(srv->on_way.first, ON_WAY);
+    }
     if (!lives(srv->answered, now)) {
         srv->window = FLOOR;
         srv->threshold = CEILING;
     }
-    return srv->on_way.count < (int)srv->window;
+    if (srv->on_way.count < (int)srv->window)
+        return true;
+    srv->full_at = now;
+    return false;
 }
 
 /* One that had to wait, and would be answered too late if it were sent now: it is not sent, in favour of those
@@ -243,13 +248,16 @@ static void look_at_loss(server *srv, uint64_t now)
     srv->looked = now;
 }
 
-static void grow(server *srv, int on_way)
+/* used: the window has kept something waiting since what is now answered was sent. */
+static void grow(server *srv, bool used)
 {
-    bool used = on_way * 2 >= (int)srv->window;
     double queue = queued(srv);
-    if (queue > 2 * QUEUE_MAX && srv->window > FLOOR)
+    if (queue > srv->window / 4 && srv->window > FLOOR) { /* far too many: slowly from here on */
+        srv->window -= 8 * GROW;
+        srv->threshold = srv->window;
+    } else if (queue > 2 * QUEUE_MAX && srv->window > FLOOR) {
         srv->window -= GROW;
-    else if (used && queue < QUEUE_MAX && srv->window < CEILING)
+    } else if (used && queue < QUEUE_MAX && srv->window < CEILING)
         srv->window += srv->window < srv->threshold ? 1 : GROW;
 }
 
@@ -274,18 +282,20 @@ void dnsbl_pace_answered(server *srv, attempt *a, uint64_t now)
     lane_answered(a->lane, sample, now);
     srv->answers++;
     if (a->link[ON_WAY].on != NULL) {
-        int on_way = srv->on_way.count;
         srv->measured = now;
         smooth(&srv->rtt, &srv->rtt_var, sample);
         note_least(srv, sample, now);
         while (srv->on_way.first != a)
             take_off(srv->on_way.first, ON_WAY);
-        grow(srv, on_way);
+        grow(srv, srv->full_at >= a->sent);
     } else if (now - srv->measured >= ALIVE_NS) { /* it is further off than was thought: all answers come late */
         srv->measured = now;
         srv->rtt = srv->least = srv->least_before = 0;
         smooth(&srv->rtt, &srv->rtt_var, sample);
         note_least(srv, sample, now);
+    } else if (a->overdue) { /* it was not lost but waited, there or here: more are on their way than was thought */
+        smooth(&srv->rtt, &srv->rtt_var, sample);
+        grow(srv, false);
     }
     dnsbl_pace_forget(a);
     look_at_loss(srv, now);
