@@ -70,7 +70,9 @@ def test_g1_the_second_lookup_after_a_dead_first_ends_too(kind: str, host: str, 
 
     with dead_server(kind, host) as nameserver:
         resolver = Resolver(["bl.example"], [nameserver], deadline_s=0.15)
-        look_up(resolver, "192.0.2.9")  # the first one starts the engine, which a machine under load is slow at
+        look_up(
+            resolver, "192.0.2.9"
+        )  # the first one starts the engine, which a machine under load is slow at
         took_s = []
         for number in range(2):
             verdict = look_up(resolver, f"192.0.2.{number}")
