@@ -1,9 +1,10 @@
 /* Pace: how many queries may be on their way to a nameserver, and which of those waiting is next. Loop thread only.
  *
  * On the way are those sent after the newest query that was answered: a nameserver reads in order, so whatever was
- * sent before has been read, or is lost. How many may be grows while answers come and shrinks at loss. It grows no
- * further once about QUEUE_MAX of them do not travel but stand in a queue, which the difference between the present
- * and the least round trip tells: rbldnsd's socket buffer holds 157 small datagrams, Linux' default 256.
+ * sent before has been read, or is lost. How many may be grows while answers come and something had to wait, and
+ * shrinks at loss. It grows no further once about QUEUE_MAX of them do not travel but stand in a queue (the
+ * nameserver's, or that of answers in front of this thread), which the difference between the present and the
+ * least round trip tells: rbldnsd's socket buffer holds 157 small datagrams, Linux' default 256.
  *
  * A zone that does not answer must not use up what a resolver keeps for one client (unbound: 1,000 that wait), so
  * of each zone only so many may be late. The zones take turns, and on each of them those who ask: see queue.c. */
