@@ -189,9 +189,10 @@ def main() -> None:
         records[name] = run_one(name, given.python)
         if records[name]["ended"]:
             print(f"bench_{name}.py: {records[name]['ended']}", flush=True)
-    (HERE / "results.json").write_text(json.dumps({"about": about, "benchmarks": records}, indent=1) + "\n")
-    if not given.names:
-        (HERE / "RESULTS.md").write_text(page(about, records))
+        # After each, so that a run that is stopped leaves what it has.
+        (HERE / "results.json").write_text(json.dumps({"about": about, "benchmarks": records}, indent=1) + "\n")
+        if not given.names:
+            (HERE / "RESULTS.md").write_text(page(about, records))
     missed = [
         target["what"] for record in records.values() for target in record["targets"] if not target["reached"]
     ]
