@@ -190,7 +190,9 @@ def main() -> None:
         if records[name]["ended"]:
             print(f"bench_{name}.py: {records[name]['ended']}", flush=True)
         # After each, so that a run that is stopped leaves what it has.
-        (HERE / "results.json").write_text(json.dumps({"about": about, "benchmarks": records}, indent=1) + "\n")
+        (HERE / "results.json").write_text(
+            json.dumps({"about": about, "benchmarks": records}, indent=1) + "\n"
+        )
         if not given.names:
             (HERE / "RESULTS.md").write_text(page(about, records))
     missed = [
