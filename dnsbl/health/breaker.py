@@ -87,7 +87,7 @@ class _Zone:
 
     __slots__ = (
         "counted", "failures", "first_failed", "name", "next_probe", "opened", "probe_started", "server_set",
-        "suspect", "wait_s",
+        "unconfirmed", "wait_s",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -99,7 +99,7 @@ class _Zone:
         """Through which the last of them went."""
         self.counted = float("-inf")
         """When the last failure was counted: queries begun before are part of the same trouble."""
-        self.suspect: tuple[Hashable, float] | None = None
+        self.unconfirmed: tuple[Hashable, float] | None = None
         """Server set and start of the last failure that had no witness."""
         self.opened = 0.0
         self.wait_s = 0.0
@@ -138,10 +138,10 @@ class Breaker:
         come and go with resolv.conf: bounded."""
         self._failed: dict[Hashable, array[float]] = {}
         """As `answered`, when the last failure came."""
-        self.suspects = 0
-        """Bit mask of zones with a suspect failure, so that a good answer usually needs no search."""
+        self.unconfirmed = 0
+        """Bit mask of zones with an unconfirmed failure, so that a good answer usually needs no search."""
         self.troubled = 0
-        """Bit mask of zones of which any kind has failures, is set aside or suspect."""
+        """Bit mask of zones of which any kind has failures, is set aside or unconfirmed."""
 
     @property
     def open_mask(self) -> int:
@@ -171,9 +171,9 @@ class Breaker:
         state = self._zones[kind][zone]
         if status in _GOOD:
             self._note(self.answered, server_set, zone, now)
-            if state.failures or state.wait_s or state.suspect:
+            if state.failures or state.wait_s or state.unconfirmed:
                 self._answer_of_troubled(zone, kind, started, now)
-            if self.suspects:
+            if self.unconfirmed:
                 self._bear_witness(server_set, zone, now)
             return
         if status in _FAILED:
@@ -293,7 +293,7 @@ class Breaker:
             state.probe_started = None
         state.failures = 0
         self._clear(zone, kind)
-        if not any(of[zone].failures or of[zone].wait_s or of[zone].suspect for of in self._zones):
+        if not any(of[zone].failures or of[zone].wait_s or of[zone].unconfirmed for of in self._zones):
             self.troubled &= ~(1 << zone)
 
     def _is_probe(self, state: _Zone, started: float) -> bool:
@@ -311,16 +311,16 @@ class Breaker:
         if any(at >= started for other, at in enumerate(answered) if other != zone):
             self._count(zone, kind, server_set, started, now)
         else:
-            self._zones[kind][zone].suspect = (server_set, started)
-            self.suspects |= 1 << zone
+            self._zones[kind][zone].unconfirmed = (server_set, started)
+            self.unconfirmed |= 1 << zone
 
     def _bear_witness(self, server_set: Hashable, witness: int, now: float) -> None:
         """An answer of `witness` came: other zones' failures through the same servers are their own."""
         for kind, zones in enumerate(self._zones):
             for zone, state in enumerate(zones):
-                if state.suspect is None or zone == witness:
+                if state.unconfirmed is None or zone == witness:
                     continue
-                their_set, started = state.suspect
+                their_set, started = state.unconfirmed
                 if now - started > WITNESS_S:
                     self._clear(zone, kind)
                 elif their_set == server_set:
@@ -328,9 +328,9 @@ class Breaker:
                     self._count(zone, kind, server_set, started, now)
 
     def _clear(self, zone: int, kind: int) -> None:
-        self._zones[kind][zone].suspect = None
-        if all(zones[zone].suspect is None for zones in self._zones):
-            self.suspects &= ~(1 << zone)
+        self._zones[kind][zone].unconfirmed = None
+        if all(zones[zone].unconfirmed is None for zones in self._zones):
+            self.unconfirmed &= ~(1 << zone)
 
     def _count(self, zone: int, kind: int, server_set: Hashable, started: float, now: float) -> None:
         """Count one failure, unless its query was in flight when the last one was counted."""

@@ -189,7 +189,7 @@ class InFlight:
         may_be_plain = asked.open & ~(
             asked.stale | asked.counted | breaker.unhealthy_mask | breaker.doubt_mask | breaker.troubled
         )
-        if breaker.suspects or asked.newer or (fans is not None and (len(fans) > 1 or fans[0] is not fan)):
+        if breaker.unconfirmed or asked.newer or (fans is not None and (len(fans) > 1 or fans[0] is not fan)):
             may_be_plain = 0
         return self._tally.take(fan, asked.open, may_be_plain, asked.sets, clock())
 
