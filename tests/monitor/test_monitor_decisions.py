@@ -79,7 +79,7 @@ def test_a_fault_in_the_configuration_names_its_line() -> None:
         ("mail_to = ['a@example.com, b@example.com']", "not a valid mail address"),
         ('mail_to = ["a@example.com\\nBcc: b@example.com"]', "not a valid mail address"),
         ("smtp = '::1:25'", "not a valid server"),
-        ("smtp = '127.0.0.1:0'", "no port"),
+        ("smtp = '127.0.0.1:0'", "not a valid port"),
         ("metrics = 'localhost:1'", "address to listen on"),
         ("confirm = 0", "out of range"),
         ("webhook_key_env = 'NOT_SET'", "no such environment variable"),
