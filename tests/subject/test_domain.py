@@ -151,7 +151,7 @@ def test_numbers_elsewhere_are_fine(text: str) -> None:
     ],
 )
 def test_the_message_says_what_is_wrong(text: str, why: str) -> None:
-    assert refused(text) == f"{shown(text)} is no domain name: {why}"
+    assert refused(text) == f"{shown(text)} is not a valid domain name: {why}"
 
 
 def test_a_long_text_is_shown_cut() -> None:
