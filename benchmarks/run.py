@@ -30,6 +30,8 @@ from common import HERE, RECORD
 LIMIT_S = 150.0
 LIMITS_S = {
     "bulk": 300.0,
+    "cache": 240.0,
+    "lists": 300.0,
     "lookup": 240.0,
     "network": 360.0,
     "policyd": 300.0,
