@@ -17,7 +17,7 @@ from pathlib import Path
 from common import ZONES, median, rbldnsd, run, spread, table, verdict
 from delayed import built, nameserver
 
-COUNT = 60_000
+COUNT = 20_000
 RUNS = 3
 FACTOR = 1.3
 
