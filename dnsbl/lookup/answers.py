@@ -87,16 +87,16 @@ class Answers:
 
 
 def cached_answers(
-    readings: Readings, text: str, key: bytes, entry: bytes, now: float, local: int
+    readings: Readings, text: str, key: bytes, entry: bytes | None, now: float, local: int
 ) -> tuple[ZoneAnswer, ...]:
     """As `Answers`, from one packed cache entry that answers for all zones that apply.
 
-    local: zones, as a bit mask, whose files were found not to list the address.
+    entry: None where only files apply. local: zones, as a bit mask, whose files were found not to list the address.
     """
     kind = "ip4" if len(key) == 4 else "ip6"
     # Others may be in it too: of a zone that took this kind when the entry was saved.
     takes = mask_of(index for index, zone in enumerate(readings.zones) if kind in zone.subjects)
-    held = unpack(entry, now, takes).answers
+    held = {} if entry is None else unpack(entry, now, takes).answers
     found = {
         zone: Found(wire, readings.of(zone, wire), expires, key, True)
         for zone, (wire, expires) in held.items()

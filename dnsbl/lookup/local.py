@@ -15,10 +15,10 @@ from dnsbl.cache.answers import Key
 from dnsbl.cache.clock import now as clock
 from dnsbl.errors import InputError, ZoneError
 from dnsbl.health.counters import Stats
-from dnsbl.lookup.answers import Answers, clean_local
+from dnsbl.lookup.answers import cached_answers
 from dnsbl.lookup.readings import Readings
 from dnsbl.lookup.values import Found, bits, mask_of
-from dnsbl.model import Status, Verdict, Wire, ZoneAnswer
+from dnsbl.model import Status, Verdict, Wire
 from dnsbl.names._qname import format_address
 from dnsbl.zones.zone import Zone
 
@@ -80,22 +80,10 @@ def _open(zone: Zone) -> WatchedList:
         raise ZoneError(f"zone {zone.name}: {error}", error.text) from None
 
 
-def _clean_answers(readings: Readings, zones: int, text: str, key: bytes) -> tuple[ZoneAnswer, ...]:
-    """The ZoneAnswers of an address that no local zone lists; of `zones` those that take its kind."""
-    found = clean_local(readings, zones, key)
-    kind = "ip4" if len(key) == 4 else "ip6"
-    skipped = {
-        index: f"{zone.name} takes no {kind}"
-        for index, zone in enumerate(readings.zones)
-        if index not in found
-    }
-    return Answers(readings, text, found, {}, skipped, 0.0)()
-
-
 def clean_verdict(core: Core, key: bytes, zones: int, started: float) -> Verdict:
     """The verdict of an address that only local zones take (the bit mask `zones`), and none lists."""
     text = format_address(key)
     with core.lock:
         core.stats.clean_files[zones] += 1
-    answers = partial(_clean_answers, core.readings, zones, text, key)
+    answers = partial(cached_answers, core.readings, text, key, None, started, zones)
     return Verdict(text, False, True, 0.0, answers, clock() - started)
