@@ -50,7 +50,6 @@ class _Held:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._interrupts.is_held = False
-        if self._interrupts.is_pending:
+        if self._interrupts.is_pending and error is None:
             self._interrupts.is_pending = False
-            if error is None:
-                raise KeyboardInterrupt
+            raise KeyboardInterrupt

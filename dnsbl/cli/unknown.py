@@ -56,8 +56,9 @@ class UnknownZones:
         near_only: only at those that are nearly called as a known zone, which are most likely mistyped.
         """
         for zone in self._resolver.zones:
-            is_wanted = not near_only or nearest_zone(zone.name, self._catalogue)
-            if zone.name in self._unproved and not zone.file and is_wanted:
+            if zone.name not in self._unproved or zone.file:
+                continue
+            if not near_only or nearest_zone(zone.name, self._catalogue):
                 self._judge(zone)
                 self._unproved.discard(zone.name)
 

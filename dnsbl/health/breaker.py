@@ -43,7 +43,6 @@ its lookup. Longer, and answers after an outage would bear witness to failures d
 PROBE_LOST_S = 30.0
 """A probe whose result nobody recorded in this time was abandoned; another may go."""
 MAX_SERVER_SETS = 64
-"""What a zone is asked about; a kind is its index here."""
 
 _GOOD = frozenset({Status.OK.value, Status.NXDOMAIN.value, Status.REFUSED.value})
 _FAILED = frozenset({Status.TIMEOUT.value, Status.RCODE.value})
