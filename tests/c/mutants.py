@@ -23,7 +23,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 EXPLAINED = Path(__file__).with_name("mutants_explained.txt")
-PROGRAMS = ["fanout", "fanout_completions", "fanout_servers", "fanout_queue", "fanout_load", "qname"]
+PROGRAMS = [
+    *("fanout", "fanout_completions", "fanout_servers", "fanout_queue", "fanout_load"),
+    *("qname", "answer", "negative"),
+]
 ENGINE_TESTS = [
     f"tests/engine/test_{name}.py" for name in ("engine", "front", "cares", "engine_life", "engine_time")
 ]
