@@ -34,13 +34,14 @@ static size_t after_name(const unsigned char *message, size_t length, size_t at)
         size_t label = message[at];
         if (label == 0)
             return after != 0 ? after : at + 1;
-        seen += label < 64 ? label + 1 : 1;
         if (label < 64) {
+            seen += label + 1;
             at += label + 1;
             continue;
         }
         if (label < 0xc0 || at + 1 >= length)
             return 0;
+        seen++; /* so that not thousands of pointers are followed */
         if (after == 0)
             after = at + 2;
         at = number_at(message + at) & 0x3fff;
