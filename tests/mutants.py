@@ -26,10 +26,11 @@ from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent.parent
 EXPLAINED = Path(__file__).with_name("mutants_explained.txt")
+_OF_RULES = [f"policy/test_{name}.py" for name in ("rules", "decisions", "sources", "early")]
 TESTS = {
     "dnsbl/policy/protocol.py": ["policy/test_protocol.py"],
-    "dnsbl/policy/rules.py": ["policy/test_rules.py", "policy/test_decisions.py"],
-    "dnsbl/policy/conditions.py": ["policy/test_rules.py", "policy/test_decisions.py"],
+    "dnsbl/policy/rules.py": _OF_RULES,
+    "dnsbl/policy/conditions.py": [*_OF_RULES, "policy/test_patterns.py"],
     "dnsbl/policy/actions.py": ["policy/test_actions.py"],
     "dnsbl/subject/domain.py": ["subject/test_domain.py"],
     "dnsbl/zones/interpret.py": ["zones/test_interpret.py"],
