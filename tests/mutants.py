@@ -26,11 +26,12 @@ from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent.parent
 EXPLAINED = Path(__file__).with_name("mutants_explained.txt")
+_OF_RULES = [f"policy/test_{name}.py" for name in ("rules", "decisions", "sources", "early")]
 TESTS = {
     "dnsbl/policy/protocol.py": ["policy/test_protocol.py"],
-    "dnsbl/policy/rules.py": ["policy/test_rules.py", "policy/test_decisions.py"],
-    "dnsbl/policy/conditions.py": ["policy/test_rules.py", "policy/test_decisions.py"],
-    "dnsbl/policy/actions.py": ["policy/test_actions.py"],
+    "dnsbl/policy/rules.py": _OF_RULES,
+    "dnsbl/policy/conditions.py": [*_OF_RULES, "policy/test_patterns.py"],
+    "dnsbl/policy/actions.py": ["policy/test_actions.py", "policy/test_decisions.py"],
     "dnsbl/subject/domain.py": ["subject/test_domain.py"],
     "dnsbl/zones/interpret.py": ["zones/test_interpret.py"],
     "dnsbl/zones/replyfilter.py": ["zones/test_replyfilter.py"],
@@ -101,16 +102,27 @@ def is_limit(node: ast.Assign | ast.AnnAssign) -> bool:
     )
 
 
+def annotations(tree: ast.AST) -> Iterator[ast.AST]:
+    """What is for the type checker only."""
+    for parent in ast.walk(tree):
+        for name in ("annotation", "returns"):
+            if (held := getattr(parent, name, None)) is not None:
+                yield from ast.walk(held)
+        if isinstance(parent, ast.If) and ast.unparse(parent.test) == "TYPE_CHECKING":
+            yield parent
+
+
 def mutants(source: str) -> Iterator[tuple[str, str]]:
     """Each fault: what it is, and the module with it."""
     tree = ast.parse(source)
     lines = source.splitlines()
+    unread = set(annotations(tree))
     for parent in ast.walk(tree):
         if isinstance(parent, ast.Assign | ast.AnnAssign) and is_limit(parent):
             continue
         for name, held in ast.iter_fields(parent):
             for at, node in enumerate(held) if isinstance(held, list) else [(None, held)]:
-                if not isinstance(node, ast.expr | ast.stmt) or name in ("annotation", "returns"):
+                if not isinstance(node, ast.expr | ast.stmt) or node in unread:
                     continue
                 for new in changed(node):
                     line = node.lineno

@@ -172,7 +172,7 @@ def _address(words: list[str], comments: list[str]) -> str | None:
             return _literal_in(text)
         if found := _bare_in(text):
             return found
-    if len(words) > 1 and (found := _first_literal(words[1:])):
+    if found := _first_literal(words[1:]):
         return found  # fetchmail's `from pop.example.com [192.0.2.10]`
     if any(text and not _AUTHENTICATED.match(text) and not text.startswith("using ") for text in vouched):
         return None  # the host wrote of the client, without an address: what stands before is its HELO
@@ -211,7 +211,7 @@ def _literal(word: str) -> str | None:
 
 def _canonical(text: str) -> str | None:
     bare = text[5:] if text[:5].lower() == "ipv6:" else text
-    key = parse_address(bare) or parse_address(bare.partition("%")[0])
+    key = parse_address(bare.partition("%")[0])
     return format_address(key) if key else None
 
 

@@ -26,7 +26,7 @@ and put into a header where the mail passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from dnsbl.config.rules import DEFAULT_RULES
@@ -81,10 +81,10 @@ class Rule:
 
     number: int
     action: Action
-    of_request: tuple[RequestCondition, ...] = ()
-    of_verdict: tuple[VerdictCondition, ...] = ()
-    scope: Scope = EVERYTHING
-    is_built_in: bool = False
+    of_request: tuple[RequestCondition, ...]
+    of_verdict: tuple[VerdictCondition, ...]
+    scope: Scope
+    is_built_in: bool
 
     @property
     def name(self) -> str:
@@ -117,9 +117,9 @@ class Policy:
     rules: tuple[Rule, ...]
     on_error: Action
     is_own: Callable[[str], bool]
-    dry_run: bool = False
-    dry_zones: frozenset[str] = frozenset()
-    bounds: ZoneBounds = field(default_factory=dict)
+    dry_run: bool
+    dry_zones: frozenset[str]
+    bounds: ZoneBounds
 
     def candidates(self, request: Attributes) -> Sequence[Rule]:
         """The rules whose conditions on the request hold, up to the first that needs no verdict."""

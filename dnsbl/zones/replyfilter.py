@@ -103,12 +103,12 @@ class _Scanner:
         return ReplyFilter(self.text[self.start : self.end], (first, second, third, last))
 
     def is_wrapped(self) -> bool:
-        """Whether the bracket that opens the text is closed by the one that ends it."""
+        """Whether the bracket that opens the text, if one does, is closed by the one that ends it."""
         depth = 0
         for at in range(self.start, self.end):
             depth += (self.text[at] == "[") - (self.text[at] == "]")
             if depth < 1:
-                return depth == 0 and at > self.start and at == self.end - 1
+                return depth == 0 and at == self.end - 1
         return False
 
     def field(self) -> int:
@@ -137,7 +137,7 @@ class _Scanner:
         while end < self.end and self.text[end] in _DIGITS:
             end += 1
         digits = self.text[self.at : end]
-        if not digits or len(digits.lstrip("0")) > 3 or int(digits) > 255:
+        if not digits or int(digits) > 255:
             self.fail(otherwise)
         self.at = end
         return int(digits)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsbl.cache.entry import HEADER, MAX_ADDRESSES, MAX_TEXT_BYTES, MAX_TEXTS, Held, HeldTexts, pack, unpack
+from dnsbl.cache.entry import (
+    HEADER,
+    MAX_ADDRESSES,
+    MAX_TEXT_BYTES,
+    MAX_TEXTS,
+    Entry,
+    Held,
+    HeldTexts,
+    pack,
+    unpack,
+)
 from dnsbl.model import Status, Wire
 
 WIRES = st.builds(
@@ -66,3 +76,40 @@ def test_texts_are_bounded() -> None:
 def test_answer_with_too_many_addresses_is_not_held_rather_than_cut() -> None:
     many = Wire(Status.OK, 0, tuple(range(MAX_ADDRESSES + 1)))
     assert pack({0: Held(many, 10)}, {}, 0) is None
+
+
+LISTED = Held(Wire(Status.OK, 0, (0x7F000002, 0x7F000004)), 60.0)
+CLEAN = Held(Wire(Status.NXDOMAIN, 3, ()), 30.0)
+FAILED = Held(Wire(Status.TIMEOUT, -1, ()), 40.0)
+NO_ADDRESS = Held(Wire(Status.OK, 0, ()), 50.0)
+ANSWERED = {0: LISTED, 1: CLEAN, 2: FAILED, 62: NO_ADDRESS, 63: LISTED}
+SAID = {1: HeldTexts((b"why", b""), 70.0), 63: HeldTexts((), 20.0)}
+
+
+def test_an_entry_of_each_kind_of_answer() -> None:
+    entry = pack(ANSWERED, SAID, 0.0)
+    assert entry is not None
+    assert HEADER.unpack_from(entry) == (30.0, 70.0, 1 << 63 | 1 << 62 | 0b111, 1 << 63 | 0b101)
+    assert unpack(entry, 0.0) == Entry(ANSWERED, SAID)
+    for zone in range(64):
+        expected = ANSWERED.get(zone)
+        assert unpack(entry, 0.0, 1 << zone).answers == ({zone: expected} if expected else {})
+        assert unpack(entry, 0.0, 1 << zone).texts == ({zone: SAID[zone]} if zone in SAID else {})
+
+
+def test_what_expires_now_is_no_longer_valid() -> None:
+    entry = pack(ANSWERED, SAID, 0.0)
+    assert entry is not None
+    assert unpack(entry, 20.0).texts.keys() == {1}
+    assert unpack(entry, 50.0).answers.keys() == {0, 63}
+    assert unpack(entry, 70.0) == Entry({}, {})
+    assert pack(ANSWERED, SAID, 70.0) is None
+    packed_later = pack(ANSWERED, SAID, 50.0)
+    assert packed_later == pack({0: LISTED, 63: LISTED}, {1: SAID[1]}, 50.0)
+
+
+def test_a_reader_stops_at_the_last_answer_it_wants() -> None:
+    """What is no plain negative comes first: of a listing's entry the many plain answers are not read."""
+    entry = pack({1: CLEAN, 2: CLEAN, 3: LISTED}, {}, 0.0)
+    assert entry is not None
+    assert unpack(entry[:-1], 0.0, 1 << 3).answers == {3: LISTED}

@@ -80,3 +80,12 @@ def test_warns_once_at_80_percent_and_once_at_the_limit(
         assert "used up" in messages[-1]
         assert {record.name for record in caplog.records} == {"dnsbl.budget"}
         assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+def test_what_is_given_back_is_not_said_to_be_used(caplog: pytest.LogCaptureFixture) -> None:
+    counted = budget(100)
+    counted.count(LIMITED, 100, NOON)
+    caplog.clear()
+    counted.count(LIMITED, -1, NOON)
+    assert counted.state(LIMITED, NOON) == (99, 100, "low")
+    assert caplog.records == []

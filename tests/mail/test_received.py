@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dnsbl.errors import ConfigError
 from dnsbl.mail import Hop, first_untrusted, parse_received
+from dnsbl.mail.received import MAX_CHARS, MAX_DEPTH
 from dnsbl.names._qname import format_address, parse_address
 
 DATE = "; Tue, 24 Nov 2026 10:00:00 +0000"
@@ -328,8 +329,41 @@ def test_local_is_who_names_no_peer_or_says_so(value: str, local: bool) -> None:
     assert parse_received(value).local is local
 
 
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("from pop.example.com [192.0.2.10] (mail.example.com) by localhost with POP3", "192.0.2.10"),
+        ("from 192.0.2.10 (using TLSv1.3 with cipher X) by mx", "192.0.2.10"),
+        ("from 192.0.2.10 (Webmail authenticated user u) by mx", "192.0.2.10"),
+        ("from 198.51.100.9 (mail.example.com) by mx", None),
+        ("from a (b 192.0.2.10) by mx", "192.0.2.10"),
+        ("from a (a b 192.0.2.10) by mx", None),
+        ("Received:from a ([192.0.2.10]) by mx", "192.0.2.10"),
+        ("from a" + " " * MAX_CHARS + "([192.0.2.10]) by mx", "192.0.2.10"),
+        ("from a" + " " * 2 * MAX_CHARS + "([192.0.2.10]) by mx", None),
+    ],
+)
+def test_where_the_address_stands(value: str, address: str | None) -> None:
+    assert parse_received(value).address == address
+
+
+def test_a_client_that_calls_itself_by() -> None:
+    hop = parse_received("from by by mx.example.org with SMTP")
+    assert (hop.helo, hop.by) == ("by", "mx.example.org")
+
+
+def test_a_protocol_is_bounded() -> None:
+    assert parse_received("from a by mx with " + "x" * 300).protocol == "x" * 80
+
+
+def test_the_deepest_comment() -> None:
+    nested = ["by " + "(" * depth + ")" * depth + " mx" for depth in (1, MAX_DEPTH, MAX_DEPTH + 1)]
+    assert [parse_received(value).by for value in nested] == ["mx", "mx", ")"]
+
+
 def test_a_scope_is_not_part_of_the_address() -> None:
     assert parse_received("from x ([IPv6:fe80::1%eth0]) by mx.example.org").address == "fe80::1"
+    assert parse_received("from x ([2001:db8::1%eth0]) by mx.example.org").address == "2001:db8::1"
 
 
 def test_a_hop_cannot_be_changed() -> None:

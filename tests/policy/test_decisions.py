@@ -9,6 +9,7 @@ import pytest
 from policy.test_rules import CLEAN, decide, listing, rule, verdict
 
 from dnsbl.errors import ConfigError
+from dnsbl.model import Verdict
 from dnsbl.policy.actions import FIELDS, VERBS, ActionError, parse_action
 from dnsbl.policy.explain import explain_rules
 from dnsbl.policy.protocol import MAX_ACTION_BYTES, MAX_ATTRIBUTES, ProtocolError, RequestReader, format_reply
@@ -64,6 +65,8 @@ def test_what_is_no_port(port: object) -> None:
     [
         ("REJECT {reason}", None, True),
         ("REJECT {reason}", "seen", False),
+        ("REJECT {client} {reason}", None, True),
+        ("REJECT {client} {client} {reason}", None, True),
         ("REJECT {zones}", None, False),
         ("REJECT listed", None, False),
     ],
@@ -74,6 +77,95 @@ def test_a_reason_is_wanted_where_the_text_names_it(action: str, reason: str | N
     request = {"client_address": "192.0.2.99"}
     assert policy.wants_text(policy.candidates(request), found) is wants
     assert policy.wants_text(policy.candidates(request), {"client": CLEAN}) is False
+
+
+def test_any_reason_there_is_is_enough() -> None:
+    policy = rule("REJECT {client}: {reason}", zones=["a.example", "b.example"])
+    some = verdict(listing("a.example", reason="seen"), listing("b.example"))
+    none = verdict(listing("a.example"), listing("b.example"))
+    candidates = policy.candidates({"client_address": "192.0.2.99"})
+    assert [policy.wants_text(candidates, {"client": found}) for found in (some, none)] == [False, True]
+
+
+# ---- what a text is filled with ----
+
+
+@pytest.mark.parametrize(
+    ("place", "longest"),
+    [("client", 60), ("zones", 120), ("reason", 200), ("codes", 80), ("subject", 100)],
+)
+def test_the_longest_of_each_place(place: str, longest: int) -> None:
+    """Each leaves room for the delist URL: what is longer is cut."""
+    listed = listing("z" * 300, 1, ("c" * 300,), reason="r" * 300)
+    found = Verdict("s" * 300, True, True, 1, (listed,))
+    policy = rule(f"REJECT {{{place}}}")
+    request = {"client_address": "i" * 300}
+    [candidate] = policy.candidates(request)
+    text = policy.decision(request, [candidate], {"client": found}).action.removeprefix("REJECT ")
+    assert len(text) == longest
+
+
+@pytest.mark.parametrize(("length", "is_told"), [(200, True), (201, False)])
+def test_an_url_is_told_whole_or_not_at_all(length: int, is_told: bool) -> None:
+    url = "https://bl.example.com/".ljust(length, "x")
+    got = decide(rule("REJECT see {delist_url}"), verdict(listing(delist_url=url))).action
+    assert got == (f"REJECT see {url}" if is_told else "REJECT see")
+
+
+def test_what_lists_is_told_before_what_is_worth_nothing() -> None:
+    found = verdict(
+        listing("none.example", 0, reason="none"), listing("bl.example", 1, delist_url="https://b")
+    )
+    policy = rule("REJECT {zones} {subject} {source} {reason} {delist_url}", zones=["none.example"])
+    assert decide(policy, found).action == "REJECT bl.example 192.0.2.99 client https://b"
+    found = verdict(listing("none.example", 0, reason="none"))
+    assert decide(policy, found).action == "REJECT none.example 192.0.2.99 client none"
+
+
+def test_what_is_worth_nothing_is_told_only_where_a_rule_names_zones() -> None:
+    found = verdict(listing("none.example", 0))
+    assert decide(rule("REJECT {zones}", score=">=0"), found).action == "REJECT"
+    assert decide(rule("REJECT {zones}", score=">=0", zones=["none.example"]), found).action == (
+        "REJECT none.example"
+    )
+
+
+def test_a_forged_name_speaks_for_a_client_only_where_a_rule_itself_looks_it_up() -> None:
+    request = {"client_address": "192.0.2.99", "sender": "a@example.org"}
+    good = {"sender": verdict(listing("allow.example", -5))}
+    allows = {"score": "<0", "action": "OK"}
+    of_policy = compile_rules({"look_up": ["sender"], "rule": [allows]})
+    of_rule = compile_rules({"rule": [{**allows, "look_up": ["sender"]}]})
+    said = [each.decision(request, each.rules, good).action for each in (of_policy, of_rule)]
+    assert said == ["DUNNO", "OK"]
+
+
+# ---- what a decision says of itself ----
+
+
+def test_the_zones_of_a_decision_are_those_its_rule_looked_at() -> None:
+    assert decide(rule(score=">=1"), TWO).zones == ("a.example", "b.example")
+    assert decide(rule("REJECT {zones}"), TWO).zones == ("a.example", "b.example")
+    assert decide(rule("REJECT {client}"), TWO).zones == ()
+
+
+def test_a_dry_run_that_changes_the_rule_but_not_the_action() -> None:
+    rules = [{"zones": ["a.example"], "action": "REJECT"}, {"zones": ["b.example"], "action": "REJECT"}]
+    policy = compile_rules({"dry_run": ["a.example"], "rule": rules})
+    assert decide(policy, TWO) == ("REJECT", policy.rules[1], "", ("b.example",))
+
+
+@pytest.mark.parametrize(
+    "text", ["REJECT {zones}", "REJECT {client} {zones}", "REJECT {client} {client} {score}"]
+)
+def test_on_error_names_nothing_of_a_verdict(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"may name \{client\} only"):
+        compile_rules({"on_error": text})
+    assert compile_rules({"on_error": "REJECT {client}"}).failed({"client_address": "a"}).action == "REJECT a"
+
+
+def test_a_policy_that_says_nothing_of_errors_lets_pass() -> None:
+    assert compile_rules({"rule": RULES}).failed({}) == ("DUNNO", None, "", ())
 
 
 # ---- --explain ----

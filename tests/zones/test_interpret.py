@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsbl.model import ERRORS, Outcome, Status, Wire
-from dnsbl.zones.interpret import Reading, failure_weight, read
+from dnsbl.zones.interpret import Reading, failure_weight, read, score_bounds
 from dnsbl.zones.replyfilter import parse_reply_filter
 from dnsbl.zones.row import parse_code
 from dnsbl.zones.zone import Code, Filter, Zone, parse_zone
@@ -283,6 +283,41 @@ def test_filters_decide_what_counts_and_codes_what_it_means() -> None:
     assert read(zone, wire("127.0.0.3"))[:4] == (Outcome.LISTED, ("127.0.0.3",), ("mixed",), 3)
     assert read(zone, wire("127.0.0.4"))[:4] == (Outcome.NOT_LISTED, ("127.0.0.4",), ("proxy",), 0)
     assert read(zone, wire("127.0.0.9", "127.0.0.2")).outcome is Outcome.BLOCKED
+
+
+def test_a_listing_scores_by_its_codes_whatever_a_failure_would() -> None:
+    zone = Zone("b.example", weight=5, on_error="listed", codes=codes({"match": "127.0.0.2", "weight": 2}))
+    assert read(zone, wire("127.0.0.2")).score == 2
+    assert read(zone, wire("127.0.0.9")).score == 0
+    assert read(zone, Wire(Status.TIMEOUT, -1, ())).score == 5
+
+
+LINES = codes(
+    {"match": "127.0.0.2", "weight": 0.1},
+    {"match": "127.0.0.3", "weight": 0.2},
+    {"match": "127.0.0.4", "weight": -1},
+    {"match": "127.0.0.5", "weight": -3},
+    {"match": "127.0.0.6", "outcome": "neutral"},
+)
+
+
+@pytest.mark.parametrize(
+    ("zone", "least", "most"),
+    [
+        (Zone("b.example", weight=2), 0, 2),
+        (Zone("b.example", weight=-2), -2, 0),
+        (filters("=127.0.0.2*3", "=127.0.0.3*2", "=127.0.0.4*-1"), -1, 5),
+        (Zone("b.example", weight=2, codes=LINES), -4, 0.3),
+        (Zone("b.example", weight=2, codes=codes({"match": "127.0.0.6", "outcome": "neutral"})), 0, 2),
+        (Zone("b.example", weight=2, codes=codes({"mask": 2}, {"mask": 4})), 0, 4),
+        (Zone("b.example", weight=2, codes=LINES, on_error="listed"), -4, 2),
+        (Zone("b.example", weight=-5, codes=LINES, on_error="listed"), -5, 0.3),
+        (Zone("b.example", weight=0.12345678), 0, 0.123457),
+        (Zone("b.example", weight=-0.12345678), -0.123457, 0),
+    ],
+)
+def test_the_least_and_the_most_that_a_zone_can_add(zone: Zone, least: float, most: float) -> None:
+    assert score_bounds(zone) == (least, most)
 
 
 @pytest.mark.parametrize(
