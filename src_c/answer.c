@@ -53,14 +53,14 @@ dnsbl_status dnsbl_answer_status(int rcode)
 }
 
 /* RFC 2181 section 8: a TTL with the top bit set is zero. */
-static uint32_t usable_ttl(uint32_t ttl)
+uint32_t dnsbl_answer_usable_ttl(uint32_t ttl)
 {
     return ttl & 0x80000000u ? 0 : ttl;
 }
 
 static void lower_ttl(dnsbl_answer *answer, uint32_t ttl)
 {
-    ttl = usable_ttl(ttl);
+    ttl = dnsbl_answer_usable_ttl(ttl);
     if (answer->ttl == DNSBL_NO_TTL || ttl < answer->ttl)
         answer->ttl = ttl;
 }
@@ -172,18 +172,30 @@ static bool read_authority(const dnsbl_cares *cares, dnsbl_answer *answer, const
         delegates |= type == TYPE_NS;
         if (type != TYPE_SOA)
             continue;
-        answer->soa_ttl = usable_ttl(cares->rr_get_ttl(rr));
-        answer->soa_minimum = usable_ttl(cares->rr_get_u32(rr, KEY_SOA_MINIMUM));
+        answer->soa_ttl = dnsbl_answer_usable_ttl(cares->rr_get_ttl(rr));
+        answer->soa_minimum = dnsbl_answer_usable_ttl(cares->rr_get_u32(rr, KEY_SOA_MINIMUM));
         return true;
     }
     return !(delegates && empty);
 }
 
-dnsbl_reading dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, const question *q,
-                                const void *record)
+static void clear(dnsbl_answer *answer)
 {
     answer->ttl = answer->soa_ttl = answer->soa_minimum = DNSBL_NO_TTL;
     answer->address_count = answer->text_count = 0;
+}
+
+void dnsbl_answer_take_negative(dnsbl_answer *answer, const dnsbl_negative *negative)
+{
+    clear(answer);
+    answer->soa_ttl = negative->soa_ttl;
+    answer->soa_minimum = negative->soa_minimum;
+}
+
+dnsbl_reading dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, const question *q,
+                                const void *record)
+{
+    clear(answer);
     size_t count = cares->record_rr_cnt(record, SECTION_ANSWER), foreign = 0;
     const char *owner = end_of_chain(cares, record, q->name, count);
     for (size_t i = 0; i < count; i++) {

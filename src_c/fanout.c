@@ -191,7 +191,11 @@ void dnsbl_fanout_ended(dnsbl_loop *loop, attempt *a, int status, const void *re
             on_error_rcode(loop, fan, q, a, rcode, now);
             return;
         }
-        dnsbl_reading reading = dnsbl_answer_read(&loop->cares, &q->answer, q, record);
+        dnsbl_reading reading = DNSBL_READ_WHOLE;
+        if (a->negative.read)
+            dnsbl_answer_take_negative(&q->answer, &a->negative);
+        else
+            reading = dnsbl_answer_read(&loop->cares, &q->answer, q, record);
         if (reading == DNSBL_READ_NO_MEMORY)
             return; /* as if it were lost */
         if (reading == DNSBL_READ_UNUSABLE) {

@@ -160,6 +160,12 @@ struct dnsbl_fan {
     question questions[];
 };
 
+/* A "not listed" that was read without c-ares' parser, see negative.c; the TTLs as in dnsbl_answer. */
+typedef struct {
+    bool read;
+    uint32_t soa_ttl, soa_minimum;
+} dnsbl_negative;
+
 /* One attempt. It holds a reference to its fan until its callback fires, or it is dropped before it was sent. */
 typedef struct attempt {
     place waits;       /* among those waiting, by when they have to be answered; first, see queue.c */
@@ -176,6 +182,8 @@ typedef struct attempt {
     lane *lane;
     struct attempt *next_sent, **sent_at; /* on its channel's list, once sent */
     struct attempt *next_id; /* on its channel's table, once sent */
+    bool handed_on;          /* its answer is c-ares' already, or about to be */
+    dnsbl_negative negative; /* that answer */
     uint16_t id;
     uint8_t index;  /* of its question in the fan */
     uint8_t server; /* index into the question's set */
@@ -273,14 +281,19 @@ void dnsbl_transport_unanswered(dnsbl_loop *loop, const question *q, uint64_t no
 void dnsbl_transport_drop_waiting(dnsbl_loop *loop, server *srv);
 void dnsbl_transport_close(dnsbl_loop *loop);
 
+/* negative.c. `message` is a response that was not truncated, with one question that ends at `after_question`. */
+bool dnsbl_negative_read(const unsigned char *message, size_t length, size_t after_question, dnsbl_negative *out);
+
 /* answer.c: read a c-ares record into the answer of a question. */
 typedef enum {
     DNSBL_READ_WHOLE,
     DNSBL_READ_UNUSABLE, /* a referral, or records of other names or classes only */
     DNSBL_READ_NO_MEMORY
 } dnsbl_reading;
+uint32_t dnsbl_answer_usable_ttl(uint32_t ttl);
 dnsbl_reading dnsbl_answer_read(const dnsbl_cares *cares, dnsbl_answer *answer, const question *q,
                                 const void *record);
+void dnsbl_answer_take_negative(dnsbl_answer *answer, const dnsbl_negative *negative);
 int dnsbl_answer_rcode(const dnsbl_cares *cares, int status, const void *record);
 dnsbl_status dnsbl_answer_status(int rcode);
 

@@ -18,7 +18,7 @@
 
 #include "fanout_internal.h"
 
-enum { HEADER = 12, QUESTION_TAIL = 4, CLASS_IN = 1, MESSAGE_MAX = 65535, CUT = 1 };
+enum { HEADER = 12, QUESTION_TAIL = 4, CLASS_IN = 1, TRUNCATED = 0x02, MESSAGE_MAX = 65535, CUT = 1 };
 
 /* struct ares_socket_functions_ex, version 1 (ares.h of c-ares 1.34). */
 typedef struct {
@@ -119,28 +119,45 @@ static bool parses(const dnsbl_cares *cares, const unsigned char *message, size_
     return true;
 }
 
-/* Whether c-ares may see the message. A truncated one is cut after its question, wherever the nameserver cut
- * it: all it has to say is that TCP is to be used. */
+static void cut_after_question(unsigned char *message, size_t *length, size_t question_end)
+{
+    memset(message + 6, 0, 6); /* the counts of what came after it */
+    *length = question_end;
+}
+
+/* Makes of an answer what c-ares is to see of it. A truncated one is cut after its question, wherever the
+ * nameserver cut it: all it has to say is that TCP is to be used. So is a negative one, which has been read here:
+ * c-ares then looks at whose answer it is, and parses no more. False: c-ares could not parse it. */
+static bool prepare(const dnsbl_cares *cares, attempt *a, unsigned char *message, size_t *length, size_t question_end)
+{
+    if (message[2] & TRUNCATED) {
+        cut_after_question(message, length, question_end);
+        return parses(cares, message, *length);
+    }
+    if (dnsbl_negative_read(message, *length, question_end, &a->negative))
+        cut_after_question(message, length, question_end);
+    else if (!parses(cares, message, *length))
+        return false;
+    a->handed_on = true;
+    return true;
+}
+
+/* Whether c-ares may see the message. Of the answers to one attempt it sees the first. */
 static bool passes(channel *ch, unsigned char *message, size_t *length)
 {
     if (*length < HEADER)
         return false;
     attempt *a = attempt_with(ch, (uint16_t)number_at(message));
-    if (a == NULL)
+    if (a == NULL || a->handed_on)
         return false;
     const question *q = &a->fan->questions[a->index];
     size_t at = after_name(message, *length, q->name);
     if (at == 0 || (at != CUT && number_at(message + at) != q->type))
         return false;
     bool is_answer = at != CUT && (message[2] & 0xf8) == 0x80 && number_at(message + 4) == 1;
-    if (is_answer && number_at(message + at + 2) == CLASS_IN) {
-        if (message[2] & 0x02) {
-            memset(message + 6, 0, 6);
-            *length = at + QUESTION_TAIL;
-        }
-        if (parses(&ch->loop->cares, message, *length))
-            return true;
-    }
+    if (is_answer && number_at(message + at + 2) == CLASS_IN &&
+        prepare(&ch->loop->cares, a, message, length, at + QUESTION_TAIL))
+        return true;
     dnsbl_fanout_malformed(ch->loop, a, dnsbl_fanout_now());
     return false;
 }

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 EXPLAINED = Path(__file__).with_name("mutants_explained.txt")
 PROGRAMS = [
     "fanout", "fanout_completions", "fanout_servers", "fanout_queue", "fanout_load",
-    "answer", "completions", "pace_window", "pace_zones", "qname", "queue",
+    "answer", "completions", "negative", "pace_window", "pace_zones", "qname", "queue",
 ]  # fmt: skip
 ENGINE_TESTS = [
     f"tests/engine/test_{name}.py" for name in ("engine", "front", "cares", "engine_life", "engine_time")

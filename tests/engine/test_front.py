@@ -139,6 +139,27 @@ def test_one_lists_bytes_touch_no_other_lists_answer(engine: Engine, kind: str) 
     engine.retired()
 
 
+@pytest.mark.parametrize("listed_first", [True, False])
+def test_of_two_answers_the_first_counts(engine: Engine, listed_first: bool) -> None:
+    """Both are in the socket when it is read, as a rule; the second may change nothing of the first."""
+    listed = reply([a(2)])
+    clean = reply([], 0x8403, [record(b"\0\0" + struct.pack("!5I", 1, 2, 3, 4, 900), 6)])
+    order = [listed, clean] if listed_first else [clean, listed]
+    expected = (Status.OK, 0, (0x7F000002,)) if listed_first else (Status.NXDOMAIN, 3, ())
+    with nameserver(lambda query, question: [*order[0](query, question), *order[1](query, question)]) as at:
+        plan = Plan(["two.example"], [engine.nameserver_set([at])], [5.0])
+        completions = Completions()
+        tickets = [
+            engine.submit(engine.fan(plan, bytes([10, 0, 0, n]), [0]), completions, 30.0) for n in range(100)
+        ]
+        for ticket in tickets:
+            wait_done(completions, ticket, 60.0)
+    answers = [ticket.fan.answers()[0] for ticket in tickets]
+    assert {wire_of(answer) for answer in answers} == {expected}
+    assert {answer.soa_minimum_s for answer in answers} == {None if listed_first else 900}
+    engine.retired()
+
+
 def test_servfail_is_asked_again_with_a_pause(engine: Engine) -> None:
     asked: list[bytes] = []
 

@@ -126,6 +126,28 @@ static void handed_on(const dnsbl_cares *cares, const question *q, const unsigne
     free(exact);
 }
 
+/* What is read without c-ares' parser is what its parser and the reader of its records make of the same bytes. */
+static void negative_as_parsed(const dnsbl_cares *cares, const question *q, const unsigned char *message, size_t length)
+{
+    enum { QUESTION_END = 12 + NAME_BYTES + 4, RESPONSE = 0x80, OPCODE_AND_TRUNCATED = 0x7a };
+    void *record = NULL;
+    dnsbl_negative negative;
+    dnsbl_answer answer = {0};
+    unsigned char *exact = malloc(length);
+    REQUIRE(exact != NULL && length >= QUESTION_END);
+    memcpy(exact, message, length);
+    if ((exact[2] & (RESPONSE | OPCODE_AND_TRUNCATED)) == RESPONSE &&
+        dnsbl_negative_read(exact, length, QUESTION_END, &negative)) {
+        REQUIRE(cares->parse(exact, length, 0, &record) == 0);
+        REQUIRE(dnsbl_answer_read(cares, &answer, q, record) == DNSBL_READ_WHOLE);
+        REQUIRE(answer.address_count == 0 && answer.text_count == 0 && answer.ttl == DNSBL_NO_TTL);
+        REQUIRE(answer.soa_ttl == negative.soa_ttl && answer.soa_minimum == negative.soa_minimum);
+        REQUIRE(dnsbl_answer_rcode(cares, 0, record) == (exact[3] & 0x0f));
+        cares->record_destroy(record);
+    }
+    free(exact);
+}
+
 static size_t first_frame(const unsigned char *bytes, size_t have)
 {
     size_t whole = have < 2 ? 0 : 2 + ((size_t)bytes[0] << 8 | bytes[1]);
@@ -206,6 +228,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (raw)
         memcpy(bytes + 2, data + 1, size - 1);
     size_t length = raw ? size - 1 : put_in(bytes + 2, q->type, data + 1, size - 1);
+    if (!raw)
+        negative_as_parsed(&loop.cares, q, bytes + 2, length);
     bytes[0] = (unsigned char)(length >> 8);
     bytes[1] = (unsigned char)length;
     incoming.left = length + (incoming.stream && !raw ? 2 : 0);
