@@ -229,7 +229,7 @@ static void note_least(server *srv, uint64_t sample, uint64_t now)
 static double queued(const server *srv)
 {
     uint64_t least = srv->least;
-    if (srv->least_before != 0 && (least == 0 || srv->least_before < least))
+    if (srv->least_before != 0 && srv->least_before < least)
         least = srv->least_before;
     uint64_t usual = least + least / JITTER_SHARE;
     return srv->rtt <= usual ? 0 : srv->window * (double)(srv->rtt - usual) / (double)srv->rtt;

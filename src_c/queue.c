@@ -29,15 +29,12 @@ static place *added(dnsbl_loop *loop, place *first, place *p, uint64_t key)
     return meld(first, p);
 }
 
-/* What is left without the first. */
+/* What is left without the first. A root's `next` is never read. */
 static place *rest(const place *first)
 {
     place *pairs = NULL, *left = NULL;
     for (place *a = first->child; a != NULL;) {
         place *b = a->next, *on = b != NULL ? b->next : NULL;
-        a->next = NULL;
-        if (b != NULL)
-            b->next = NULL;
         a = meld(a, b);
         a->next = pairs;
         pairs = a;
@@ -46,7 +43,6 @@ static place *rest(const place *first)
     while (pairs != NULL) {
         place *p = pairs;
         pairs = p->next;
-        p->next = NULL;
         left = meld(left, p);
     }
     return left;
