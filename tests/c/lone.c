@@ -1,3 +1,4 @@
+/* See lone.h. */
 #include "lone.h"
 
 #include <stdlib.h>

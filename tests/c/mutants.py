@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 EXPLAINED = Path(__file__).with_name("mutants_explained.txt")
 PROGRAMS = [
     "fanout", "fanout_completions", "fanout_servers", "fanout_queue", "fanout_load",
+    "fanout_decides", "fanout_tells",
     "answer", "completions", "negative", "pace_window", "pace_zones", "qname", "queue",
 ]  # fmt: skip
 ENGINE_TESTS = [

@@ -1,3 +1,4 @@
+/* See still.h. */
 #include "still.h"
 
 #include <errno.h>
