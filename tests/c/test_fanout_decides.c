@@ -262,6 +262,28 @@ static void test_no_record(void)
     }
 }
 
+/* Neighbours that come to grief together come apart: each place in the fan has its own pause. */
+static void test_the_pause_grows_with_the_place_in_the_fan(void)
+{
+    for (int front = 0; front < 2; front++) {
+        dnsbl_loop *loop = alone_start(1);
+        dnsbl_completions *completions = dnsbl_completions_new(false);
+        dnsbl_fan *fan = alone_fan(3, 0);
+        dnsbl_ticket *ticket = alone_ask(loop, fan, completions, DNSBL_S, false);
+        if (!front)
+            loop->cares.set_socket_functions = NULL;
+        alone_answered(loop, fan, 2, 0, -1, ARES_EBADRESP);
+        alone_pass(loop, 60 * MS);
+        CHECK(alone.asked_count == 4 && alone.asked[3].index == 2, "%d asked", alone.asked_count);
+        for (int i = 0; i < 3; i++)
+            alone_answered(loop, fan, i, 0, 0, 0);
+        dnsbl_ticket_release(ticket);
+        dnsbl_fan_release(fan);
+        dnsbl_completions_close(completions);
+        alone_end(loop);
+    }
+}
+
 int main(void)
 {
     alarm(60);
@@ -278,5 +300,6 @@ int main(void)
     test_a_negative_answer_read_before();
     test_malformed();
     test_no_record();
+    test_the_pause_grows_with_the_place_in_the_fan();
     return check_result("fanout_decides");
 }

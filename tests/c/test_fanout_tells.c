@@ -169,6 +169,24 @@ static void test_joined_after_the_end_of_asking(void)
     alone_end(loop);
 }
 
+/* What should have been asked while the loop was busy is not due for ever once the time for it is over. */
+static void test_the_end_of_asking_overtakes_what_is_due(void)
+{
+    dnsbl_loop *loop = alone_start(1);
+    dnsbl_completions *completions = dnsbl_completions_new(false);
+    dnsbl_fan *fan = alone_fan(1, 0);
+    dnsbl_ticket *ticket = alone_ask(loop, fan, completions, 600 * MS, false);
+    fan->listen_until += 400 * MS;
+    alone.now += 600 * MS;
+    dnsbl_fanout_run_due(loop, alone.now);
+    CHECK(alone.asked_count == 1 && fan->due == fan->listen_until, "%d asked", alone.asked_count);
+    alone_answered(loop, fan, 0, 0, 0, 0);
+    dnsbl_ticket_release(ticket);
+    dnsbl_fan_release(fan);
+    dnsbl_completions_close(completions);
+    alone_end(loop);
+}
+
 /* ---- many fans ---- */
 
 /* The first that is due is first, whichever came first. */
@@ -221,6 +239,7 @@ int main(void)
     test_each_has_its_own_deadline();
     test_listening();
     test_joined_after_the_end_of_asking();
+    test_the_end_of_asking_overtakes_what_is_due();
     test_fans_are_due_in_order();
     test_no_memory_for_a_fan();
     return check_result("fanout_tells");
