@@ -40,9 +40,8 @@ void dnsbl_transport_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64
 void dnsbl_transport_unanswered(dnsbl_loop *loop, const question *q, uint64_t at)
 {
     (void)loop;
-    (void)q;
     CHECK(at == alone.now, "another time");
-    alone.unanswered++;
+    alone.unanswered += q->tried != 0; /* else each has answered SERVFAIL, and is asked anew */
 }
 
 void dnsbl_pace_answered(server *srv, attempt *a, uint64_t at)

@@ -31,6 +31,8 @@ static void ended(one *o, dnsbl_status status, int rcode, int by)
     CHECK(answer != NULL && dnsbl_fan_finished(o->fan) && dnsbl_ticket_done(o->ticket), "not ended");
     CHECK(o->q->answer.status == status && o->q->answer.rcode == rcode, "status %d", o->q->answer.status);
     CHECK(o->q->answer.server == by && o->q->answer.queries == o->q->sent, "server %d", o->q->answer.server);
+    CHECK(by >= 0 || o->q->answer.ttl == DNSBL_NO_TTL, "a TTL of what was not answered");
+    CHECK(by >= 0 || (o->q->answer.soa_ttl & o->q->answer.soa_minimum) == DNSBL_NO_TTL, "and of its zone");
     CHECK(o->q->answer.arrived == alone.now + 7, "another time");
     CHECK(o->q->answer.latency_us == (alone.now - 1000 * DNSBL_S) / 1000, "%u us", o->q->answer.latency_us);
     dnsbl_ticket_release(o->ticket);
@@ -62,6 +64,7 @@ static void test_asked_again_after_each_timeout(void)
 static void test_never_sent(void)
 {
     one o = ask_one(1, 9);
+    o.fan->listen_until += DNSBL_S; /* it is told at the deadline all the same */
     alone.no_room = true;
     o.q->sent = 0;
     o.q->waiting = 1;
@@ -144,9 +147,23 @@ static void test_servfail_may_pass(void)
     ended(&o, DNSBL_STATUS_RCODE, SERVFAIL, 1);
 }
 
+/* Asked again after SERVFAIL it is silent: then SERVFAIL is the answer. */
+static void test_silence_after_servfail(void)
+{
+    one o = ask_one(1, 9);
+    alone_answered(o.loop, o.fan, 0, 0, SERVFAIL, 0);
+    alone_pass(o.loop, 100 * MS);
+    alone_pass(o.loop, 500 * MS);
+    CHECK(alone.asked_count == 2 && alone.unanswered == 0, "%d asked", alone.asked_count);
+    ended(&o, DNSBL_STATUS_RCODE, SERVFAIL, 0);
+}
+
 static void test_refused_will_not_pass(void)
 {
     one o = ask_one(1, 9);
+    alone_answered(o.loop, o.fan, 0, 0, REFUSED, 0);
+    ended(&o, DNSBL_STATUS_REFUSED, REFUSED, 0);
+    o = ask_one(2, 1); /* of two, but it may be asked once only */
     alone_answered(o.loop, o.fan, 0, 0, REFUSED, 0);
     ended(&o, DNSBL_STATUS_REFUSED, REFUSED, 0);
 }
@@ -191,6 +208,10 @@ static void test_an_answer_that_is_none(void)
     alone_pass(o.loop, 0);
     CHECK(alone.asked_count == 2, "the other server is not asked at once");
     alone_answered(o.loop, o.fan, 0, 1, 0, 0);
+    ended(&o, DNSBL_STATUS_MALFORMED, -1, -1);
+    o = ask_one(1, 9);
+    alone.reads = DNSBL_READ_UNUSABLE;
+    alone_answered(o.loop, o.fan, 0, 0, 0, 0);
     ended(&o, DNSBL_STATUS_MALFORMED, -1, -1);
 }
 
@@ -292,6 +313,7 @@ int main(void)
     test_the_answers_of_a_fan();
     test_an_answer_nobody_waits_for();
     test_servfail_may_pass();
+    test_silence_after_servfail();
     test_refused_will_not_pass();
     test_refused_by_one_of_two();
     test_servfail_at_the_end();
