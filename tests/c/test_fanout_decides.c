@@ -205,6 +205,7 @@ static void test_an_answer_that_is_none(void)
     alone.reads = DNSBL_READ_UNUSABLE;
     alone_answered(o.loop, o.fan, 0, 0, 0, 0);
     CHECK(!o.q->answered && o.q->answer.address_count == 0 && o.q->answer.text_count == 0, "kept");
+    CHECK(o.q->malformed == 1, "%d times", o.q->malformed);
     alone_pass(o.loop, 0);
     CHECK(alone.asked_count == 2, "the other server is not asked at once");
     alone_answered(o.loop, o.fan, 0, 1, 0, 0);
