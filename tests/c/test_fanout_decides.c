@@ -231,12 +231,12 @@ static void test_no_memory_for_an_answer(void)
 static void test_a_negative_answer_read_before(void)
 {
     one o = ask_one(1, 9);
-    attempt a = {.loop = o.loop, .fan = o.fan, .negative = {true, 77, 88}};
+    attempt a = {.loop = o.loop, .fan = o.fan, .server = 1, .negative = {true, 77, 88}};
     int rcode = NXDOMAIN;
     alone.reads = DNSBL_READ_UNUSABLE; /* not asked */
     dnsbl_fanout_ended(o.loop, &a, 0, &rcode, alone.now);
     CHECK(alone.taken_negative == 1 && o.q->answer.soa_ttl == 77, "not taken over");
-    ended(&o, DNSBL_STATUS_NXDOMAIN, NXDOMAIN, 0);
+    ended(&o, DNSBL_STATUS_NXDOMAIN, NXDOMAIN, 1);
 }
 
 /* Messages that would not parse: asked again after 20 ms for each place in the fan, three times. */
