@@ -213,6 +213,31 @@ static void test_fans_are_due_in_order(void)
     alone_end(loop);
 }
 
+/* What was asked again has its next turn behind the other. */
+static void test_fans_take_turns(void)
+{
+    dnsbl_loop *loop = alone_start(1);
+    dnsbl_completions *completions = dnsbl_completions_new(false);
+    dnsbl_fan *fans[2];
+    dnsbl_ticket *tickets[2];
+    for (int i = 0; i < 2; i++) {
+        fans[i] = alone_fan(1, 0);
+        tickets[i] = alone_ask(loop, fans[i], completions, 10 * DNSBL_S, false);
+        alone.now += 200 * MS;
+    }
+    alone_pass(loop, 100 * MS);
+    CHECK(alone.asked_count == 3 && fans[0]->questions[0].attempts == 2, "the first is not asked again");
+    alone_pass(loop, 200 * MS);
+    CHECK(alone.asked_count == 4 && fans[1]->questions[0].attempts == 2, "the second is not asked again");
+    for (int i = 0; i < 2; i++) {
+        alone_answered(loop, fans[i], 0, 0, 0, 0);
+        dnsbl_ticket_release(tickets[i]);
+        dnsbl_fan_release(fans[i]);
+    }
+    dnsbl_completions_close(completions);
+    alone_end(loop);
+}
+
 /* No memory to keep it: it is given up, and who waits is told so. */
 static void test_no_memory_for_a_fan(void)
 {
@@ -241,6 +266,7 @@ int main(void)
     test_joined_after_the_end_of_asking();
     test_the_end_of_asking_overtakes_what_is_due();
     test_fans_are_due_in_order();
+    test_fans_take_turns();
     test_no_memory_for_a_fan();
     return check_result("fanout_tells");
 }
