@@ -213,6 +213,27 @@ static void test_fans_are_due_in_order(void)
     alone_end(loop);
 }
 
+/* A fan that comes later is due before another. */
+static void test_a_newcomer_may_be_due_first(void)
+{
+    dnsbl_loop *loop = alone_start(1);
+    dnsbl_completions *completions = dnsbl_completions_new(false);
+    dnsbl_fan *fans[2] = {alone_fan(1, 0), alone_fan(1, 0)};
+    dnsbl_ticket *tickets[2];
+    fans[1]->questions[0].timeout_ns = 50 * MS;
+    for (int i = 0; i < 2; i++)
+        tickets[i] = alone_ask(loop, fans[i], completions, 10 * DNSBL_S, false);
+    alone_pass(loop, 50 * MS);
+    CHECK(alone.asked_count == 3 && fans[1]->questions[0].attempts == 2, "it is not asked again");
+    for (int i = 0; i < 2; i++) {
+        alone_answered(loop, fans[i], 0, 0, 0, 0);
+        dnsbl_ticket_release(tickets[i]);
+        dnsbl_fan_release(fans[i]);
+    }
+    dnsbl_completions_close(completions);
+    alone_end(loop);
+}
+
 /* What was asked again has its next turn behind the other. */
 static void test_fans_take_turns(void)
 {
@@ -266,6 +287,7 @@ int main(void)
     test_joined_after_the_end_of_asking();
     test_the_end_of_asking_overtakes_what_is_due();
     test_fans_are_due_in_order();
+    test_a_newcomer_may_be_due_first();
     test_fans_take_turns();
     test_no_memory_for_a_fan();
     return check_result("fanout_tells");
