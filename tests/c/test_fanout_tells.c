@@ -161,6 +161,7 @@ static void test_joined_after_the_end_of_asking(void)
     alone_answered(loop, fan, 0, 0, 0, 0);
     dnsbl_ticket *third = alone_ask(loop, fan, completions, 300 * MS, false);
     CHECK(dnsbl_ticket_done(third), "who comes when all is answered waits");
+    CHECK(fan->tickets == NULL, "its ticket is kept");
     dnsbl_ticket_release(first);
     dnsbl_ticket_release(second);
     dnsbl_ticket_release(third);
