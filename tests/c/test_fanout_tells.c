@@ -127,6 +127,7 @@ static void test_listening(void)
     dnsbl_ticket *ticket = calloc(1, sizeof *ticket);
     *ticket = (dnsbl_ticket){.refs = 2, .fan = fan, .completions = completions, .deadline = alone.now + 400 * MS};
     ticket->listen_ns = 300 * MS;
+    fan->listen_until = alone.now + 650 * MS; /* another's: 50 ms less */
     dnsbl_fan_retain(fan);
     dnsbl_completions_retain(completions);
     dnsbl_fanout_accept(loop, ticket, alone.now);
