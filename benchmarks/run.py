@@ -29,7 +29,7 @@ from common import HERE, RECORD
 
 LIMIT_S = 150.0
 LIMITS_S = {
-    "bulk": 300.0,
+    "bulk": 480.0,
     "cache": 240.0,
     "lists": 300.0,
     "lookup": 240.0,

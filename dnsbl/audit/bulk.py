@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import marshal
 import sqlite3
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dnsbl.audit.items import Item
 from dnsbl.errors import SubjectError
 from dnsbl.model import Verdict
-from dnsbl.subject import Subject, parse_subject
+from dnsbl.subject import address_key, parse_subject
 
 if TYPE_CHECKING:
     from dnsbl.audit.terms import Terms
@@ -41,59 +40,49 @@ class Done(NamedTuple):
 
 
 _BITS: Final = 1 << 26
-_WAITING: Final = 1024
+_WAITING: Final = 4096
 
 
 class Answered:
     """The rows of subjects answered so far, by subject, in a temporary file.
 
     The file is asked only for a subject that may be in it: two bits for each, 8 MiB in all, tell of nearly
-    every other one that it is new. Rows are put into it a thousand at a time.
+    every other one that it is new. Rows are put into it four thousand at a time.
     """
 
     def __init__(self) -> None:
         self._bits = bytearray(_BITS // 8)
         self._waiting: dict[str | bytes, Any] = {}
         # An empty name is a file of SQLite's own in TMPDIR, gone when it is closed.
-        self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._file = sqlite3.connect("", isolation_level=None)
         self._file.execute("PRAGMA journal_mode = OFF")
         self._file.execute("PRAGMA synchronous = OFF")
         self._file.execute("PRAGMA cache_size = -16384")  # KiB
         self._file.execute("CREATE TABLE answered (subject BLOB PRIMARY KEY, row BLOB) WITHOUT ROWID")
         self._file.execute("BEGIN")
-        self._lock = threading.Lock()
         self._get = "SELECT row FROM answered WHERE subject = ?"
         self._put = "INSERT OR IGNORE INTO answered VALUES (?, ?)"
 
     def get(self, subject: str | bytes) -> Any:
-        """The row of a subject, or None."""
-        one, other = self._places(subject)
-        bits = self._bits
+        """The row of a subject, or None: it is new, and `put` may follow."""
+        number, bits = hash(subject), self._bits  # 64 bits that differ from process to process
+        one, other = number & (_BITS - 1), number >> 32 & (_BITS - 1)
         if not (bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1):
+            bits[one >> 3] |= 1 << (one & 7)
+            bits[other >> 3] |= 1 << (other & 7)
             return None
-        with self._lock:
-            if subject in self._waiting:
-                return self._waiting[subject]
-            found = self._file.execute(self._get, (subject,)).fetchone()
+        if subject in self._waiting:
+            return self._waiting[subject]
+        found = self._file.execute(self._get, (subject,)).fetchone()
         return None if found is None else marshal.loads(found[0])
 
     def put(self, subject: str | bytes, row: Any) -> None:
-        """Keep a row: text, numbers, None, and tuples and lists of them."""
-        one, other = self._places(subject)
-        self._bits[one >> 3] |= 1 << (one & 7)
-        self._bits[other >> 3] |= 1 << (other & 7)
-        with self._lock:
-            self._waiting.setdefault(subject, row)
-            if len(self._waiting) >= _WAITING:
-                rows = [(each, marshal.dumps(row)) for each, row in self._waiting.items()]
-                self._file.executemany(self._put, rows)
-                self._waiting.clear()
-
-    @staticmethod
-    def _places(subject: str | bytes) -> tuple[int, int]:
-        """Two bits, from the 64 of a hash that differs from process to process."""
-        number = hash(subject)
-        return number & (_BITS - 1), number >> 32 & (_BITS - 1)
+        """Keep the row of a subject that `get` was asked for: text, numbers, None, and tuples and lists of them."""
+        self._waiting.setdefault(subject, row)
+        if len(self._waiting) >= _WAITING:
+            rows = [(each, marshal.dumps(row)) for each, row in self._waiting.items()]
+            self._file.executemany(self._put, rows)
+            self._waiting.clear()
 
     def close(self) -> None:
         self._file.close()
@@ -120,9 +109,12 @@ class Bulk:
         self._resolver, self._form, self._error_form = resolver, form, error_form
         self._ordered, self._terms, self._window = ordered, terms, window
         self.answered = Answered()
-        self._waiting: dict[str, deque[tuple[Item, str | bytes]]] = {}  # as they come: by the subject's text
-        self._settled: deque[Done] = deque()  # as they come: those whose row is known
-        self._line: deque[tuple[Item, str | bytes | None, Done | None]] = deque()  # in order: all
+        # As they come: by subject the first item under way and, where there are more, the others; and the
+        # items whose row is known. In order: all, by turns.
+        self._waiting: dict[str | bytes, Item] = {}
+        self._more: dict[str | bytes, deque[Item]] = {}
+        self._settled: deque[Done] = deque()
+        self._line: deque[tuple[Item, str | bytes] | Done] = deque()
 
     def run(self, items: Iterable[Item]) -> Iterator[Done]:
         """Each item's row. Ends early, without an error, where `terms` says so."""
@@ -136,44 +128,48 @@ class Bulk:
     def _subjects(self, items: Iterable[Item]) -> Iterator[object]:
         """What the resolver is given for each item: its subject, or the mark."""
         for item in items:
-            subject, done = self._known(item)
-            key = subject.key if subject is not None else ""
+            key, asked, done = self._known(item)
             if done is None and self._terms is not None and not self._terms.admit(key):
                 return
             if self._ordered:
-                self._line.append((item, key, done))
-            elif done is not None or subject is None:
-                assert done is not None
+                self._line.append(done or (item, key))
+            elif done is not None:
                 self._settled.append(done)
+            elif key in self._waiting:
+                self._more.setdefault(key, deque()).append(item)
             else:
-                self._waiting.setdefault(subject.text, deque()).append((item, key))
-            # Of an address its bytes: what is known of one without asking is found by them at once.
-            yield _MARK if done is not None else key if isinstance(key, bytes) else subject
+                self._waiting[key] = item
+            yield asked
 
-    def _known(self, item: Item) -> tuple[Subject | None, Done | None]:
-        """The item's subject, None where it is none; and its row if it is known without asking."""
+    def _known(self, item: Item) -> tuple[str | bytes, object, Done | None]:
+        """The item's key (as in `Subject`; empty: it is no subject), what the resolver is given, and a known row."""
         try:
             if isinstance(item.subject, SubjectError):
                 raise item.subject
-            subject = parse_subject(item.subject)
+            # Of an address its bytes: what is known of one without asking is found by them at once.
+            key: str | bytes | None = address_key(item.subject)
+            asked: object = key
+            if key is None:
+                asked = subject = parse_subject(item.subject)
+                key = subject.key
         except SubjectError as error:
-            return None, Done(item, self._error_form(str(error)), None, str(error))
-        row = self.answered.get(subject.key)
-        return subject, None if row is None else Done(item, row, None, None)
+            return "", _MARK, Done(item, self._error_form(str(error)), None, str(error))
+        row = self.answered.get(key)
+        return (key, asked, None) if row is None else (key, _MARK, Done(item, row, None, None))
 
     def _in_order(self, result: Verdict | SubjectError) -> Done:
-        item, key, done = self._line.popleft()
-        if done is not None:
-            return done
-        return self._new(item, key or "", result)
+        first = self._line.popleft()
+        return first if isinstance(first, Done) else self._new(*first, result)
 
     def _as_it_comes(self, result: Verdict | SubjectError) -> Done:
         if isinstance(result, SubjectError):
             return self._settled.popleft()
-        items = self._waiting[result.subject]
-        item, key = items.popleft()
-        if not items:
-            del self._waiting[result.subject]
+        key = address_key(result.subject) or result.subject
+        item = self._waiting.pop(key)
+        if more := self._more.get(key):
+            self._waiting[key] = more.popleft()
+            if not more:
+                del self._more[key]
         return self._new(item, key, result)
 
     def _new(self, item: Item, key: str | bytes, result: Verdict | SubjectError) -> Done:

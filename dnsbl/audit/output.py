@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from dnsbl.audit.columns import record_batch
 from dnsbl.audit.items import need_arrow, open_parquet
 from dnsbl.audit.rows import COLUMNS, flat, flat_error, json_error, json_line, json_text
 from dnsbl.errors import InputError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 EVERY_ROWS: Final = 256
 """Rows of a text file that are written at once: so many are asked again after a crash, at the most."""
 BATCH_ROWS: Final = 16_384
+BATCH_CHARACTERS: Final = 1 << 24
+"""Characters of input after which a batch ends earlier."""
 LISTS: Final = ("listings", "codes", "meanings", "errors")
 BETWEEN: Final = " | "
 """Between the parts of a list in one CSV field."""
@@ -151,7 +154,7 @@ class Csv(_Text):
 
     def write(self, number: int, given: str, row: Sequence[Any]) -> None:
         line = io.StringIO()
-        cells = [BETWEEN.join(cell) if isinstance(cell, list) else _cell(cell) for cell in row]
+        cells = [BETWEEN.join(cell) if isinstance(cell, list | tuple) else _cell(cell) for cell in row]
         csv.writer(line, lineterminator="\n").writerow([number, _one_line(given), *cells])
         self._add(line.getvalue())
 
@@ -207,6 +210,7 @@ class Parquet:
         self._arrow = need_arrow()
         self.path, self.partial = path, path.with_name(path.name + ".partial")
         self._rows: list[tuple[Any, ...]] = []
+        self._characters = 0
         self._schema = _schema(self._arrow)
         self._sink: Any = None
         self._stream: Any = None
@@ -223,15 +227,15 @@ class Parquet:
 
     def write(self, number: int, given: str, row: Sequence[Any]) -> None:
         self._rows.append((number, given, *row))
-        if len(self._rows) >= BATCH_ROWS:
+        self._characters += len(given)
+        if len(self._rows) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
             self.flush()
 
     def flush(self) -> None:
         """Add the rows that wait to the stream."""
-        rows, self._rows = self._rows, []
+        rows, self._rows, self._characters = self._rows, [], 0
         if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            batch = self._arrow.record_batch(columns, schema=self._schema)
+            batch = record_batch(self._arrow, self._schema, rows)
             try:
                 self._stream.write_batch(batch)
             except OSError:

@@ -21,7 +21,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 66rem; padding: 1rem }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem } h2 { font-size: 1.15rem; margin: 2rem 0
   .5rem }
-p { margin: .4rem 0; max-width: 46rem } .soft { color: var(--soft) }
+p { margin: .4rem 0; max-width: 46rem; overflow-wrap: anywhere } .soft { color: var(--soft) }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .5rem; margin:
   1rem 0 }
 .facts div { background: var(--card); border-radius: .4rem; padding: .5rem .75rem }
@@ -31,11 +31,12 @@ p { margin: .4rem 0; max-width: 46rem } .soft { color: var(--soft) }
 .wide { overflow-x: auto; max-width: 100% }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
-td.text { white-space: normal; overflow-wrap: break-word } td.text:first-child { white-space: nowrap }
+td.text { white-space: normal; overflow-wrap: anywhere; min-width: 8.5rem } td.text:first-child,
+  td.text:nth-child(2) { min-width: 11rem }
 th { font-weight: 600; color: var(--soft); white-space: normal }
 th:first-child, td:first-child, .text { text-align: left }
 .heat td, .heat th { text-align: center; border: 1px solid var(--back) } .heat th:first-child { text-align:
-  left }
+  left; overflow-wrap: anywhere; min-width: 9rem; position: sticky; left: 0; background: var(--back) }
 .bad { color: var(--red); font-weight: 600 }
 svg { display: block; width: 100%; height: auto; max-width: 46rem } svg text { fill: var(--soft);
   font-size: 13px }
@@ -44,19 +45,19 @@ pre { background: var(--card); padding: .75rem; border-radius: .4rem; overflow-x
   svg text { font-size: 20px }
   .cards, .cards tbody, .cards tr, .cards td { display: block } .cards thead { display: none }
   .cards tr { background: var(--card); border-radius: .4rem; margin: .5rem 0; padding: .4rem .6rem }
-  .cards td.text:first-child { white-space: normal }
   .cards td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0;
-    text-align: right; white-space: normal; overflow-wrap: anywhere }
+    text-align: right; white-space: normal; overflow-wrap: anywhere; min-width: 0 }
   .cards td::before { content: attr(data-label); color: var(--soft); white-space: nowrap; text-align: left }
   .cards td:first-child { font-weight: 600; white-space: normal }
-  .heat td, .heat th { padding: .2rem; font-size: .8rem } .heat th:first-child { min-width: 4rem } }
+  .heat td, .heat th { padding: .2rem; font-size: .8rem }
+  .heat th:first-child { min-width: 4.5rem; max-width: 6rem } }
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --back: #fff; --card: #fff; --blue: 31 98 173;
   --red: #a00; --green: #060 } body { max-width: none; padding: 0; font-size: 10pt } .wide { overflow:
   visible }
-  table { font-size: 8pt } th, td { padding: .15rem .3rem } td.text:first-child { white-space: normal }
-  pre { white-space: pre-wrap; border: 1px solid
-  #bbb }
-  h2, .answer, svg, tr { break-inside: avoid } h2, h2 + p { break-after: avoid }
+  table { font-size: 8pt } th, td { padding: .15rem .3rem } td.text, td.text:first-child { min-width: 6.5rem }
+  svg { max-width: 30rem } .heat th:first-child { position: static }
+  pre { white-space: pre-wrap; overflow: visible; overflow-wrap: anywhere; border: 1px solid #bbb }
+  h2, .answer, svg, tr, pre { break-inside: avoid } h2, h2 + p { break-after: avoid }
   .heat td, .facts div { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 """
 _HEADS: Final = (
@@ -78,8 +79,8 @@ def make_page(report: dict[str, Any]) -> str:
         _section("Timeline", _timeline(report), "Times are those of the log."),
         _section("Listed, but perhaps good", _suspects(report), _SUSPECTS_NOTE),
         _section("Why mail was rejected", _reasons(report), "Number of rejections, by reason."),
-        _section("dnsbl.toml", f"<pre>{escape(report['dnsbl_toml'])}</pre>", ""),
-        _section("main.cf", f"<pre>{escape(report['postscreen_dnsbl_sites'])}</pre>", ""),
+        _section("dnsbl.toml", _lines(report["dnsbl_toml"]), ""),
+        _section("main.cf", _lines(report["postscreen_dnsbl_sites"]), ""),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -140,6 +141,11 @@ def _section(title: str, body: str, note: str) -> str:
     if not body:
         return ""
     return f"<h2>{title}</h2>" + (f"<p class=soft>{note}</p>" if note else "") + body
+
+
+def _lines(text: str) -> str:
+    """Lines to paste; nothing where no zone is worth asking."""
+    return f"<pre>{escape(text)}</pre>" if text.strip() else ""
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 1) -> str:

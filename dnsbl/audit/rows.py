@@ -8,8 +8,9 @@ from typing import Final, TypeAlias
 from dnsbl.model import Verdict
 
 Flat: TypeAlias = tuple[
-    str, bool, bool, float, list[str], list[str], list[str], list[str], float | None, float, str | None
-]
+    str, bool, bool, float,
+    tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...], float | None, float, str | None,
+]  # fmt: skip
 """subject, listed, complete, score, listings, codes, meanings, errors, ttl_s, elapsed_s, error."""
 
 COLUMNS: Final = (
@@ -26,26 +27,26 @@ error: why the item could not be looked up; the other columns are empty then.
 
 def flat(verdict: Verdict) -> Flat:
     """The columns of one verdict after `item` and `input`."""
-    listings: list[str] = []
-    codes: list[str] = []
-    meanings: list[str] = []
-    errors: list[str] = []
-    listed, complete, score = verdict.listed, verdict.complete, verdict.score
+    listings: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    meanings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    listed, complete, score, ttl_s = verdict.listed, verdict.complete, verdict.score, verdict.ttl_s
     if listed or not complete or score:  # the answers of a clean verdict need not be built
-        for answer in verdict.listings:
-            listings.append(answer.zone)
-            codes.append(" ".join(answer.codes))
-            meanings.append("; ".join(answer.meanings))
-        errors = [answer.zone for answer in verdict.errors]
+        found = verdict.listings
+        listings = tuple(answer.zone for answer in found)
+        codes = tuple(" ".join(answer.codes) for answer in found)
+        meanings = tuple("; ".join(answer.meanings) for answer in found)
+        errors = tuple(answer.zone for answer in verdict.errors)
     return (
         verdict.subject, listed, complete, score, listings, codes, meanings, errors,
-        None if verdict.ttl_s is None else round(verdict.ttl_s, 3), round(verdict.elapsed_s, 6), None,
+        None if ttl_s is None else round(ttl_s, 3), round(verdict.elapsed_s, 6), None,
     )  # fmt: skip
 
 
 def flat_error(error: str) -> tuple[object, ...]:
     """The columns of an item that could not be looked up, after `item` and `input`."""
-    return (None, None, None, None, [], [], [], [], None, None, error)
+    return (None, None, None, None, (), (), (), (), None, None, error)
 
 
 def json_text(verdict: Verdict) -> str:

@@ -54,6 +54,8 @@ class Terms:
 
     def admit(self, key: str | bytes) -> bool:
         """Whether this subject may be asked now; waits for the pace; False at the first limit."""
+        if not self._limits and self.rate is None:
+            return True
         zones = self._zones_of(key)
         if self._limits:
             if self._today != (today := _today()):

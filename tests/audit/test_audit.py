@@ -228,6 +228,13 @@ def test_what_a_client_calls_itself_is_escaped(audit: Audit, log: Path, tmp_path
     assert "<script" not in page.read_text()
 
 
+def test_a_page_without_a_hit_has_no_lines_to_paste() -> None:
+    from dnsbl.audit.page import _lines
+
+    assert _lines("\n") == ""
+    assert _lines("a < b") == "<pre>a &lt; b</pre>"
+
+
 def test_a_page_that_cannot_be_written(audit: Audit, log: Path, tmp_path: Path) -> None:
     ended = audit(log, "--html", tmp_path / "no" / "page.html")
     assert ended.code == 2
