@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 EXPLAINED = Path(__file__).with_name("mutants_explained.txt")
 _OF_RULES = [f"policy/test_{name}.py" for name in ("rules", "decisions", "sources", "early")]
 TESTS = {
-    "dnsbl/policy/protocol.py": ["policy/test_protocol.py"],
+    "dnsbl/policy/protocol.py": ["policy/test_protocol.py", "policy/test_decisions.py"],
     "dnsbl/policy/rules.py": _OF_RULES,
     "dnsbl/policy/conditions.py": [*_OF_RULES, "policy/test_patterns.py"],
     "dnsbl/policy/actions.py": ["policy/test_actions.py", "policy/test_decisions.py"],
@@ -36,7 +36,7 @@ TESTS = {
     "dnsbl/zones/interpret.py": ["zones/test_interpret.py"],
     "dnsbl/zones/replyfilter.py": ["zones/test_replyfilter.py"],
     "dnsbl/mail/received.py": ["mail/test_received.py"],
-    "dnsbl/health/breaker.py": ["health/test_breaker.py"],
+    "dnsbl/health/breaker.py": ["health/test_breaker_exact.py", "health/test_breaker.py"],
     "dnsbl/health/budget.py": ["health/test_budget.py"],
     "dnsbl/cache/entry.py": ["cache/test_entry.py"],
 }
