@@ -189,7 +189,7 @@ def main() -> None:
     modules = sys.argv[1:2] or list(TESTS)
     first, _, last = sys.argv[2].partition("-") if len(sys.argv) > 2 else ("0", "", "1000000")
     lines = EXPLAINED.read_text().splitlines() if EXPLAINED.exists() else []
-    explained = {line.partition("  # ")[0] for line in lines}
+    explained = {line.rpartition("  # ")[0] for line in lines}
     left = sum(run(module, range(int(first), int(last or first) + 1), explained) for module in modules)
     sys.exit(left > 0)
 
