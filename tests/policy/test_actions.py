@@ -170,6 +170,7 @@ def test_a_code_alone_is_refused_in_the_configuration(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("rejct, permit", "unknown action 'rejct'; did you mean REJECT? Postfix"),
         ("permit, rejct", "unknown action 'rejct'; did you mean REJECT? Postfix"),
         (
             "Permit_mynetwork rejct",
@@ -189,3 +190,4 @@ def test_only_what_is_filled_in_loses_its_punctuation() -> None:
     assert render("REJECT wait:") == "REJECT wait:"
     assert render("REJECT {zones}:") == "REJECT"
     assert parse_action("REJECT {client} {client} {reason}").names_findings
+    assert not parse_action("REJECT {client} {client}").names_findings

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -102,6 +103,18 @@ def test_whether_a_list_is_silent_may_be_open(
     [condition] = rule(silent=["a", "b"]).rules[0].of_verdict
     found = Findings(awaited=frozenset(awaited), missing=frozenset(missing))
     assert condition.test(found) is is_silent
+
+
+CERTAIN = rule("REJECT x", authenticated=True, score=">=1")
+
+
+@pytest.mark.parametrize(
+    "made", [CERTAIN, CERTAIN.rules[0], CERTAIN.rules[0].action, *CERTAIN.rules[0].of_request], ids=type
+)
+def test_what_is_compiled_cannot_be_changed(made: Any) -> None:
+    assert not hasattr(made, "__dict__")
+    with pytest.raises(AttributeError):
+        setattr(made, fields(made)[0].name, None)
 
 
 # ---- whether a reason is still to be asked for ----
@@ -208,7 +221,8 @@ def test_a_dry_run_that_changes_the_rule_but_not_the_action() -> None:
 def test_on_error_names_nothing_of_a_verdict(text: str) -> None:
     with pytest.raises(ConfigError, match=r"may name \{client\} only"):
         compile_rules({"on_error": text})
-    assert compile_rules({"on_error": "REJECT {client}"}).failed({"client_address": "a"}).action == "REJECT a"
+    policy = compile_rules({"on_error": "REJECT {client} {client}"})
+    assert policy.failed({"client_address": "a"}).action == "REJECT a a"
 
 
 def test_a_policy_that_says_nothing_of_errors_lets_pass() -> None:
