@@ -299,6 +299,13 @@ def test_a_listing_scores_by_its_codes_whatever_a_failure_would() -> None:
     assert read(zone, Wire(Status.TIMEOUT, -1, ())).score == 5
 
 
+def test_a_score_has_six_decimals_and_a_detail_four_codes() -> None:
+    assert read(Zone("b.example", weight=0.12345678), wire("127.0.0.2")).score == 0.123457
+    many = wire(*(f"127.0.0.{last}" for last in range(20, 26)))
+    detail = read(filters("=127.0.0.9"), many).detail
+    assert detail.startswith("127.0.0.20, 127.0.0.21, 127.0.0.22, 127.0.0.23: ")
+
+
 LINES = codes(
     {"match": "127.0.0.2", "weight": 0.1},
     {"match": "127.0.0.3", "weight": 0.2},
