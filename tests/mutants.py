@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 EXPLAINED = Path(__file__).with_name("mutants_explained.txt")
 _OF_RULES = [f"policy/test_{name}.py" for name in ("rules", "decisions", "sources", "early")]
 TESTS = {
-    "dnsbl/policy/protocol.py": ["policy/test_protocol.py"],
+    "dnsbl/policy/protocol.py": ["policy/test_protocol.py", "policy/test_decisions.py"],
     "dnsbl/policy/rules.py": _OF_RULES,
     "dnsbl/policy/conditions.py": [*_OF_RULES, "policy/test_patterns.py"],
     "dnsbl/policy/actions.py": ["policy/test_actions.py", "policy/test_decisions.py"],
@@ -36,7 +36,7 @@ TESTS = {
     "dnsbl/zones/interpret.py": ["zones/test_interpret.py"],
     "dnsbl/zones/replyfilter.py": ["zones/test_replyfilter.py"],
     "dnsbl/mail/received.py": ["mail/test_received.py"],
-    "dnsbl/health/breaker.py": ["health/test_breaker.py"],
+    "dnsbl/health/breaker.py": ["health/test_breaker_exact.py", "health/test_breaker.py"],
     "dnsbl/health/budget.py": ["health/test_budget.py"],
     "dnsbl/cache/entry.py": ["cache/test_entry.py"],
 }
@@ -189,7 +189,7 @@ def main() -> None:
     modules = sys.argv[1:2] or list(TESTS)
     first, _, last = sys.argv[2].partition("-") if len(sys.argv) > 2 else ("0", "", "1000000")
     lines = EXPLAINED.read_text().splitlines() if EXPLAINED.exists() else []
-    explained = {line.partition("  # ")[0] for line in lines}
+    explained = {line.rpartition("  # ")[0] for line in lines}
     left = sum(run(module, range(int(first), int(last or first) + 1), explained) for module in modules)
     sys.exit(left > 0)
 

@@ -118,4 +118,4 @@ def test_make_names_what_the_machine_lacks(variable: str, lack: str, package: st
 
 
 def test_make_needs_nothing_more_here() -> None:
-    run(["make", "--no-print-directory", "needs", f"PYTHON={sys.executable}"], ROOT)
+    assert run(["make", "--no-print-directory", "needs", f"PYTHON={sys.executable}"], ROOT) == ""

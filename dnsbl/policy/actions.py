@@ -142,7 +142,7 @@ def parse_action(text: str, restriction_classes: Collection[str] = ()) -> Action
         return Action(verb, (_target(verb, rest),))
     if verb in ("OK", "DUNNO"):
         return Action(verb)  # Postfix drops the text that may follow
-    return _restrictions(text.strip(), word, restriction_classes)
+    return _restrictions(text, restriction_classes)
 
 
 def _cut(text: str) -> tuple[str, ...]:
@@ -173,17 +173,16 @@ def _target(verb: str, text: str) -> str:
     return text
 
 
-def _restrictions(text: str, first: str, classes: Collection[str]) -> Action:
+def _restrictions(text: str, classes: Collection[str]) -> Action:
     known = RESTRICTIONS.union(classes)
     words = text.replace(",", " ").split()
     for word in words:
         if word not in known:
             names = [*VERBS, "4NN", "5NN", *sorted(known)]
-            shown = first if word == words[0] else word
-            nearest = get_close_matches(shown.upper(), names, n=1) or get_close_matches(shown, names, n=1)
+            nearest = get_close_matches(word.upper(), names, n=1) or get_close_matches(word, names, n=1)
             hint = f"did you mean {nearest[0]}? " if nearest else ""
             raise ActionError(
-                f"unknown action {shown!r}; {hint}Postfix knows {', '.join(VERBS)}, 4NN and 5NN with a text, "
+                f"unknown action {word!r}; {hint}Postfix knows {', '.join(VERBS)}, 4NN and 5NN with a text, "
                 "and restrictions without an argument; list your own classes in restriction_classes"
             )
     return Action(" ".join(words))

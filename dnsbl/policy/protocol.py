@@ -93,7 +93,7 @@ class RequestReader:
         buffer = self._buffer
         if len(buffer) > MAX_REQUEST_BYTES:
             raise _too_long()
-        self._searched = max(0, len(buffer) - 1)
+        self._searched = len(buffer) - 1
         end = buffer.rfind(b"\n", self._checked)
         if end < 0:
             return

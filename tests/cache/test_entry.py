@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnsbl.cache.answers import AnswerCache
 from dnsbl.cache.entry import (
     HEADER,
     MAX_ADDRESSES,
@@ -74,6 +75,10 @@ def test_texts_are_bounded() -> None:
 
 
 def test_answer_with_too_many_addresses_is_not_held_rather_than_cut() -> None:
+    most = {0: Held(Wire(Status.OK, 0, tuple(range(MAX_ADDRESSES))), 10)}
+    entry = pack(most, {}, 0)
+    assert entry is not None
+    assert unpack(entry, 0).answers == most
     many = Wire(Status.OK, 0, tuple(range(MAX_ADDRESSES + 1)))
     assert pack({0: Held(many, 10)}, {}, 0) is None
 
@@ -113,3 +118,24 @@ def test_a_reader_stops_at_the_last_answer_it_wants() -> None:
     entry = pack({1: CLEAN, 2: CLEAN, 3: LISTED}, {}, 0.0)
     assert entry is not None
     assert unpack(entry[:-1], 0.0, 1 << 3).answers == {3: LISTED}
+
+
+def test_a_packed_entry_is_held_as_what_is_in_it() -> None:
+    packed = pack({1: CLEAN}, {}, 0.0)
+    assert packed is not None
+    cache = AnswerCache(10, lambda: 20.0)
+    cache.put_packed("new.example", packed)
+    assert cache.get("new.example") == packed
+    for key, others, together in (
+        ("held.example", {0: LISTED}, {0: LISTED, 1: CLEAN}),
+        ("over.example", {0: Held(LISTED.wire, 20.5)}, {0: Held(LISTED.wire, 20.5), 1: CLEAN}),
+    ):
+        cache.put(key, others)
+        cache.put_packed(key, packed)
+        entry = cache.get(key)
+        assert entry is not None
+        assert unpack(entry, 20.0).answers == together
+    nothing = AnswerCache(0)
+    nothing.put_packed("new.example", packed)
+    nothing.put("new.example", {1: CLEAN})
+    assert nothing.items() == []

@@ -102,6 +102,9 @@ def test_its_example_is_taken(key: Key, tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o600)
     read(path)
+    path.write_text(path.read_text().replace(f"{key.name} = ", f"{key.name}_ = ", 1))
+    with pytest.raises(ConfigError, match=f"{key.name}_"):  # so it was the key that was read
+        read(path)
 
 
 NUMBERS = [

@@ -89,9 +89,11 @@ def test_following_late_misses_nothing(server: DnsblServer) -> None:
         await asyncio.sleep(0.05)  # the answer may be there already
         begun.follow()
         await until(begun, lambda: begun.so_far().listed)
+        assert (begun.done, begun.so_far().pending) == (False, ("silent.example",))
         begun.abandon()
 
     run(server, scenario)
+    assert server.count(zone="bl.example", type="A") == 1
 
 
 @pytest.mark.parametrize("follows", [False, True])

@@ -195,6 +195,7 @@ def test_sighup_reads_the_configuration_again_and_keeps_the_old_where_it_is_wron
         service.process.send_signal(signal.SIGHUP)
         service.wait_for_log("configuration read again")
         eventually(lambda: len(subjects(tmp_path / "m.db")) == 2)
+    assert set(subjects(tmp_path / "m.db")) == {CLEAN, LISTED}
 
 
 def test_a_ping_follows_a_round_in_which_a_list_answered(tmp_path: Path, lists: DnsblServer) -> None:

@@ -165,3 +165,29 @@ def test_a_code_alone_gets_a_text(action: str, reason: str, rendered: str) -> No
 def test_a_code_alone_is_refused_in_the_configuration(text: str) -> None:
     with pytest.raises(ActionError, match="an enhanced status code without a text"):
         parse_action(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("rejct, permit", "unknown action 'rejct'; did you mean REJECT? Postfix"),
+        ("permit, rejct", "unknown action 'rejct'; did you mean REJECT? Postfix"),
+        (
+            "Permit_mynetwork rejct",
+            "unknown action 'Permit_mynetwork'; did you mean permit_mynetworks? Postfix",
+        ),
+        ("REJECT {client}: a } b", "lone brace"),
+        ("REJECT {client}: {reason} } b", "lone brace"),
+    ],
+)
+def test_the_word_that_is_wrong_is_named(text: str, says: str) -> None:
+    with pytest.raises(ActionError) as caught:
+        parse_action(text)
+    assert says in str(caught.value)
+
+
+def test_only_what_is_filled_in_loses_its_punctuation() -> None:
+    assert render("REJECT wait:") == "REJECT wait:"
+    assert render("REJECT {zones}:") == "REJECT"
+    assert parse_action("REJECT {client} {client} {reason}").names_findings
+    assert not parse_action("REJECT {client} {client}").names_findings

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from dnsbl.errors import ConfigError
 from dnsbl.model import Verdict
 from dnsbl.policy.actions import FIELDS, VERBS, ActionError, parse_action
 from dnsbl.policy.explain import explain_rules
+from dnsbl.policy.findings import Findings
 from dnsbl.policy.protocol import MAX_ACTION_BYTES, MAX_ATTRIBUTES, ProtocolError, RequestReader, format_reply
 from dnsbl.policy.rules import compile_rules
 
@@ -55,6 +57,64 @@ def test_the_first_and_the_last_port(port: int) -> None:
 def test_what_is_no_port(port: object) -> None:
     with pytest.raises(ConfigError, match="valid port"):
         rule(server_port=port)
+
+
+@pytest.mark.parametrize(
+    ("client", "matches"), [("192.0.2.1", True), ("192.0.2.2", True), ("192.0.2.3", False)]
+)
+@pytest.mark.parametrize("of_file", ["192.0.2.1", "192.0.2.2"])
+def test_a_files_lines_count_beside_what_is_given(client: str, matches: bool, of_file: str) -> None:
+    files = {"/a": [of_file], "/b": ["198.51.100.1"]}
+    given = {"192.0.2.1": "192.0.2.2", "192.0.2.2": "192.0.2.1"}[of_file]
+    table = {"client": [given, "file:/a", "file:/b"], "action": "REJECT"}
+    policy = compile_rules({"rule": [table]}, watch=lambda path, compile_: compile_(files[path]))
+    assert (decide(policy, client_address=client).action == "REJECT") is matches
+
+
+@pytest.mark.parametrize(
+    ("size", "matches"), [("9" * 18, True), ("9" * 19, False), ("0", False), ("٣", False)]
+)
+def test_the_longest_number(size: str, matches: bool) -> None:
+    assert (decide(rule(size=">0"), size=size).action == "REJECT") is matches
+
+
+def test_a_condition_is_shown_as_it_is_written() -> None:
+    [condition] = rule(authenticated=True).rules[0].of_request
+    assert (condition.key, condition.text) == ("authenticated", "true")
+    [condition] = rule(server_port=[25, 465]).rules[0].of_request
+    assert condition.text == "25, 465"
+    [condition] = rule(policy_context="Submission").rules[0].of_request
+    assert condition.text == "Submission"
+
+
+@pytest.mark.parametrize(
+    ("missing", "awaited", "is_silent"),
+    [
+        (("a",), (), True),
+        (("a",), ("b",), True),
+        (("c",), (), False),
+        ((), ("c",), False),
+        ((), ("b",), None),
+    ],
+)
+def test_whether_a_list_is_silent_may_be_open(
+    missing: tuple[str, ...], awaited: tuple[str, ...], is_silent: bool | None
+) -> None:
+    [condition] = rule(silent=["a", "b"]).rules[0].of_verdict
+    found = Findings(awaited=frozenset(awaited), missing=frozenset(missing))
+    assert condition.test(found) is is_silent
+
+
+CERTAIN = rule("REJECT x", authenticated=True, score=">=1")
+
+
+@pytest.mark.parametrize(
+    "made", [CERTAIN, CERTAIN.rules[0], CERTAIN.rules[0].action, *CERTAIN.rules[0].of_request], ids=type
+)
+def test_what_is_compiled_cannot_be_changed(made: Any) -> None:
+    assert not hasattr(made, "__dict__")
+    with pytest.raises(AttributeError):
+        setattr(made, fields(made)[0].name, None)
 
 
 # ---- whether a reason is still to be asked for ----
@@ -161,7 +221,8 @@ def test_a_dry_run_that_changes_the_rule_but_not_the_action() -> None:
 def test_on_error_names_nothing_of_a_verdict(text: str) -> None:
     with pytest.raises(ConfigError, match=r"may name \{client\} only"):
         compile_rules({"on_error": text})
-    assert compile_rules({"on_error": "REJECT {client}"}).failed({"client_address": "a"}).action == "REJECT a"
+    policy = compile_rules({"on_error": "REJECT {client} {client}"})
+    assert policy.failed({"client_address": "a"}).action == "REJECT a a"
 
 
 def test_a_policy_that_says_nothing_of_errors_lets_pass() -> None:

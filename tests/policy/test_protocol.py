@@ -15,6 +15,7 @@ from dnsbl.policy.protocol import (
     Attributes,
     ProtocolError,
     RequestReader,
+    clean_text,
     format_reply,
 )
 
@@ -50,6 +51,12 @@ def test_two_requests_in_one_write_and_half_of_a_third() -> None:  # D7
     requests, error = read(b"a=1\n\nb=2\n\nc=3\n")
     assert requests == [{"a": "1"}, {"b": "2"}]
     assert error == ""
+
+
+def test_short_names_in_pieces() -> None:
+    data = b"a=1\nb=2\n\n"
+    for cuts in ((4,), (8,), (9,), tuple(range(1, len(data)))):
+        assert read(data, cuts) == ([{"a": "1", "b": "2"}], "")
 
 
 def test_nothing_is_carried_over() -> None:  # D6
@@ -210,6 +217,13 @@ def test_any_text_makes_one_line(text: str) -> None:  # D5
     assert line.startswith(b"action=REJECT")
     assert line.decode("ascii").isprintable()
     assert len(line) <= len("action=") + MAX_ACTION_BYTES
+
+
+def test_a_reply_that_fits_stays_as_it_is() -> None:
+    action = "REJECT  ".ljust(MAX_ACTION_BYTES, "x")
+    assert format_reply(action) == f"action={action}\n\n".encode()
+    assert format_reply(action + "x") == b"action=REJECT " + b"x" * (MAX_ACTION_BYTES - 7) + b"\n\n"
+    assert clean_text("a  b  ", 10) == "a b"
 
 
 def test_a_reply_is_bounded() -> None:  # D5

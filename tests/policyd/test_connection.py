@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from support.policyconnection import OneServer, Reader, Writer, actions, connect, open_server, talk
+from support.policyconnection import OneServer, Reader, Writer, actions, connect, open_server, talk, until
 from support.policydaemon import request
 
 from dnsbl.policy.protocol import MAX_ATTRIBUTES, MAX_REQUEST_BYTES
@@ -135,7 +135,7 @@ def test_a_client_that_sends_while_a_lookup_runs_is_held_back() -> None:
         owner.resolver.delay_s = 1.0
         [connection] = owner.connections
         writer.write(request("192.0.2.1"))
-        await asyncio.sleep(0.1)
+        await until(lambda: owner.resolver.begun)
         for _ in range(200):
             writer.write(request("192.0.2.2") * 10)
             await asyncio.sleep(0)
@@ -241,7 +241,7 @@ def test_the_end_of_the_server_answers_what_is_in_flight() -> None:
         owner.resolver.delay_s = 0.2
         [connection] = owner.connections
         writer.write(request("192.0.2.1") + request("192.0.2.3"))
-        await asyncio.sleep(0.05)
+        await until(lambda: owner.resolver.begun)
         connection.end()
         assert await reader.read() == b"action=REJECT 192.0.2.1\n\naction=REJECT 192.0.2.3\n\n"
 
@@ -252,10 +252,9 @@ def test_a_client_that_leaves_during_its_lookup() -> None:
     async def scenario(owner: OneServer, reader: Reader, writer: Writer) -> None:
         owner.resolver.delay_s = 0.2
         writer.write(request("192.0.2.1"))
-        await asyncio.sleep(0.05)
+        await until(lambda: owner.resolver.begun)
         writer.transport.abort()
-        await asyncio.sleep(0.4)
-        assert not owner.connections
+        await until(lambda: not owner.connections)
 
     assert not [line for line in talk(scenario).lines if "decision" not in line]
 

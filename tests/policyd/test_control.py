@@ -106,11 +106,13 @@ def test_nearly_all_clients_from_one_address(client: str, warns: bool) -> None:
 
 
 def test_the_daemon_says_so() -> None:
-    with start_lists() as lists, Policyd(config(lists)) as daemon:
-        with Client(daemon.port) as client:
-            for _ in range(WINDOW):
-                client.ask("172.17.0.1")
-        daemon.wait_for_log("nearly all clients come from 172.17.0.1, a private address")
+    with start_lists() as lists, Policyd(config(lists)) as daemon, Client(daemon.port) as client:
+        for _ in range(WINDOW - 1):
+            client.ask("172.17.0.1")
+        assert "nearly all clients" not in daemon.log()
+        client.ask("172.17.0.1")
+        log = daemon.wait_for_log("nearly all clients come from 172.17.0.1, a private address")
+    assert log.count("nearly all clients") == 1
 
 
 # A list that suddenly lists far more

@@ -51,10 +51,17 @@ def test_a_reader_that_does_not_read_costs_lines_and_is_told() -> None:
 def test_a_reader_that_has_gone_stops_nothing() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    log = Log(FdWriter(writing))
+    log = Log(FdWriter(writing), with_time=False)
     for _ in range(1_000):
         log.decision(RECORD)
-    os.close(writing)
+    reading, again = os.pipe()
+    os.dup2(again, writing)  # another reader comes: nothing was kept for it, and it is told of what was lost
+    log.info("here")
+    log.info("there")
+    lost = "warning: 1000 lines of this log were lost: its reader did not keep up"
+    assert read_all(reading).decode().splitlines() == ["info: here", lost, "info: there"]
+    for fd in (reading, writing, again):
+        os.close(fd)
 
 
 def test_decisions_wait_for_each_other_and_other_lines_do_not() -> None:

@@ -110,8 +110,9 @@ def test_reload_keeps_connections_and_what_is_in_flight(lists: DnsblServer) -> N
         Policyd(config(lists, zones=("bl.example", "slow.example"))) as daemon,
         Client(daemon.port) as client,
     ):
+        before = lists.count("slow.example")
         client.send(request("198.51.100.1"))
-        time.sleep(0.2)
+        daemon.wait_for(lambda: lists.count("slow.example") > before)
         text = config(lists, '[[policy.rule]]\nscore = ">=1"\naction = "HOLD by {zones}"')
         daemon.config.write_text(text)
         daemon.signal(signal.SIGHUP)
@@ -194,8 +195,9 @@ def test_sigterm_answers_what_is_in_flight(lists: DnsblServer) -> None:
     with Policyd(config(lists, zones=("bl.example", "late.example"))) as daemon:
         with Client(daemon.port) as busy, Client(daemon.port) as idle:
             idle.ask("10.0.0.1")
+            before = lists.count("late.example")
             busy.send(request("198.51.100.3") + request("10.0.0.1"))
-            time.sleep(0.3)
+            daemon.wait_for(lambda: lists.count("late.example") > before)
             daemon.signal(signal.SIGTERM)
             assert busy.reply() == "DUNNO"
             assert busy.reply() == "DUNNO"

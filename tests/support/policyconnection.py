@@ -26,9 +26,11 @@ class StandIn:
 
     def __init__(self) -> None:
         self.delay_s = 0.0
+        self.begun = 0
         self.cached = False
 
     def begin(self, subject: object) -> StandInLookup:
+        self.begun += 1
         text = str(ip_address(subject))  # type: ignore[arg-type]
         waits = self.delay_s if int(text[-1], 16) % 2 else 0.0
         return StandInLookup(self._verdict(text), None if self.cached else waits)
@@ -100,6 +102,12 @@ def talk(scenario: Callable[[OneServer, Reader, Writer], Awaitable[None]]) -> On
 
     asyncio.run(main())
     return owner
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():
+            await asyncio.sleep(0.01)
 
 
 async def actions(reader: Reader, count: int) -> list[str]:

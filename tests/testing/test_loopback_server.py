@@ -298,6 +298,9 @@ def test_stopping_under_load_never_trips() -> None:
         for _ in range(500):
             server.stop()
             server.start()
+        done.set()
+        flood.join(10)
+        assert ask(server, LISTED) == ["NXDOMAIN"]
     finally:
         sys.setswitchinterval(before_s)
         done.set()

@@ -285,11 +285,25 @@ def test_filters_decide_what_counts_and_codes_what_it_means() -> None:
     assert read(zone, wire("127.0.0.9", "127.0.0.2")).outcome is Outcome.BLOCKED
 
 
+@pytest.mark.parametrize("zone", EVERY_KIND)
+def test_what_was_not_sent_is_skipped(zone: Zone) -> None:
+    reading = read(zone, Wire(Status.UNSENT, -1, ()))
+    assert (reading.outcome, reading.codes, reading.positive) == (Outcome.SKIPPED, (), False)
+    assert reading.detail.startswith("not sent in time")
+
+
 def test_a_listing_scores_by_its_codes_whatever_a_failure_would() -> None:
     zone = Zone("b.example", weight=5, on_error="listed", codes=codes({"match": "127.0.0.2", "weight": 2}))
     assert read(zone, wire("127.0.0.2")).score == 2
     assert read(zone, wire("127.0.0.9")).score == 0
     assert read(zone, Wire(Status.TIMEOUT, -1, ())).score == 5
+
+
+def test_a_score_has_six_decimals_and_a_detail_four_codes() -> None:
+    assert read(Zone("b.example", weight=0.12345678), wire("127.0.0.2")).score == 0.123457
+    many = wire(*(f"127.0.0.{last}" for last in range(20, 26)))
+    detail = read(filters("=127.0.0.9"), many).detail
+    assert detail.startswith("127.0.0.20, 127.0.0.21, 127.0.0.22, 127.0.0.23: ")
 
 
 LINES = codes(
