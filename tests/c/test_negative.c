@@ -117,6 +117,21 @@ static void long_names(void)
     CHECK(reads_name(63, 1), "a label of 63 letters");
 }
 
+/* A name may not go back and then on again: here by way of the TTL, to the zero byte of the record's length. */
+static void back_and_on(void)
+{
+    enum { TTL = QUESTION_END + 5, LENGTH = QUESTION_END + 9 };
+    const unsigned char soa[] = {0,    0,       6, 0, 1, 0xc0, LENGTH, 0, 0, 0, 23, 0xc0, TTL, 0, 0, 0, 0, 1,
+                                 0,    0,       0, 2, 0, 0,    0,      3, 0, 0, 0,  4,    0,   0, 1, 0x2c};
+    unsigned char message[QUESTION_END + sizeof soa];
+    dnsbl_negative seen = {0};
+    memcpy(message, HEAD("\x03", "\1"), QUESTION_END);
+    memcpy(message + QUESTION_END, soa, sizeof soa);
+    CHECK(!read_copy(message, sizeof message, &seen), "was read");
+    message[QUESTION_END + 12] = 12; /* instead of the TTL: the question's name */
+    CHECK(read_copy(message, sizeof message, &seen), "the same without it");
+}
+
 int main(void)
 {
     no_record();
@@ -124,5 +139,6 @@ int main(void)
     cut_anywhere();
     left_to_cares();
     long_names();
+    back_and_on();
     return check_result("negative");
 }
