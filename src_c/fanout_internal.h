@@ -258,7 +258,7 @@ void dnsbl_front_close(channel *ch);
 
 /* pace.c: how many queries may be on their way, and which is next. */
 void dnsbl_pace_init(server *srv);
-void dnsbl_pace_sent(server *srv, attempt *a, uint64_t now);
+void dnsbl_pace_sent(server *srv, attempt *a);
 void dnsbl_pace_answered(server *srv, attempt *a, uint64_t now);
 void dnsbl_pace_lost(server *srv, const question *q, uint64_t now);
 void dnsbl_pace_forget(attempt *a);

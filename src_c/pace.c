@@ -194,13 +194,13 @@ uint64_t dnsbl_pace_next(server *srv, uint64_t now)
 
 /* ---- what comes back ---- */
 
-void dnsbl_pace_sent(server *srv, attempt *a, uint64_t now)
+void dnsbl_pace_sent(server *srv, attempt *a)
 {
-    (void)now;
     append(&srv->on_way, a);
     append(&a->lane->open, a);
 }
 
+/* Of a constant sample it is that sample: what is too short by an eighth takes every answer for a late one. */
 static void smooth(uint64_t *mean, uint64_t *deviation, uint64_t sample)
 {
     if (*mean == 0) {
@@ -209,10 +209,8 @@ static void smooth(uint64_t *mean, uint64_t *deviation, uint64_t sample)
         return;
     }
     uint64_t off = sample > *mean ? sample - *mean : *mean - sample;
-    *deviation += off / 4;
-    *deviation -= *deviation / 4;
-    *mean += sample / 8;
-    *mean -= *mean / 8;
+    *deviation = *deviation - *deviation / 4 + off / 4;
+    *mean = *mean - *mean / 8 + sample / 8;
 }
 
 static void note_least(server *srv, uint64_t sample, uint64_t now)

@@ -80,7 +80,7 @@ static void transmit(dnsbl_loop *loop, server *srv, attempt *a, uint64_t now)
     a->channel = ch;
     a->sent = now;
     loop->in_flight++;
-    dnsbl_pace_sent(srv, a, now);
+    dnsbl_pace_sent(srv, a);
     a->next_sent = ch->sent;
     a->sent_at = &ch->sent;
     if (ch->sent != NULL)

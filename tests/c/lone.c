@@ -68,7 +68,7 @@ static void sent(lone *l, attempt *a)
 {
     a->sent = l->now;
     a->fan->sent = true;
-    dnsbl_pace_sent(l->srv, a, l->now);
+    dnsbl_pace_sent(l->srv, a);
 }
 
 attempt *lone_send(lone *l, int zone)

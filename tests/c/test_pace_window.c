@@ -174,7 +174,7 @@ static void test_the_least_round_trip_is_forgotten_in_time(void)
 static void test_round_trips_are_smoothed(void)
 {
     static const uint64_t took[] = {80000000, 160000000, 7500000};
-    static const uint64_t mean[] = {80000000, 87500000, 77382813}, deviation[] = {40000000, 45000000, 48750000};
+    static const uint64_t mean[] = {80000000, 90000000, 79687500}, deviation[] = {40000000, 50000000, 58125000};
     lone l = lone_start();
     const lane *ln = &l.srv->lanes[5];
     for (int i = 0; i < 3; i++) {
