@@ -19,6 +19,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
+from support.uncounted import uncounted
 
 from dnsbl.cli import main
 from dnsbl.testing import DnsblServer, delay, rcode
@@ -279,8 +280,8 @@ def test_a_stopped_run_goes_on(
         assert saved > 100
     dnsbl_server.clear()
     assert main(["bulk", *options, str(file), "--output", str(out), "--resume"]) == 0
-    # One more for the zone's own name, where nothing that was left is listed.
-    assert dnsbl_server.count(ZONE) <= 512 - saved + 1
+    # One more for the zone's own name, where nothing that was left is listed. By name: a slow server is asked again.
+    assert len({query.name for query in dnsbl_server.queries if query.zone == ZONE}) <= 512 - saved + 1
     rows = read(out)
     assert [row["item"] for row in rows] == [*range(1, 515)]
     assert sum(row["listed"] in (True, "true") for row in rows) == 2
@@ -307,7 +308,7 @@ def test_a_full_disk_keeps_what_is_written(
     file, out = put("192.0.0.0/22", "198.51.100.0/22"), tmp_path / f"out.{form}"
     command = [sys.executable, "-m", "dnsbl", "bulk", *options, str(file), "--output", str(out)]
     ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False,
+        command, capture_output=True, text=True, timeout=60, check=False, env=uncounted(),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
     )  # fmt: skip
     assert ended.returncode == 2

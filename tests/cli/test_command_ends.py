@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import click
 import pytest
+from support.uncounted import uncounted
 
 from dnsbl.cli import main
 from dnsbl.testing import DnsblServer, silence
@@ -31,8 +32,8 @@ def command(server: DnsblServer, *args: str) -> list[str]:
 def running(
     args: Sequence[str], stdout: int | IO[bytes], **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    env = os.environ | {"DNSBL_CONFIG": ""}
-    process = subprocess.Popen(args, stdout=stdout, stderr=subprocess.PIPE, env=env, **options)
+    options.setdefault("env", os.environ | {"DNSBL_CONFIG": ""})
+    process = subprocess.Popen(args, stdout=stdout, stderr=subprocess.PIPE, **options)
     try:
         yield process
     finally:
@@ -164,7 +165,10 @@ def test_a_file_that_is_not_there_is_named_in_plain_words(capsys: pytest.Capture
 def test_no_room_for_the_results_is_an_error(dnsbl_server: DnsblServer, tmp_path: Path) -> None:
     """As on a full disk: neither "listed" nor "not listed" may be read from the exit code."""
     dnsbl_server.zone(ZONE)
-    full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
+    full = {
+        "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        "env": uncounted() | {"DNSBL_CONFIG": ""},
+    }
     with (
         (tmp_path / "results").open("wb") as results,
         running(command(dnsbl_server, "192.0.2.1"), results, **full) as process,
