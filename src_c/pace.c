@@ -13,7 +13,7 @@
 #define FLOOR 100.0 /* a burst that any nameserver's socket buffer holds */
 #define CEILING 6000.0
 #define QUEUE_MAX 40.0
-#define JITTER_SHARE 16 /* of a way's length: that much longer tells of no queue */
+#define JITTER_SHARE 8 /* of a way's length: that much longer tells of no queue */
 #define SHRINK 0.7
 #define GROW (1.0 / 16)          /* an answer, above the threshold */
 #define LOSS_BORNE 0.03          /* less than this is the network's, and no sign of a full buffer */
