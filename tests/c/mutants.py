@@ -28,7 +28,7 @@ PROGRAMS = [
     "fanout", "fanout_completions", "fanout_servers", "fanout_queue", "fanout_load",
     "fanout_decides", "fanout_tells",
     "answer", "completions", "negative", "pace_window", "pace_zones", "qname", "queue",
-    "transport", "transport_sends",
+    "front", "front_streams", "transport", "transport_sends",
 ]  # fmt: skip
 ENGINE_TESTS = [
     f"tests/engine/test_{name}.py" for name in ("engine", "front", "cares", "engine_life", "engine_time")
