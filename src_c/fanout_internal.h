@@ -182,6 +182,7 @@ typedef struct attempt {
     lane *lane;
     struct attempt *next_sent, **sent_at; /* on its channel's list, once sent */
     struct attempt *next_id; /* on its channel's table, once sent */
+    bool probe;              /* nobody waits for it, and it is none of its question's attempts */
     bool handed_on;          /* its answer is c-ares' already, or about to be */
     dnsbl_negative negative; /* that answer */
     uint16_t id;

@@ -117,6 +117,14 @@ static bool is_down_but_not_all(const server_set *set, const server *srv)
     return false;
 }
 
+/* It will not be sent. */
+static void take_back(attempt *a)
+{
+    question *q = &a->fan->questions[a->index];
+    q->waiting--;
+    q->attempts -= !a->probe;
+}
+
 /* What waits for a server that went down is for the others, where there are any that are not. */
 static void give_back(dnsbl_loop *loop, server *srv, uint64_t now)
 {
@@ -129,8 +137,7 @@ static void give_back(dnsbl_loop *loop, server *srv, uint64_t now)
             kept = a;
             continue;
         }
-        q->waiting--;
-        q->attempts--;
+        take_back(a);
         dnsbl_fanout_ended(loop, a, ARES_ETIMEOUT, NULL, now);
         drop(a);
     }
@@ -151,14 +158,13 @@ static void pump_server(dnsbl_loop *loop, server *srv, uint64_t now)
         give_back(loop, srv, now);
     bool over = false;
     for (attempt *a; (a = dnsbl_pace_pop(loop, srv, now, &over)) != NULL;) {
-        question *q = &a->fan->questions[a->index];
-        q->waiting--;
-        if (!over) {
-            transmit(loop, srv, a, now);
+        if (over) {
+            take_back(a);
+            drop(a);
             continue;
         }
-        q->attempts--;
-        drop(a);
+        a->fan->questions[a->index].waiting--;
+        transmit(loop, srv, a, now);
     }
 }
 
@@ -193,7 +199,7 @@ void dnsbl_transport_close(dnsbl_loop *loop)
     }
 }
 
-static void queue_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, uint64_t now)
+static void queue_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, bool probe, uint64_t now)
 {
     question *q = &fan->questions[index];
     server *srv = loop->sets[q->set].servers[at];
@@ -201,6 +207,7 @@ static void queue_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, u
     if (a == NULL)
         return; /* as if it were lost */
     *a = (attempt){.loop = loop, .fan = fan, .index = (uint8_t)index, .server = (uint8_t)at};
+    a->probe = probe;
     a->lane = &srv->lanes[q->zone % LANES];
     a->began = now;
     dnsbl_fan_retain(fan);
@@ -208,11 +215,13 @@ static void queue_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, u
         drop(a);
         return;
     }
-    q->attempts++;
     q->tried |= (uint8_t)(1u << at);
-    q->last_server = (uint8_t)at;
     q->waiting++;
     loop->next_pump = 0; /* within the same turn of the loop */
+    if (probe)
+        return;
+    q->attempts++;
+    q->last_server = (uint8_t)at;
 }
 
 /* ---- which server ---- */
@@ -231,21 +240,18 @@ static int choose_server(const server_set *set, const question *q)
 
 void dnsbl_transport_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, uint64_t now)
 {
-    question *q = &fan->questions[index];
+    const question *q = &fan->questions[index];
     const server_set *set = &loop->sets[q->set];
     bool first = q->attempts == 0;
     int chosen = choose_server(set, q);
-    queue_attempt(loop, fan, index, chosen, now);
-    uint16_t attempts = q->attempts;
+    queue_attempt(loop, fan, index, chosen, false, now);
     /* A better server that was down is asked as well, now and then, so that it is used again soon
      * after it is back; nobody waits for it, and it is none of the attempts. */
     for (int at = 0; first && at < chosen; at++) {
         server *srv = set->servers[at];
-        if (now < srv->probe_at || q->answered)
+        if (now < srv->probe_at)
             continue;
         srv->probe_at = now + PROBE_EVERY;
-        queue_attempt(loop, fan, index, at, now);
-        q->last_server = (uint8_t)chosen;
-        q->attempts = attempts;
+        queue_attempt(loop, fan, index, at, true, now);
     }
 }

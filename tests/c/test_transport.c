@@ -148,6 +148,32 @@ static void test_each_better_one_is_probed_at_the_first_attempt(void)
     wire_end(loop);
 }
 
+/* Neither sent nor given back: the one attempt alone is taken from the count. */
+static void test_a_probe_that_is_not_sent(void)
+{
+    dnsbl_loop *loop = wire_start();
+    wire_fails(loop, 0, 3);
+    wire.now += DNSBL_S;
+    dnsbl_fan *fan = wire_fan(1);
+    dnsbl_transport_attempt(loop, fan, 0, wire.now);
+    check_asked(&fan->questions[0], 1, 1, 3, 2);
+    wire.now = fan->ask_until;
+    dnsbl_transport_pump(loop, wire.now);
+    check_asked(&fan->questions[0], 0, 1, 3, 0);
+    fan->ask_until += DNSBL_S; /* one more asks for it */
+    wire.servers[0]->probe_at = wire.now;
+    dnsbl_transport_attempt(loop, fan, 0, wire.now);
+    check_asked(&fan->questions[0], 1, 1, 3, 2);
+    for (int i = 0; i < 2; i++) {
+        wire.servers[i]->failures = 0;
+        wire_fails(loop, i, 3);
+    }
+    dnsbl_transport_pump(loop, wire.now);
+    check_asked(&fan->questions[0], 0, 1, 3, 0);
+    dnsbl_fan_release(fan);
+    wire_end(loop);
+}
+
 /* ---- what waits for a server that goes down ---- */
 
 static void test_what_waits_is_given_back(void)
@@ -237,6 +263,7 @@ int main(void)
     test_what_is_no_failure();
     test_a_probe_is_no_attempt();
     test_each_better_one_is_probed_at_the_first_attempt();
+    test_a_probe_that_is_not_sent();
     test_what_waits_is_given_back();
     test_given_back_only_if_another_is_healthy();
     test_kept_where_all_are_down();
