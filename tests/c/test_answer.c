@@ -320,6 +320,16 @@ static void test_rcodes(void)
               : rcode == 5 ? DNSBL_STATUS_REFUSED : DNSBL_STATUS_RCODE), "rcode %d", rcode);
 }
 
+/* One that was read without c-ares: what an earlier answer left is gone. */
+static void test_a_negative_answer(void)
+{
+    const dnsbl_negative negative = {.read = true, .soa_ttl = 60, .soa_minimum = 30};
+    dnsbl_answer taken = {.ttl = 5, .soa_ttl = 6, .soa_minimum = 7, .address_count = 1, .text_count = 2};
+    dnsbl_answer_take_negative(&taken, &negative);
+    CHECK(taken.soa_ttl == 60 && taken.soa_minimum == 30 && taken.ttl == DNSBL_NO_TTL, "ttl %u", taken.ttl);
+    CHECK(taken.address_count == 0 && taken.text_count == 0, "%d addresses", taken.address_count);
+}
+
 static void test_no_memory(void)
 {
     const record address = {.answers = 1, .rr = {OWN}}, text = {.answers = 1, .rr = {TEXT("a")}};
@@ -339,6 +349,7 @@ int main(void)
     test_texts_are_sorted_and_single();
     test_texts_are_joined_and_cut();
     test_rcodes();
+    test_a_negative_answer();
     test_no_memory();
     free(answer.address);
     free(answer.text);
