@@ -147,6 +147,23 @@ static void test_the_longest_message(void)
     gate_end();
 }
 
+static void test_two_that_fill_the_room(void)
+{
+    static gate_message stream;
+    gate_start();
+    attempt *asked[] = {gate_asks(NAME, A, 5), gate_asks(NAME, A, 6)};
+    stream.length = 0;
+    for (int i = 0; i < 2; i++) {
+        gate_message m = gate_answer(asked[i], RESPONSE);
+        gate_adds(&m, 32000 - m.length);
+        add_frame(&stream, &m);
+    }
+    gate_comes(stream.bytes, stream.length);
+    gate_message all = read_all(FD, stream.length);
+    check_same(&all, &stream, "both");
+    gate_end();
+}
+
 static void test_two_connections(void)
 {
     gate_start();
@@ -258,6 +275,7 @@ int main(void)
     test_byte_for_byte();
     test_more_than_is_asked_for();
     test_the_longest_message();
+    test_two_that_fill_the_room();
     test_two_connections();
     test_what_came_goes_with_its_connection();
     test_a_stream_without_memory();
