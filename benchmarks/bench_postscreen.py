@@ -136,7 +136,8 @@ def main() -> None:
         directory.chmod(0o755)
         stack.enter_context(rbldnsd(address=PORT_53, port=53))
         ours, daemon = stack.enter_context(policyd(directory, stack.enter_context(rbldnsd())))
-        ports = {name: free_port() for name in NAMES}
+        while len(set((ports := {name: free_port() for name in NAMES}).values())) < len(NAMES):
+            pass  # one that is free again may be given twice
         master_cf = MASTER_CF
         for name in sorted(ports, key=len, reverse=True):
             master_cf = master_cf.replace(f"127.0.0.1:{name} ", f"127.0.0.1:{ports[name]} ")

@@ -102,7 +102,7 @@ def is_limit(node: ast.Assign | ast.AnnAssign) -> bool:
     )
 
 
-def annotations(tree: ast.AST) -> Iterator[ast.AST]:
+def places_of_types(tree: ast.AST) -> Iterator[ast.AST]:
     """What is for the type checker only."""
     for parent in ast.walk(tree):
         for name in ("annotation", "returns"):
@@ -116,7 +116,7 @@ def mutants(source: str) -> Iterator[tuple[str, str]]:
     """Each fault: what it is, and the module with it."""
     tree = ast.parse(source)
     lines = source.splitlines()
-    unread = set(annotations(tree))
+    unread = set(places_of_types(tree))
     for parent in ast.walk(tree):
         if isinstance(parent, ast.Assign | ast.AnnAssign) and is_limit(parent):
             continue

@@ -25,7 +25,7 @@ SCHEMA = pyarrow.schema(
 )
 CLEAN = (1, "192.0.2.1", False, 0.0, ())
 LISTED = (2**40, "bücher.example", True, -1.5, ("a.example", "ä.example"))
-ERROR = (3, None, None, None, [])
+ERROR: tuple[object, ...] = (3, None, None, None, [])
 
 
 @pytest.mark.parametrize(
