@@ -122,7 +122,7 @@ class Postfix(Server):
         text = MAIN_CF.format(directory=self.directory, policy=restrictions)
         hosts = ["127.0.0.1", "[::1]"] if HAS_IP6 else ["127.0.0.1"]
         text += f"inet_interfaces = {', '.join(hosts)}\n{self._main_cf}\n"
-        _write_aged(self.directory / "main.cf", text)
+        _write_aged(self.directory / "main.cf", _last_of_each(text))
         inet = "".join(f"{host}:{self.port} inet n - {self._chroot} - - smtpd\n" for host in hosts)
         _write_aged(self.directory / "master.cf", inet + MASTER_CF + self._master_cf)
         return "-c", str(self.directory), "-s"
@@ -152,6 +152,22 @@ class Postfix(Server):
                 return found
             assert time.monotonic() < end_s, f"{pattern!r} is {len(found)} times in the log:\n{self.log()}"
             time.sleep(POLL_S)
+
+
+def _last_of_each(text: str) -> str:
+    """A main.cf that gives each parameter once.
+
+    Each process warns of one given twice, and postlogd of its own: in vain, where ten lines wait for it already.
+    """
+    lines: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        if line[:1].isspace():
+            lines[name] += f"\n{line}"
+        elif line:
+            name = line.partition("=")[0].strip()
+            lines[name] = line
+    return "\n".join([*lines.values(), ""])
 
 
 def _write_aged(path: Path, text: str) -> None:
