@@ -13,6 +13,12 @@
 #define DNSBL_MS ((uint64_t)1000000)
 #define DNSBL_S ((uint64_t)1000000000)
 
+/* Two bytes of a message, in network order. */
+static inline unsigned number_at(const unsigned char *bytes)
+{
+    return (unsigned)bytes[0] << 8 | bytes[1];
+}
+
 /* c-ares' statuses that are looked at (ares.h of 1.34). */
 enum { ARES_EBADRESP = 10, ARES_ETIMEOUT = 12, ARES_EDESTRUCTION = 16, ARES_ECANCELLED = 24 };
 

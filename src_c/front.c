@@ -79,11 +79,6 @@ static attempt *attempt_with(channel *ch, uint16_t id)
 
 /* ---- one message ---- */
 
-static unsigned number_at(const unsigned char *bytes)
-{
-    return (unsigned)bytes[0] << 8 | bytes[1];
-}
-
 /* Where the question's type stands, if its name is `name` (without escapes) and all of it is there; CUT if the
  * message ends before, and is the same so far; 0 if it asks something else. */
 static size_t after_name(const unsigned char *message, size_t length, const char *name)

@@ -16,11 +16,6 @@ enum {
     NAME_MAX = 254
 };
 
-static unsigned number_at(const unsigned char *bytes)
-{
-    return (unsigned)bytes[0] << 8 | bytes[1];
-}
-
 static uint32_t long_at(const unsigned char *bytes)
 {
     return (uint32_t)number_at(bytes) << 16 | number_at(bytes + 2);

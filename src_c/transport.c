@@ -206,8 +206,7 @@ static void queue_attempt(dnsbl_loop *loop, dnsbl_fan *fan, int index, int at, b
     attempt *a = malloc(sizeof *a);
     if (a == NULL)
         return; /* as if it were lost */
-    *a = (attempt){.loop = loop, .fan = fan, .index = (uint8_t)index, .server = (uint8_t)at};
-    a->probe = probe;
+    *a = (attempt){.loop = loop, .fan = fan, .probe = probe, .index = (uint8_t)index, .server = (uint8_t)at};
     a->lane = &srv->lanes[q->zone % LANES];
     a->began = now;
     dnsbl_fan_retain(fan);
