@@ -357,8 +357,12 @@ void dnsbl_fanout_accept(dnsbl_loop *loop, dnsbl_ticket *ticket, uint64_t now)
         fan->ask_until = ticket->deadline;
     if (fan->listen_until < ticket->deadline + ticket->listen_ns)
         fan->listen_until = ticket->deadline + ticket->listen_ns;
-    if (!fan->started)
+    if (!fan->started) {
         start_fan(loop, fan, now);
-    else /* asked again at once if the asking had ended before this ticket came */
-        due_by(loop, fan, next_attempt_before(fan, ticket->deadline, now));
+        return;
+    }
+    /* Asked again at once if the asking had ended before this ticket came. */
+    due_by(loop, fan, next_attempt_before(fan, ticket->deadline, now));
+    if (ticket->each && fan->open < fan->count)
+        notify(loop, ticket); /* of what came while it was in the inbox nobody was told */
 }

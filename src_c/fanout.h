@@ -182,9 +182,9 @@ const dnsbl_answer *dnsbl_fan_answer(const dnsbl_fan *fan, int index);
 bool dnsbl_fan_finished(const dnsbl_fan *fan);
 
 /* Ask a new fan, or join one already asked: `completions` is woken when all questions are answered, or at
- * `deadline`, whichever comes first; with `each`, after every answer too. Unanswered questions are asked
- * again until the latest deadline of all joined, and listened for `listen_ns` longer. Returns a ticket,
- * NULL if the loop is stopped or memory is short. Any thread. */
+ * `deadline`, whichever comes first; with `each`, after every answer too, and at once if some are there when
+ * it joins. Unanswered questions are asked again until the latest deadline of all joined, and listened for
+ * `listen_ns` longer. Returns a ticket, NULL if the loop is stopped or memory is short. Any thread. */
 dnsbl_ticket *dnsbl_fanout_submit(dnsbl_loop *loop, dnsbl_fan *fan, dnsbl_completions *completions,
                                   uint64_t deadline, uint64_t listen_ns, bool each);
 /* More waits for a nameserver that answers than it will soon take: who has much to ask had better wait.

@@ -171,6 +171,30 @@ static void test_joined_after_the_end_of_asking(void)
     alone_end(loop);
 }
 
+/* An answer may come while a ticket waits in the inbox: who wants each is told of it when the ticket joins. */
+static void test_joined_after_an_answer(void)
+{
+    dnsbl_loop *loop = alone_start(1);
+    dnsbl_completions *completions = dnsbl_completions_new(false);
+    dnsbl_fan *fan = alone_fan(2, 0);
+    dnsbl_ticket *tickets[3];
+    tickets[0] = alone_ask(loop, fan, completions, 400 * MS, true);
+    CHECK(taken(completions) == 0, "told of no answer");
+    alone_answered(loop, fan, 0, 0, 0, 0);
+    CHECK(taken(completions) == 1, "not told of an answer");
+    tickets[1] = alone_ask(loop, fan, completions, 400 * MS, false);
+    CHECK(taken(completions) == 0, "told who waits for all");
+    tickets[2] = alone_ask(loop, fan, completions, 400 * MS, true);
+    CHECK(taken(completions) == 1 && !dnsbl_ticket_done(tickets[2]), "what came before is not told");
+    alone_answered(loop, fan, 1, 0, 0, 0);
+    CHECK(taken(completions) == 3, "not all are told of the end");
+    for (int i = 0; i < 3; i++)
+        dnsbl_ticket_release(tickets[i]);
+    dnsbl_fan_release(fan);
+    dnsbl_completions_close(completions);
+    alone_end(loop);
+}
+
 /* What should have been asked while the loop was busy is not due for ever once the time for it is over. */
 static void test_the_end_of_asking_overtakes_what_is_due(void)
 {
@@ -287,6 +311,7 @@ int main(void)
     test_each_has_its_own_deadline();
     test_listening();
     test_joined_after_the_end_of_asking();
+    test_joined_after_an_answer();
     test_the_end_of_asking_overtakes_what_is_due();
     test_fans_are_due_in_order();
     test_a_newcomer_may_be_due_first();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -94,6 +95,21 @@ def test_following_late_misses_nothing(server: DnsblServer) -> None:
 
     run(server, scenario)
     assert server.count(zone="bl.example", type="A") == 1
+
+
+def test_following_while_the_answer_arrives_misses_nothing(server: DnsblServer) -> None:
+    async def scenario(resolver: Resolver) -> None:
+        for number in range(100):
+            server.zone("bl.example").list(f"192.0.2.{number}")
+            begun = resolver.begin(f"192.0.2.{number}")
+            ends = time.perf_counter() + number % 25 * 20e-6
+            while time.perf_counter() < ends:
+                pass
+            begun.follow()
+            await asyncio.wait_for(until(begun, lambda begun=begun: begun.so_far().listed), 3)
+            begun.abandon()
+
+    run(server, scenario)
 
 
 @pytest.mark.parametrize("follows", [False, True])
