@@ -597,6 +597,8 @@ def test_traps_say_what_to_do(dnsbl_server: DnsblServer, tmp_path: object) -> No
             resolver.check_many(SUBJECT)
         with pytest.raises(ConfigError, match="decide is empty"):
             resolver.check(SUBJECT, decide={})
+        with pytest.raises(ConfigError, match="decide = 3 is not a valid mapping"):
+            resolver.check(SUBJECT, decide=3)  # type: ignore[arg-type]
         resolver.check_cached("192.0.2.77")
         before = resolver.cache_info().misses
         resolver.check("192.0.2.77")
