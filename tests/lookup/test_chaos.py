@@ -48,6 +48,9 @@ FAULTS: list[Callable[[], Handler]] = [
 ]
 
 
+WHO = ("thread", "stream", "loop", "follower", "each", "child", "loaded resolver")
+
+
 class Truth:
     """What the changing list said and when, and when all was flushed."""
 
@@ -149,6 +152,34 @@ class Chaos:
 
         asyncio.run(main())
 
+    def follower(self, chance: random.Random) -> None:
+        """Waits for single answers: none is told late because another is still to come."""
+
+        async def begun(subject: str) -> None:
+            flushed, started = self.truth.flushed, time.monotonic()
+            news, lookup = asyncio.Event(), self.resolver.begin(subject, deadline_s=20)
+            lookup.tell(news.set)
+            await asyncio.sleep(chance.choice([0, 0.001, 0.05]))
+            lookup.follow()
+            while {CHANGING, STEADY}.intersection(lookup.so_far().pending):
+                await asyncio.wait_for(news.wait(), 10)
+                news.clear()
+            lookup.ask_reasons()
+            self.judge(subject, lookup.so_far(), started, flushed, "follower")
+            lookup.abandon()
+
+        async def each(subject: str) -> None:
+            flushed, started = self.truth.flushed, time.monotonic()
+            async for verdict in self.resolver.check_each_async(subject):
+                self.judge(subject, verdict, started, flushed, "each")
+
+        async def main() -> None:
+            while self.on:
+                few = SUBJECTS[: chance.choice([2, 200])]
+                await asyncio.gather(*(chance.choice([begun, each])(chance.choice(few)) for _ in range(20)))
+
+        asyncio.run(main())
+
     def lists(self, chance: random.Random) -> None:
         """Changes what is true and what works."""
         while self.on:
@@ -228,6 +259,7 @@ def test_chaos_makes_no_verdict_wrong(
             chaos.thread,
             chaos.stream,
             chaos.loop,
+            chaos.follower,
             chaos.lists,
             chaos.keeper,
             chaos.forker,
@@ -247,5 +279,5 @@ def test_chaos_makes_no_verdict_wrong(
         hung = [players[n].__name__ for n, thread in enumerate(threads) if thread.is_alive()]
     print(f"\nseed {SEED}, {CHAOS_S:g} s: {dict(chaos.seen)}")
     assert (chaos.wrong, hung) == ([], [])
-    assert all(chaos.seen[who] > 0 for who in ("thread", "stream", "loop", "child", "loaded resolver"))
+    assert all(chaos.seen[who] > 0 for who in WHO)
     assert chaos.seen["complete"] > 100
