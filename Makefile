@@ -39,14 +39,19 @@ sources := setup.py $(wildcard dnsbl/*/*.pyx dnsbl/*/*.pxd dnsbl/*/*.pxi src_c/*
 demo: $(VENV)/.extension
 	$(py) -m dnsbl demo
 
+# $(call counted,ARGUMENTS OF PYTEST,OF THE REPORT): the branches that the tests run; fewer than 95 % fail.
+define counted
+$(py) -m coverage erase
+$(py) -m coverage run -m pytest $(1)
+$(py) -m coverage combine --quiet
+$(py) -m coverage report $(2) --skip-covered --show-missing --fail-under=95
+endef
+
 test: $(VENV)/.test $(VENV)/.extension
 ifeq ($(COVERAGE),)
 	$(py) -m pytest $(PYTEST_ARGS)
 else
-	$(py) -m coverage erase
-	$(py) -m coverage run -m pytest $(PYTEST_ARGS)
-	$(py) -m coverage combine --quiet
-	$(py) -m coverage report --skip-covered --show-missing --fail-under=95
+	$(call counted,$(PYTEST_ARGS))
 endif
 
 CHAOS_S ?= 60
@@ -100,10 +105,8 @@ coverage-c: $(VENV)/.test $(VENV)/.extension
 decide := config health names policy subject zones
 
 coverage-decide: $(VENV)/.test $(VENV)/.extension
-	$(py) -m coverage erase
-	$(py) -m coverage run -m pytest -q $(decide:%=tests/%) tests/test_cases_answers.py tests/test_cases_subjects.py
-	$(py) -m coverage combine --quiet
-	$(py) -m coverage report --include='$(subst $() ,$(comma),$(decide:%=dnsbl/%/*))' --skip-covered --fail-under=95
+	$(call counted,-q $(decide:%=tests/%) tests/test_cases_answers.py tests/test_cases_subjects.py,\
+	  --include='$(subst $() ,$(comma),$(decide:%=dnsbl/%/*))')
 
 coverage: coverage-c
 	$(MAKE) test COVERAGE=1

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 #include "fanout.h"
 
@@ -21,6 +22,24 @@ static inline unsigned number_at(const unsigned char *bytes)
 
 /* c-ares' statuses that are looked at (ares.h of 1.34). */
 enum { ARES_EBADRESP = 10, ARES_ETIMEOUT = 12, ARES_EDESTRUCTION = 16, ARES_ECANCELLED = 24 };
+
+/* struct ares_socket_functions_ex, version 1 (ares.h of c-ares 1.34). */
+typedef struct {
+    unsigned int version;
+    unsigned int flags; /* 1: the sockets do not block */
+    int (*asocket)(int domain, int type, int protocol, void *data);
+    int (*aclose)(int fd, void *data);
+    int (*asetsockopt)(int fd, int option, const void *value, socklen_t size, void *data);
+    int (*aconnect)(int fd, const struct sockaddr *address, socklen_t length, unsigned int flags, void *data);
+    ssize_t (*arecvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *from, socklen_t *length,
+                         void *data);
+    ssize_t (*asendto)(int fd, const void *buffer, size_t size, int flags, const struct sockaddr *to,
+                       socklen_t length, void *data);
+    int (*agetsockname)(int fd, struct sockaddr *address, socklen_t *length, void *data);
+    int (*abind)(int fd, unsigned int flags, const struct sockaddr *address, socklen_t length, void *data);
+    unsigned int (*aif_nametoindex)(const char *name, void *data);
+    const char *(*aif_indextoname)(unsigned int index, char *buffer, size_t size, void *data);
+} socket_functions;
 
 enum {
     SPARES = 4,

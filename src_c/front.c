@@ -20,24 +20,6 @@
 
 enum { HEADER = 12, QUESTION_TAIL = 4, CLASS_IN = 1, TRUNCATED = 0x02, MESSAGE_MAX = 65535, CUT = 1 };
 
-/* struct ares_socket_functions_ex, version 1 (ares.h of c-ares 1.34). */
-typedef struct {
-    unsigned int version;
-    unsigned int flags; /* 1: the sockets do not block */
-    int (*asocket)(int domain, int type, int protocol, void *data);
-    int (*aclose)(int fd, void *data);
-    int (*asetsockopt)(int fd, int option, const void *value, socklen_t size, void *data);
-    int (*aconnect)(int fd, const struct sockaddr *address, socklen_t length, unsigned int flags, void *data);
-    ssize_t (*arecvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *from, socklen_t *length,
-                         void *data);
-    ssize_t (*asendto)(int fd, const void *buffer, size_t size, int flags, const struct sockaddr *to,
-                       socklen_t length, void *data);
-    int (*agetsockname)(int fd, struct sockaddr *address, socklen_t *length, void *data);
-    int (*abind)(int fd, unsigned int flags, const struct sockaddr *address, socklen_t length, void *data);
-    unsigned int (*aif_nametoindex)(const char *name, void *data);
-    const char *(*aif_indextoname)(unsigned int index, char *buffer, size_t size, void *data);
-} socket_functions;
-
 /* What has come over one TCP connection and was not yet handed on. */
 typedef struct stream {
     int fd;

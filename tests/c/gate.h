@@ -2,30 +2,11 @@
 #ifndef DNSBL_TESTS_GATE_H
 #define DNSBL_TESTS_GATE_H
 
-#include <sys/socket.h>
-
 #include "check.h"
 #include "fanout_internal.h"
 
 enum { GATE_CHUNKS = 128, GATE_HEADER = 12, GATE_MOST = 65535 };
 enum { RESPONSE = 0x8400, TRUNCATED_RESPONSE = 0x8600, A = 1, TXT = 16, IN = 1 };
-
-/* struct ares_socket_functions_ex, version 1, as c-ares reads it. */
-typedef struct {
-    unsigned int version, flags;
-    int (*asocket)(int domain, int type, int protocol, void *data);
-    int (*aclose)(int fd, void *data);
-    int (*asetsockopt)(int fd, int option, const void *value, socklen_t size, void *data);
-    int (*aconnect)(int fd, const struct sockaddr *address, socklen_t length, unsigned int flags, void *data);
-    ssize_t (*arecvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *from, socklen_t *length,
-                         void *data);
-    ssize_t (*asendto)(int fd, const void *buffer, size_t size, int flags, const struct sockaddr *to,
-                       socklen_t length, void *data);
-    int (*agetsockname)(int fd, struct sockaddr *address, socklen_t *length, void *data);
-    int (*abind)(int fd, unsigned int flags, const struct sockaddr *address, socklen_t length, void *data);
-    unsigned int (*aif_nametoindex)(const char *name, void *data);
-    const char *(*aif_indextoname)(unsigned int index, char *buffer, size_t size, void *data);
-} gate_functions;
 
 typedef struct {
     size_t length;
@@ -35,7 +16,7 @@ typedef struct {
 typedef struct {
     dnsbl_loop *loop;
     channel *ch;
-    const gate_functions *calls; /* what c-ares was given */
+    const socket_functions *calls; /* what c-ares was given */
     struct {
         const unsigned char *bytes; /* NULL: an error, `length` is errno */
         size_t length;

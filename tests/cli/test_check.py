@@ -194,6 +194,7 @@ def test_a_bad_subject_does_not_keep_the_others_from_being_answered(check: Check
 def test_an_error_line_escapes_what_a_terminal_would_act_upon(check: Check) -> None:
     ended = check("192.0.2.1\x1b[2J\n\u202e")
     assert_one_line(ended.err)
+    assert r"192.0.2.1\x1b[2J\n\u202e" in ended.err
 
 
 @pytest.mark.parametrize(

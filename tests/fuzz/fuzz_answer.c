@@ -7,7 +7,6 @@
  * what the fuzzer makes reaches the reader. */
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "cares.h"
 #include "fanout_internal.h"
@@ -21,22 +20,14 @@ static const unsigned char asked_name[NAME_BYTES] = "\0012\0010\0010\003127\002b
 
 /* ---- what the code under test calls ---- */
 
-typedef struct {
-    int (*asocket)(int, int, int, void *);
-    int (*aclose)(int, void *);
-    int (*asetsockopt)(int, int, const void *, socklen_t, void *);
-    int (*aconnect)(int, const struct sockaddr *, socklen_t, unsigned int, void *);
-    ssize_t (*arecvfrom)(int, void *, size_t, int, struct sockaddr *, socklen_t *, void *);
-} functions_from_the_third;
-
-static const functions_from_the_third *front; /* what dnsbl_front_install gave to c-ares */
+static const socket_functions *front; /* what dnsbl_front_install gave to c-ares */
 static int blamed;
 
 static int take_functions(void *channel, const void *functions, void *data)
 {
     (void)channel;
     (void)data;
-    front = (const void *)((const unsigned char *)functions + 2 * sizeof(unsigned int)); /* after version, flags */
+    front = functions;
     return 0;
 }
 

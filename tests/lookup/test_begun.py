@@ -110,6 +110,7 @@ def test_following_while_the_answer_arrives_misses_nothing(server: DnsblServer) 
             begun.abandon()
 
     run(server, scenario)
+    assert server.count(zone="bl.example", type="A") == 100  # and none was asked again
 
 
 @pytest.mark.parametrize("follows", [False, True])

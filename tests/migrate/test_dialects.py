@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tomllib
 from ipaddress import IPv4Address
@@ -211,9 +210,16 @@ def test_what_is_no_ucl_is_refused_with_its_line(text: str, message: str) -> Non
 
 @settings(max_examples=300)
 @given(st.text('a1.="{}[];,:#/*\\ \n<', max_size=60))
-def test_no_text_breaks_the_ucl_reader(text: str) -> None:
-    with contextlib.suppress(ConfigError):
-        parse_ucl(text)
+def test_whatever_ucl_is_read_is_told_by_the_lines_it_stands_on(text: str) -> None:
+    lines = range(1, text.count("\n") + 2)
+    try:
+        found = [value.line for _, value in parse_ucl(text).fields]
+    except ConfigError as error:
+        told = re.match(r"line (\d+): not UCL: ", str(error))
+        assert told
+        found = [int(told[1])]
+    assert all(line in lines for line in found)
+    assert found == sorted(found)
 
 
 # Writing

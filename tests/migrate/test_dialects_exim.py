@@ -294,7 +294,20 @@ def test_a_text_too_long_is_refused() -> None:
         imported("#" * ((1 << 20) + 1))
 
 
+PIECES = [
+    *"deny x.m=:&!/$,\n\\<;{}1+A_",
+    "x.example",
+    "y.example",
+    "127.0.0.2",
+    "$sender_address_domain",
+    "\ndeny ",
+]
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.text("deny dnslists=x.m:&!/$,\n\\<;{}1+A_", max_size=60))
-def test_no_text_breaks_the_reader(text: str) -> None:
-    imported(f"deny dnslists = {text}")
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
+def test_whatever_is_read_makes_a_configuration(text: str) -> None:
+    found = imported(f"deny dnslists = x.example{text}")
+    names = [entry.name for entry in found.entries]
+    assert not names or [zone.name for zone in config_of(found).zones] == names
+    assert names or [note for note in found.notes if note.lost]

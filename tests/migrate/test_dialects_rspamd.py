@@ -226,8 +226,22 @@ def test_hostile_texts_are_bounded(text: str) -> None:
     assert time.process_time() - started < 10
 
 
+PIECES = [
+    *'x={}[];,"%\n# ',
+    "A = 127.0.0.2;",
+    'B = ["127.0.0.%d", "127.0.0.3"];',
+    "from = true;",
+    "returncodes {",
+]
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.text('rbl = x.example;{}[]"127.0%\n#returncodeschecks', max_size=80))
-def test_no_text_breaks_the_reader(text: str) -> None:
-    with contextlib.suppress(ConfigError):
-        imported(f"rbls {{ x {{ {text} }} }}")
+@given(st.lists(st.sampled_from(PIECES), max_size=10).map("".join))
+def test_whatever_is_read_makes_a_configuration(text: str) -> None:
+    try:
+        found = imported(rule(text))
+    except ConfigError:  # with the line, see the test of the UCL reader
+        return
+    names = [entry.name for entry in found.entries]
+    assert not names or [zone.name for zone in config_of(found).zones] == names
+    assert names or [note for note in found.notes if note.lost]

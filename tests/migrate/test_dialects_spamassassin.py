@@ -216,7 +216,15 @@ def test_hostile_texts_are_bounded(text: str) -> None:
     assert time.process_time() - started < 10
 
 
+PIECES = [
+    *"x.127\\^$[](,'\") \n#A", "check_rbl('x', 'x.example.')", "check_rbl_sub('x', '127.0.0.2')", "\nscore X 2",
+    "\nurirhsbl Z y.example. A\nbody Z eval:check_uridnsbl('Z')\nscore Z 1\n",
+]  # fmt: skip
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.text("check_rbl_sub('x',).127\\^$[] \n\"#2eval:header", max_size=60))
-def test_no_text_breaks_the_reader(text: str) -> None:
-    imported(f"header X eval:{text}\nurirhssub Y {text}\nscore X {text}")
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+def test_whatever_is_read_makes_a_configuration(text: str) -> None:
+    found = imported(f"header X eval:{text}\nurirhssub Y {text}\nscore X {text}")
+    names = [entry.name for entry in found.entries]
+    assert not names or [zone.name for zone in config_of(found).zones] == names

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from typing import cast
 
 import pytest
+from support.policyconnection import until
 
 from dnsbl import Outcome, Resolver, Zone
 from dnsbl.policyd.health import HealthWatch
@@ -15,13 +14,6 @@ from dnsbl.policyd.log import Log
 from dnsbl.testing import DnsblServer, parked
 
 NAME = "bl.example.com"
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10.0
-    while not holds():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.02)
 
 
 class Lines:

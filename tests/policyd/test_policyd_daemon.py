@@ -207,6 +207,32 @@ def test_sigterm_answers_what_is_in_flight(lists: DnsblServer) -> None:
         assert daemon.log().rstrip().endswith("info: ended")
 
 
+def stall(deaf: Client, other: Client) -> None:
+    """Send requests and read no reply until no more are taken, though another's are answered meanwhile."""
+    deaf.sock.setblocking(False)
+    left, turns = b"", 0
+    while turns < 50:
+        left = left or request("10.0.0.1") * 100
+        try:
+            left = left[deaf.sock.send(left) :]
+            turns = 0
+        except BlockingIOError:
+            assert other.ask("10.0.0.1") == "DUNNO"
+            turns += 1
+
+
+def test_who_reads_no_reply_does_not_keep_it_from_ending(lists: DnsblServer, tmp_path: Path) -> None:
+    path = f"{tmp_path}/policy.sock"
+    text = config(lists).replace("deadline_s = 2.0", "deadline_s = 0.1")
+    with Policyd(text, listen=[f"unix:{path}"]) as daemon:
+        with Client(path) as deaf, Client(path) as other:
+            stall(deaf, other)
+            daemon.signal(signal.SIGTERM)
+            assert other.is_closed()
+            assert daemon.stop() == 0
+        assert "warning: 1 connections did not end, and are closed" in daemon.log()
+
+
 def test_a_killed_daemon_starts_again_on_its_socket(lists: DnsblServer, tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/policy.sock"
     with Policyd(config(lists, 'socket_mode = "0600"'), listen=[address]) as daemon:

@@ -105,6 +105,7 @@ def talk(scenario: Callable[[OneServer, Reader, Writer], Awaitable[None]]) -> On
 
 
 async def until(holds: Callable[[], object]) -> None:
+    """Wait until it holds; raises TimeoutError where it does not within 30 s."""
     async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.01)
