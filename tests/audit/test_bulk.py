@@ -288,10 +288,13 @@ def test_a_stopped_run_goes_on(
     assert list(tmp_path.glob("out.*")) == [out]
 
 
-def test_standard_input_is_left_at_once(options: list[str]) -> None:
+def test_standard_input_is_left_at_once(options: list[str], dnsbl_server: DnsblServer) -> None:
     command = [sys.executable, "-m", "dnsbl", "bulk", *options, "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        time.sleep(1.5)
+        assert process.stdin
+        process.stdin.write(b"192.0.2.1\n")
+        process.stdin.flush()
+        wait_for_queries(dnsbl_server, 2)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
 

@@ -135,12 +135,13 @@ def test_deadlines_hold_in_a_loop(dnsbl_server: DnsblServer, run: Runner) -> Non
 
 def test_a_cancelled_waiter_leaves_the_lookup_to_the_others(dnsbl_server: DnsblServer, run: Runner) -> None:
     dnsbl_server.zone("bl.example").list("192.0.2.99")
-    dnsbl_server.fault(delay(0.3))
+    dnsbl_server.fault(delay(0.5))
 
     async def main() -> None:
         async with resolver_for(dnsbl_server, "bl.example", reasons=False) as resolver:
             tasks = [asyncio.create_task(resolver.check_async("192.0.2.99")) for _ in range(10)]
-            await asyncio.sleep(0.1)
+            while not dnsbl_server.count():
+                await asyncio.sleep(0.01)
             for task in tasks[::2]:  # the first, who asked, among them
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -160,7 +161,8 @@ def test_the_answer_to_a_cancelled_lookup_reaches_the_cache(dnsbl_server: DnsblS
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
                     await resolver.check_async("192.0.2.1")
-            await asyncio.sleep(0.3)
+            while resolver.check_cached("192.0.2.1") is None:
+                await asyncio.sleep(0.01)
             found = resolver.check_cached("192.0.2.1")
             assert found is not None
             assert found.complete
@@ -430,7 +432,8 @@ def test_an_abandoned_stream_leaves_nothing_behind(
                         pass
 
                 task = asyncio.create_task(consume())
-                await asyncio.sleep(0.1)
+                while not dnsbl_server.count("quick.example"):
+                    await asyncio.sleep(0.01)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task

@@ -134,7 +134,7 @@ def test_only_a_queries_really_sent_count(dnsbl_server: DnsblServer) -> None:
                         await resolver.check_async(f"203.0.113.{number}")
 
         asyncio.run(cancelled())
-        time.sleep(0.2)
+        assert eventually(lambda: resolver.stats()["in_flight"] == 0, 10)
         assert breaker_of(resolver, "dead.example")["failures"] == 0
 
 
@@ -176,7 +176,7 @@ def test_a_failed_probe_doubles_the_wait(
         time.sleep(first_wait_s)
         for number in range(5):
             resolver.check(f"198.51.100.{number}")
-            time.sleep(0.02)
+            assert eventually(lambda: breaker_of(resolver, "dead.example")["state"] == "open", 10)
         assert dnsbl_server.count("dead.example") == asked + 1
         state = breaker_of(resolver, "dead.example")
         assert state["state"] == "open"

@@ -53,9 +53,9 @@ def test_2000_resolvers_created_and_closed_leave_nothing(dnsbl_server: DnsblServ
     dnsbl_server.zone("bl.example")
     out = run_python(
         """
-import gc, os, resource, sys, threading, time
+import gc, os, resource, sys, threading
 sys.path.insert(0, sys.argv[2])
-from support.lookups import descriptors, os_threads
+from support.lookups import descriptors, eventually, os_threads
 from dnsbl import Resolver, SubjectError
 
 def once(number):
@@ -76,8 +76,8 @@ kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for number in range(2000):
     once(number)
 gc.collect()
-time.sleep(0.1)  # a thread that was joined is listed a moment longer
-print(descriptors() <= before[0] and os_threads() <= before[1])
+# A thread that was joined is listed a moment longer.
+print(eventually(lambda: descriptors() <= before[0] and os_threads() <= before[1]))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - kib) < 2000)
 """,
         dnsbl_server.nameserver,

@@ -139,7 +139,7 @@ def test_a_client_that_sends_while_a_lookup_runs_is_held_back() -> None:
         for _ in range(200):
             writer.write(request("192.0.2.2") * 10)
             await asyncio.sleep(0)
-        await asyncio.sleep(0.2)
+        await until(lambda: connection._paused)
         assert connection._reader.size_bytes <= 2 * READ_BYTES
         assert await actions(reader, 2_001) == ["REJECT 192.0.2.1"] + ["REJECT 192.0.2.2"] * 2_000
 
