@@ -139,7 +139,9 @@ def checked_deadline(seconds: float, name: str = "deadline_s") -> float:
 def checked_decide(given: Mapping[str, float]) -> dict[str, float]:
     """The thresholds, read once and outside any lock: the mapping is the caller's."""
     if not isinstance(given, Mapping):
-        raise ConfigError(f"decide = {given!r} is not a valid mapping: use one as {{'reject': 3}}", str(given))
+        raise ConfigError(
+            f"decide = {given!r} is not a valid mapping: use one as {{'reject': 3}}", str(given)
+        )
     decide = dict(given)
     if not decide:
         raise ConfigError("decide is empty: give at least one threshold, as {'reject': 3}, or None", "{}")
