@@ -4,7 +4,8 @@ The rules:
 1. An item that is no subject has its error for a row; it takes no query.
 2. A subject that was answered earlier in this run has that answer's row; the rows are kept in a file of their
    own (SQLite, deleted at the end), so that memory stays flat however many there are.
-3. A subject under way is given to the resolver again, which asks a question under way only once.
+3. A subject under way is given to the resolver again, which asks a question under way only once; it counts as
+   repeated too, and takes nothing of a list's free queries.
 4. Rules 1 and 2 hand the resolver a mark in the subject's place, which comes back at once, in its place, so
    that the resolver's window bounds everything that waits, in order or not.
 """
@@ -30,8 +31,12 @@ _MARK: Final = object()
 """What is given to the resolver in the place of an item whose row is known: no subject, so it comes back."""
 
 
+_NOT_UTF8: Final = "\N{REPLACEMENT CHARACTER}"
+"""What stands in an item for bytes that are not UTF-8."""
+
+
 class Done(NamedTuple):
-    """An item and its row; verdict: None where nothing was asked for it."""
+    """An item and its row; verdict: None where nothing was asked for it: it is repeated, or has an error."""
 
     item: Item
     row: Any
@@ -109,12 +114,11 @@ class Bulk:
         self._resolver, self._form, self._error_form = resolver, form, error_form
         self._ordered, self._terms, self._window = ordered, terms, window
         self.answered = Answered()
-        # As they come: by subject the first item under way and, where there are more, the others; and the
-        # items whose row is known. In order: all, by turns.
+        # By subject the first item under way, and the others of it, where there are any.
         self._waiting: dict[str | bytes, Item] = {}
         self._more: dict[str | bytes, deque[Item]] = {}
-        self._settled: deque[Done] = deque()
-        self._line: deque[tuple[Item, str | bytes] | Done] = deque()
+        self._settled: deque[Done] = deque()  # as they come: the items whose row is known
+        self._line: deque[str | bytes | Done] = deque()  # in order: the subjects and known rows, by turns
 
     def run(self, items: Iterable[Item]) -> Iterator[Done]:
         """Each item's row. Ends early, without an error, where `terms` says so."""
@@ -129,16 +133,17 @@ class Bulk:
         """What the resolver is given for each item: its subject, or the mark."""
         for item in items:
             key, asked, done = self._known(item)
-            if done is None and self._terms is not None and not self._terms.admit(key):
-                return
+            if done is None:
+                if key in self._waiting:
+                    self._more.setdefault(key, deque()).append(item)
+                elif self._terms is None or self._terms.admit(key):
+                    self._waiting[key] = item
+                else:
+                    return
             if self._ordered:
-                self._line.append(done or (item, key))
+                self._line.append(done or key)
             elif done is not None:
                 self._settled.append(done)
-            elif key in self._waiting:
-                self._more.setdefault(key, deque()).append(item)
-            else:
-                self._waiting[key] = item
             yield asked
 
     def _known(self, item: Item) -> tuple[str | bytes, object, Done | None]:
@@ -153,27 +158,29 @@ class Bulk:
                 asked = subject = parse_subject(item.subject)
                 key = subject.key
         except SubjectError as error:
-            return "", _MARK, Done(item, self._error_form(str(error)), None, str(error))
+            text = str(error) if _NOT_UTF8 not in item.given else f"not UTF-8 text: {item.given[:80]}"
+            return "", _MARK, Done(item, self._error_form(text), None, text)
         row = self.answered.get(key)
         return (key, asked, None) if row is None else (key, _MARK, Done(item, row, None, None))
 
     def _in_order(self, result: Verdict | SubjectError) -> Done:
         first = self._line.popleft()
-        return first if isinstance(first, Done) else self._new(*first, result)
+        return first if isinstance(first, Done) else self._new(first, result)
 
     def _as_it_comes(self, result: Verdict | SubjectError) -> Done:
         if isinstance(result, SubjectError):
             return self._settled.popleft()
-        key = address_key(result.subject) or result.subject
-        item = self._waiting.pop(key)
-        if more := self._more.get(key):
-            self._waiting[key] = more.popleft()
-            if not more:
-                del self._more[key]
-        return self._new(item, key, result)
+        return self._new(address_key(result.subject) or result.subject, result)
 
-    def _new(self, item: Item, key: str | bytes, result: Verdict | SubjectError) -> Done:
+    def _new(self, key: str | bytes, result: Verdict | SubjectError) -> Done:
+        """The row of the first item under way with this subject, or of the next."""
         assert isinstance(result, Verdict), "the subject was parsed before"
         row = self._form(result)
+        if (item := self._waiting.pop(key, None)) is None:
+            more = self._more[key]
+            item = more.popleft()
+            if not more:
+                del self._more[key]
+            return Done(item, row, None, None)
         self.answered.put(key, row)
         return Done(item, row, result, None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from calendar import isleap
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date
+from datetime import MAXYEAR, date, datetime
 from typing import Final
 
 from dnsbl.audit.maillog import Event, Unreadable, What
@@ -43,7 +44,7 @@ class Clients:
         self._seen_as: dict[str, Client | None] = {}  # by the log's own text
         self.hours: dict[str, list[int]] = {}
         """By hour (`YYYY-MM-DD HH`): connections, accepted, rejected."""
-        self._hour_of: dict[str, tuple[list[int], int]] = {}
+        self._hour_of: dict[str, tuple[list[int], int] | None] = {}
         self._days: dict[str, int] = {}
         self._day_clients: set[int] = set()
         self.reasons: Counter[str] = Counter()
@@ -61,16 +62,20 @@ class Clients:
 
     def _add(self, event: Event) -> None:
         try:
+            hour_and_day = self._hour_of[event.time]
+        except KeyError:
+            hour_and_day = self._hour_of[event.time] = self._new_hour(event.time)
+        if hour_and_day is None:
+            self.unparsed += 1
+            return
+        hour, day = hour_and_day
+        try:
             client = self._seen_as[event.ip]
         except KeyError:
             client = self._seen_as[event.ip] = self._new(event.ip)
         if client is None:
             self.unparsed += 1
             return
-        try:
-            hour, day = self._hour_of[event.time]
-        except KeyError:
-            hour, day = self._hour_of[event.time] = self._new_hour(event.time)
         self._day_clients.add(client.number << 16 | day)
         if event.name and event.name != "unknown":
             client.name = event.name
@@ -108,15 +113,22 @@ class Clients:
             raise InputError(f"more than {MAX_CLIENTS:,} client addresses: give fewer logs at once", text)
         return self.by_address.setdefault(format_address(key), Client(len(self.by_address)))
 
-    def _new_hour(self, text: str) -> tuple[list[int], int]:
+    def _new_hour(self, text: str) -> tuple[list[int], int] | None:
         hour = text if len(text) > 8 else f"{self._year(text[:5])}-{text}"
+        try:
+            if datetime.strptime(hour, "%Y-%m-%d %H").year == MAXYEAR:
+                return None  # a timeline goes one step further
+        except ValueError:
+            return None
         day = self._days.setdefault(hour[:10], len(self._days))
         return self.hours.setdefault(hour, [0, 0, 0]), min(day, 65_535)
 
     def _year(self, month_and_day: str) -> int:
         """Syslog writes no year: it is this one, or the last, since no log is of the future."""
-        year = self._today.year
-        return year if month_and_day <= self._today.strftime("%m-%d") else year - 1
+        year = self._today.year - (month_and_day > self._today.strftime("%m-%d"))
+        while month_and_day == "02-29" and not isleap(year):
+            year -= 1
+        return year
 
     @property
     def busiest_day(self) -> int:

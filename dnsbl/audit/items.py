@@ -7,6 +7,7 @@ addresses. Whether an item can be looked up is not decided here, but for a netwo
 from __future__ import annotations
 
 import csv
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -64,15 +65,22 @@ class Source:
         if self._file != "-" and is_parquet(path):
             return numbered(read_parquet(path, self._column), self._max_expand)
         file = self._open.enter_context(_open_text(self._file, "\n" if self._column is None else ""))
-        if self._column is None:
-            return numbered(read_lines(file), self._max_expand)
-        return numbered(read_csv(file, self._column, self._file), self._max_expand)
+        texts = read_lines(file) if self._column is None else read_csv(file, self._column, self._file)
+        return numbered(_telling(texts, self._file), self._max_expand)
 
     def count(self) -> int | None:
         """How many items there are, where that can be known without asking: of a file. Reads it once."""
         if not Path(self._file).is_file():
             return None
         return sum(1 for _ in self.items())
+
+
+def _telling(texts: Iterator[str], name: str) -> Iterator[str]:
+    """The texts; what goes wrong in reading them is told apart from what goes wrong in writing the output."""
+    try:
+        yield from texts
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read further: {error.strerror}", name) from None
 
 
 def _open_text(file: str, newline: str) -> IO[str]:
@@ -169,11 +177,14 @@ def read_parquet(path: Path, column: str | None) -> Iterator[str]:
             column = names[0]
         if column not in names:
             raise _no_column(str(path), column or "", names)
-        for batch in source.iter_batches(BATCH_ROWS, columns=[column]):
-            for value in batch.column(0):
-                text = value.as_py()
-                if text is not None:
-                    yield text.strip() if isinstance(text, str) else str(text)
+        try:
+            for batch in source.iter_batches(BATCH_ROWS, columns=[column]):
+                for value in batch.column(0):
+                    text = value.as_py()
+                    if text is not None:
+                        yield text.strip() if isinstance(text, str) else str(text)
+        except (need_arrow().ArrowException, OSError) as error:
+            raise InputError(f"{path}: damaged, read up to there: {_first_line(error)}", str(path)) from None
 
 
 def open_parquet(path: Path) -> pyarrow.parquet.ParquetFile:
@@ -185,6 +196,9 @@ def open_parquet(path: Path) -> pyarrow.parquet.ParquetFile:
         return ParquetFile(path)
     except arrow.ArrowException as error:
         raise InputError(f"{path}: not a valid Parquet file: {_first_line(error)}", str(path)) from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else _first_line(error)
+        raise InputError(f"{path}: {reason}", str(path)) from None
 
 
 def need_arrow() -> pyarrow:

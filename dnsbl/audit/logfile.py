@@ -8,7 +8,6 @@ import lzma
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from dnsbl.audit.maillog import Event, Unreadable, parse_line, parse_message
@@ -37,9 +36,8 @@ def read_log(path: str) -> Iterator[Event | Unreadable | None]:
 
 
 def _open(path: str) -> BinaryIO:
-    if path == "-":
-        return open(sys.stdin.fileno(), "rb", closefd=False)
-    file = Path(path).open("rb")  # noqa: SIM115  # the caller closes it
+    source: str | int = sys.stdin.fileno() if path == "-" else path
+    file = open(source, "rb", closefd=path != "-")  # noqa: SIM115  # the caller closes it
     start = file.peek(6)
     if start.startswith(b"\x1f\x8b"):
         return cast(BinaryIO, _Closing(file, gzip.GzipFile(fileobj=file)))

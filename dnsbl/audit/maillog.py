@@ -12,6 +12,8 @@ import re
 from enum import Enum
 from typing import Final, NamedTuple
 
+from dnsbl.zones.secret import MASK, mask_keys
+
 _HEAD: Final = re.compile(
     rb"(?:<\d{1,3}>)?"  # a priority, where a forwarder left it (RFC 3164 section 4.1.1)
     rb"(?:(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<hour>\d\d):\d\d:\d\d"
@@ -173,7 +175,9 @@ def reason(why: bytes) -> str:
     'dnsbl bl.example.com'
     """
     if found := _DNSBL.search(why):
-        return f"dnsbl {found[1].decode().lower()}"
+        name = found[1].decode().lower().rstrip(".")
+        # The log may hold the key of a keyed zone, which no report tells.
+        return f"dnsbl {mask_keys(name).removeprefix(MASK + '.')}"
     for words, text in _REASONS:
         if words in why:
             return text

@@ -13,11 +13,11 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from dnsbl.audit.columns import record_batch
 from dnsbl.audit.items import need_arrow, open_parquet
-from dnsbl.audit.rows import COLUMNS, flat, flat_error, json_error, json_line, json_text
+from dnsbl.audit.rows import COLUMNS, flat, flat_error, json_error, json_line, json_text, one_line
 from dnsbl.errors import InputError
 from dnsbl.model import Verdict
 
@@ -30,11 +30,19 @@ BATCH_ROWS: Final = 16_384
 BATCH_CHARACTERS: Final = 1 << 24
 """Characters of input after which a batch ends earlier."""
 LISTS: Final = ("listings", "codes", "meanings", "errors")
+LISTINGS, ERRORS = COLUMNS.index("listings") - 2, COLUMNS.index("errors") - 2  # in a row of `flat`
 BETWEEN: Final = " | "
 """Between the parts of a list in one CSV field."""
 
-Earlier = Iterator[tuple[int, str, str | None, Any]]
-"""Item number, input, subject (None: an error), row."""
+
+class Earlier(NamedTuple):
+    """A row of an earlier run. subject: None where the item has an error. zones: those that the row names."""
+
+    number: int
+    given: str
+    subject: str | None
+    row: Any
+    zones: Sequence[str]
 
 
 class Output(Protocol):
@@ -49,7 +57,10 @@ class Output(Protocol):
     def start(self) -> None:
         """Begin the file anew. Raises OSError."""
 
-    def resume(self) -> Earlier:
+    names_all_zones: bool
+    """Whether a row names every zone that was asked, and not only those that list the subject or failed."""
+
+    def resume(self) -> Iterator[Earlier]:
         """The rows of an earlier run; the file then ends after the last whole one. To be read to its end."""
 
     def write(self, number: int, given: str, row: Any) -> None: ...
@@ -71,6 +82,7 @@ class _Text:
     """A file of lines, to which whole groups of rows are added."""
 
     head = ""
+    names_all_zones = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -125,11 +137,12 @@ class JsonLines(_Text):
 
     form = staticmethod(json_text)
     error_form = staticmethod(json_error)
+    names_all_zones = True
 
     def write(self, number: int, given: str, row: Any) -> None:
         self._add(json_line(number, given, row) + "\n")
 
-    def resume(self) -> Earlier:
+    def resume(self) -> Iterator[Earlier]:
         good = 0
         with self.path.open("rb") as file:
             for line in file:
@@ -138,10 +151,11 @@ class JsonLines(_Text):
                 try:
                     values = json.loads(line)
                     number, given = int(values.pop("item")), str(values.pop("input"))
+                    zones = [answer["zone"] for answer in values.get("answers", ())]
                 except (ValueError, KeyError, TypeError, AttributeError):
                     raise _not_ours(self.path) from None
                 good += len(line)
-                yield number, given, values.get("subject"), json.dumps(values)[1:]
+                yield Earlier(number, given, values.get("subject"), json.dumps(values)[1:], zones)
         self._cut(good)
 
 
@@ -155,10 +169,10 @@ class Csv(_Text):
     def write(self, number: int, given: str, row: Sequence[Any]) -> None:
         line = io.StringIO()
         cells = [BETWEEN.join(cell) if isinstance(cell, list | tuple) else _cell(cell) for cell in row]
-        csv.writer(line, lineterminator="\n").writerow([number, _one_line(given), *cells])
+        csv.writer(line, lineterminator="\n").writerow([number, one_line(given), *cells])
         self._add(line.getvalue())
 
-    def resume(self) -> Earlier:
+    def resume(self) -> Iterator[Earlier]:
         good = 0
         with self.path.open("rb") as file:
             if file.readline() != self.head.encode():
@@ -171,19 +185,14 @@ class Csv(_Text):
                 if len(cells) != len(COLUMNS) or not cells[0].isdigit():
                     raise _not_ours(self.path)
                 good += len(line)
-                yield int(cells[0]), cells[1], cells[2] or None, _from_cells(cells[2:])
+                yield _flat_earlier(int(cells[0]), cells[1], _from_cells(cells[2:]))
         self._cut(good)
 
 
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _one_line(value) if isinstance(value, str) else value
-
-
-def _one_line(text: str) -> str:
-    """Without line ends, so that a line of the file is a row."""
-    return " ".join(text.splitlines()) if not text.isprintable() else text
+    return one_line(value) if isinstance(value, str) else value
 
 
 def _from_cells(cells: list[str]) -> tuple[Any, ...]:
@@ -200,11 +209,17 @@ def _from_cells(cells: list[str]) -> tuple[Any, ...]:
     return tuple(row)
 
 
+def _flat_earlier(number: int, given: str, row: tuple[Any, ...]) -> Earlier:
+    return Earlier(number, given, row[0], row, (*row[LISTINGS], *row[ERRORS]))
+
+
 class Parquet:
     """A Parquet file with the columns of `rows.COLUMNS`; listings, codes, meanings and errors are lists."""
 
     form = staticmethod(flat)
     error_form = staticmethod(flat_error)
+
+    names_all_zones = False
 
     def __init__(self, path: Path) -> None:
         self._arrow = need_arrow()
@@ -219,10 +234,10 @@ class Parquet:
     def start(self) -> None:
         """Begin anew. Raises OSError, for the Parquet file too, before anything is asked."""
         self.path.open("ab").close()
-        self._begin()
+        self._begin(self.partial)
 
-    def _begin(self) -> None:
-        self._sink = self._arrow.OSFile(str(self.partial), "wb")
+    def _begin(self, path: Path) -> None:
+        self._sink = self._arrow.OSFile(str(path), "wb")
         self._stream = self._arrow.ipc.new_stream(self._sink, self._schema)
 
     def write(self, number: int, given: str, row: Sequence[Any]) -> None:
@@ -268,19 +283,20 @@ class Parquet:
             raise
         self.partial.unlink()
 
-    def resume(self) -> Earlier:
-        old = self.partial.with_name(self.partial.name + ".old")
-        if not old.exists() and self.partial.exists():
-            self.partial.replace(old)
-        batches = self._whole_batches(old) if old.exists() else self._parquet_batches()
-        self._begin()
-        for batch in batches:
-            if batch.schema.names != list(COLUMNS):
-                raise _not_ours(self.path)
-            self._stream.write_batch(batch)
-            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                yield values[0], values[1], values[2], tuple(values[2:])
-        old.unlink(missing_ok=True)
+    def resume(self) -> Iterator[Earlier]:
+        is_partial = self.partial.exists()
+        batches = self._whole_batches(self.partial) if is_partial else self._parquet_batches()
+        new = self.partial.with_name(self.partial.name + ".new")
+        self._begin(new)
+        try:
+            for batch in batches:
+                self._stream.write_batch(batch)
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    yield _flat_earlier(values[0], values[1], tuple(values[2:]))
+            new.replace(self.partial)
+        except BaseException:  # what was there before stays as it was
+            new.unlink(missing_ok=True)
+            raise
 
     def _whole_batches(self, path: Path) -> Iterator[pyarrow.RecordBatch]:
         """The batches of a stream up to its end, or to where a run was cut off."""
@@ -291,8 +307,13 @@ class Parquet:
                 return
 
     def _parquet_batches(self) -> Iterator[pyarrow.RecordBatch]:
-        if self.path.stat().st_size:
-            yield from open_parquet(self.path).iter_batches(BATCH_ROWS)
+        if not self.path.stat().st_size:
+            return iter(())
+        file = open_parquet(self.path)
+        if file.schema_arrow.names != list(COLUMNS):
+            raise _not_ours(self.path)
+        batches: Iterator[pyarrow.RecordBatch] = file.iter_batches(BATCH_ROWS)
+        return batches
 
 
 def _schema(arrow: Any) -> Any:

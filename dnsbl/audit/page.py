@@ -32,7 +32,7 @@ p { margin: .4rem 0; max-width: 46rem; overflow-wrap: anywhere } .soft { color: 
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
 td.text { white-space: normal; overflow-wrap: anywhere; min-width: 8.5rem } td.text:first-child,
-  td.text:nth-child(2) { min-width: 11rem }
+  td.text:nth-child(2) { min-width: 12rem }
 th { font-weight: 600; color: var(--soft); white-space: normal }
 th:first-child, td:first-child, .text { text-align: left }
 .heat td, .heat th { text-align: center; border: 1px solid var(--back) } .heat th:first-child { text-align:
@@ -129,12 +129,22 @@ def _answer(report: dict[str, Any]) -> str:
         text = "No zone lists any of these clients: none is worth asking here."
     else:
         names = ", ".join(f"<strong>{escape(zone)}</strong>" for zone in chosen)
-        what = "zone is" if len(chosen) == 1 else f"{len(chosen)} zones are"
-        text = (
-            f"{names}: {'this' if len(chosen) == 1 else 'these'} {what} enough for {report['share']:.0%} of "
-            f"the {report['listed']:,} clients that any of the {len(report['zones'])} zones lists."
-        )
+        what = "this zone is" if len(chosen) == 1 else f"these {len(chosen)} zones are"
+        text = f"{names}: {what} enough for {report['share']:.0%} of the {_listed(report)}."
     return f'<p class="answer">{text}</p>'
+
+
+def _listed(report: dict[str, Any]) -> str:
+    zones, clients = (
+        len(report["zones"]),
+        f"{report['listed']:,} clients" if report["listed"] != 1 else "one client",
+    )
+    return f"{clients} that " + (f"any of the {zones} zones lists" if zones > 1 else "it lists")
+
+
+def _name(zone: str) -> str:
+    """A name that may be broken at its dots, where there is no room for it."""
+    return escape(zone).replace(".", ".<wbr>")
 
 
 def _section(title: str, body: str, note: str) -> str:
@@ -154,7 +164,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 1
     label = [f' data-label="{name}"' for name in heads]  # shown where a phone has no room for columns
     head = "".join(f"<th{kind[at]}>{name}</th>" for at, name in enumerate(heads))
     body = "".join(
-        "<tr>" + "".join(f"<td{kind[at]}{label[at]}>{cell}</td>" for at, cell in enumerate(row)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{kind[at]}{label[at]}><span>{cell}</span></td>" for at, cell in enumerate(row))
+        + "</tr>"
         for row in rows
     )
     table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
@@ -170,7 +182,7 @@ def _zones(report: dict[str, Any]) -> str:
             limit = f'<span class="bad">{limit}: exceeded</span>'
         middle = latency.get("p50")
         rows.append([
-            escape(zone["zone"]) + (" (allowlist)" if zone["allowlist"] else ""),
+            _name(zone["zone"]) + (" (allowlist)" if zone["allowlist"] else ""),
             *(f"{zone[key]:,}" for _, key in _HEADS[1:]),
             "-" if middle is None else f"{middle:.1f} ms",
             f"{zone['queries_per_day']:,}",
@@ -182,13 +194,14 @@ def _zones(report: dict[str, Any]) -> str:
 def _suspects(report: dict[str, Any]) -> str:
     found = report["likely_false_positives"]
     rows = [
-        [escape(each["client"]), escape(each["name"] or "-"), each["kind"], escape(", ".join(each["zones"])),
+        [escape(each["client"]), escape(each["name"] or "-"), each["kind"], ", ".join(map(_name, each["zones"])),
          f"{each['accepted']:,}"]
         for each in found[:MAX_ROWS]
     ]  # fmt: skip
     if not rows:
         return "<p>None.</p>"
-    more = f"<p class=soft>The first {MAX_ROWS} of {len(found)}.</p>" if len(found) > MAX_ROWS else ""
+    every = report["likely_false_positives_in_all"]
+    more = f"<p class=soft>The first {MAX_ROWS} of {every:,}.</p>" if every > MAX_ROWS else ""
     return _table(["Client", "Host name", "Why", "Listed by", "Messages accepted"], rows, text=4) + more
 
 
@@ -206,8 +219,7 @@ def _overlap(report: dict[str, Any]) -> str:
     for number, one in enumerate(zones, 1):
         own = report["overlap"][one][one]
         cells = "".join(_heat(report["overlap"][one][other] / own, one == other) for other in zones)
-        name = escape(one).replace(".", ".<wbr>")  # where a phone may break it
-        rows.append(f"<tr><th>{number} {name}</th>{cells}<td>{own:,}</td></tr>")
+        rows.append(f"<tr><th>{number} {_name(one)}</th>{cells}<td>{own:,}</td></tr>")
     return (
         f'<div class="wide"><table class="heat"><thead><tr><th></th>{head}<th>clients</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -248,7 +260,7 @@ def _coverage(report: dict[str, Any]) -> str:
         f"{dots}{marks}",
     )
     cells = [
-        [f"{number} {escape(row['zone'])}", f"{row['covered']:,}", f"{row['share']:.1%}"]
+        [f"{number} {_name(row['zone'])}", f"{row['covered']:,}", f"{row['share']:.1%}"]
         for number, row in enumerate(rows, 1)
     ]
     return chart + _table(["With", "Clients", "Share"], cells)

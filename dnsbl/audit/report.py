@@ -45,6 +45,7 @@ def make_report(
             }
             for each in found.suspects
         ],
+        "likely_false_positives_in_all": found.suspected,
         "timeline": timeline(clients),
         "masked": mask,
         "dnsbl_toml": "\n".join(map(zone_table, chosen)),

@@ -25,6 +25,11 @@ error: why the item could not be looked up; the other columns are empty then.
 """
 
 
+def one_line(text: str) -> str:
+    """Without line ends, so that a line of a CSV file is a row."""
+    return text if text.isprintable() else " ".join(text.splitlines())
+
+
 def flat(verdict: Verdict) -> Flat:
     """The columns of one verdict after `item` and `input`."""
     listings: tuple[str, ...] = ()

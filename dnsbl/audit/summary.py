@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from dnsbl.audit.bulk import Done
+from dnsbl.model import Outcome
 from dnsbl.subject import address_key
 
 MAX_NETWORKS: Final = 65_536
@@ -16,7 +17,7 @@ class Summary:
     """Counts over the rows of a run. networks: count by /24 (IPv6: /64) too, the first 65,536 of them."""
 
     def __init__(self, networks: bool = False) -> None:
-        self.items = self.listed = self.incomplete = self.bad = self.repeated = 0
+        self.items = self.listed = self.incomplete = self.bad = self.repeated = self.unasked = 0
         self.zone_listings: Counter[str] = Counter()
         self.zone_errors: Counter[str] = Counter()
         self.networks: dict[str, Counter[str]] | None = {} if networks else None
@@ -35,8 +36,19 @@ class Summary:
             if verdict.listed or not verdict.complete or verdict.score:
                 self.zone_listings.update(answer.zone for answer in verdict.listings)
                 self.zone_errors.update(answer.zone for answer in verdict.errors)
+            elif verdict.ttl_s is None:  # else some zone has answered
+                self.unasked += all(answer.outcome is Outcome.SKIPPED for answer in verdict.answers)
             if self.networks is not None:
                 self._add_network(verdict.subject, verdict.listed)
+
+    @property
+    def line(self) -> str:
+        """The counts in one line."""
+        unasked = f", {self.unasked:,} not looked up" if self.unasked else ""
+        return (
+            f"{self.items:,} items: {self.listed:,} listed, {self.incomplete:,} incomplete, "
+            f"{self.repeated:,} repeated, {self.bad:,} bad{unasked}"
+        )
 
     def _add_network(self, subject: str, listed: bool) -> None:
         assert self.networks is not None

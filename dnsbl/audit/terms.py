@@ -86,13 +86,15 @@ class Terms:
         if free_at > now:
             time.sleep(free_at - now)
 
-    @property
-    def message(self) -> str:
-        """One line on the limit that ended the run."""
+    def message(self, *, resumable: bool) -> str:
+        """One line on the limit that ended the run. resumable: its rows are in a file."""
         zone = self.stopped_by
+        how = (
+            "go on tomorrow with --resume" if resumable else "give fewer items, or an --output to go on with"
+        )
         return (
-            f"{zone}: stopped at its free limit of {self._limits[zone]:,} queries a day: go on tomorrow with "
-            f"--resume, or, if you have an agreement with its operator, use --i-have-an-agreement {zone}"
+            f"{zone}: stopped at its free limit of {self._limits[zone]:,} queries a day: {how}, or, if you have "
+            f"an agreement with its operator, use --i-have-an-agreement {zone}"
         )
 
 

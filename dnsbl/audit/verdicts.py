@@ -38,6 +38,8 @@ class Found:
         self._allowed: list[list[int]] = [[0, 0, 0, 0] for _ in self.zones]
         self.errors = [0] * len(self.zones)
         self._suspects: list[Suspect] = []
+        self.suspected = 0
+        """Listed clients that may be good; `suspects` has the first of them."""
         self.looked_up = 0
 
     def add(self, verdict: Verdict, client: Client) -> None:
@@ -66,15 +68,19 @@ class Found:
             self._suspect(verdict.subject, client, mask, known)
 
     def _suspect(self, address: str, client: Client, mask: int, known: bool) -> None:
-        if len(self._suspects) >= MAX_SUSPECTS or not (client.accepted or known):
+        if not (client.accepted or known):
             return
+        self.suspected += 1
         kind = "authenticated" if client.authenticated else "well-known" if known else "accepted"
         self._suspects.append(Suspect(address, client.name, kind, client.accepted, self._names(mask)))
+        if len(self._suspects) >= 2 * MAX_SUSPECTS:
+            self._suspects = self.suspects
 
     @property
     def suspects(self) -> list[Suspect]:
         """Listed clients that may be good, at most 200 of them: those that logged in first, then the busy."""
-        return sorted(self._suspects, key=lambda each: (_KINDS.index(each.kind), -each.accepted))
+        found = sorted(self._suspects, key=lambda each: (_KINDS.index(each.kind), -each.accepted))
+        return found[:MAX_SUSPECTS]
 
     def _names(self, mask: int) -> tuple[str, ...]:
         return tuple(zone for index, zone in enumerate(self.zones) if mask >> index & 1)

@@ -79,11 +79,14 @@ def command(
     MAILLOG is a log file, plain, gzip or xz, with syslog's or RFC 3339 times, or the output of `journalctl -o
     export`; - is standard input. Its clients are looked up in the zones of -z, else the configured ones.
 
-    Exit code: 0; 2 bad usage, no client in the logs, or stopped at a list's free limit.
+    Exit code: 0; 2 bad usage, no client in the logs, stopped at a list's free limit, or a page that cannot be
+    written.
     """
     from dnsbl.audit.clients import WELL_KNOWN, Clients
     from dnsbl.audit.report import make_report
 
+    if page is not None:
+        page.open("ab").close()  # what cannot be written is told before anything is asked
     clients = Clients(date.today())
     _read(logs, clients)
     if not clients.by_address:
@@ -95,14 +98,18 @@ def command(
             stack, source, clients, (*WELL_KNOWN, *map(str.lower, well_known)), rate, agreements
         )
         report = make_report(clients, found, resolver.zones, resolver.stats(), share=share, mask=mask)
-    if page is not None:
-        from dnsbl.audit.page import make_page
-
-        page.write_text(make_page(report), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(report))
     else:
         _show(report)
+    if page is not None:
+        from dnsbl.audit.page import make_page
+
+        try:
+            page.write_text(make_page(report), encoding="utf-8")
+        except OSError as error:
+            complain(f"{page}: {error.strerror}: the page is not whole")
+            return EXIT_BAD_INPUT
     return code
 
 
@@ -133,8 +140,7 @@ def _look_up(
     resolver, terms = open_lookups(stack, source, agreements, rate)
     found = Found([zone.name for zone in resolver.zones], well_known)
     admitted = (address for address in clients.by_address if terms.admit(address_key(address) or ""))
-    stack.enter_context(Interrupts())
-    with stack.enter_context(Progress(len(clients.by_address))) as progress:
+    with Interrupts(), Progress(len(clients.by_address)) as progress:
         for verdict in resolver.check_many(admitted):
             assert not isinstance(verdict, SubjectError), "the addresses were read before"
             found.add(verdict, clients.by_address[verdict.subject])
@@ -174,7 +180,8 @@ def _show(report: dict[str, Any]) -> None:
             [each["client"], printable(each["name"]), each["kind"], printable(" ".join(each["zones"]))]
             for each in suspects[:SHOWN]
         ]
-        more = f", the first {SHOWN} of {len(suspects)}" if len(suspects) > SHOWN else ""
+        every = report["likely_false_positives_in_all"]
+        more = f", the first {SHOWN} of {every:,}" if every > SHOWN else ""
         render.show_table(f"listed, but perhaps good{more}", ["client", "name", "why", "zones"], rows)
     rows = [[f"{n}", printable(row["zone"]), f"{row['covered']:,}", f"{row['share']:.1%}"]
             for n, row in enumerate(report["coverage"], 1)]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from dnsbl.cli import EXIT_INTERRUPTED, EXIT_USAGE, complain, render
 from dnsbl.cli.interrupts import Interrupts
 from dnsbl.cli.options import lookup_options, open_resolver
 from dnsbl.cli.progress import Progress
+from dnsbl.errors import InputError
 from dnsbl.text.printable import printable
 
 if TYPE_CHECKING:
@@ -102,6 +104,8 @@ def command(
         raise click.UsageError("--resume goes on with a file: give --output too")
     if output is not None and as_json:
         raise click.UsageError("--json writes to standard output: leave it out, or leave out --output")
+    if by_network and as_json:
+        raise click.UsageError("--by-24 prints a table: leave it out, or use --output in the place of --json")
     source = (zones, nameservers, deadline_s, config_path)
     if scheduler is not None:
         return _run_on_cluster(scheduler, file, column, output, source, agreements, rate, resume)
@@ -113,9 +117,21 @@ def command(
         sink = _open_sink(output, as_json, resume, overwrite)
         run = _Run(resolver, terms, sink, ordered=ordered, by_network=by_network, progress=Progress(total))
         code = run.run(items, output if resume else None)
-    if output is None and not as_json:
-        show_summary(run.summary, [zone.name for zone in resolver.zones])
+    _tell(run.summary, output, as_json, [zone.name for zone in resolver.zones])
     return code
+
+
+def _tell(summary: Summary, output: Path | None, as_json: bool, zones: list[str]) -> None:
+    """What a person is shown at the end."""
+    if (output is None and not as_json) or summary.networks is not None:
+        show_summary(summary, zones)
+    elif output is not None and sys.stderr.isatty():
+        click.echo(f"{printable(str(output))}: {summary.line}", err=True)
+    if summary.unasked:
+        complain(
+            f"{summary.unasked:,} of {summary.items:,} items not looked up: they are not public, or of a kind that "
+            "none of the zones takes"
+        )
 
 
 def _run_on_cluster(
@@ -179,21 +195,28 @@ class _Run:
         self.bulk: Bulk = Bulk(resolver, form, error_form, ordered=ordered, terms=terms)
         self.summary: Summary = Summary(networks=by_network)
         self._terms, self._sink, self._progress = terms, sink, progress
+        self._zones = {zone.name for zone in resolver.zones}
         self._earlier = 0
+        self._begun = False  # before that the output is as it was, and has not to be closed
 
     def run(self, items: Iterator[Item], earlier: Path | None) -> int:
         """Everything; the exit code."""
-        with closing(self.bulk), self._progress, Interrupts() as interrupts:
+        with closing(self.bulk), Interrupts() as interrupts:
             try:
                 if earlier is not None:
                     items = self._left(items, earlier)
-                for done in self.bulk.run(items):
-                    with interrupts.held():
-                        self._take(done)
+                self._begun = True
+                with self._progress:
+                    for done in self.bulk.run(items):
+                        with interrupts.held():
+                            self._take(done)
             except KeyboardInterrupt:
                 self._close(interrupts)
                 complain(f"stopped: {self._saved()}")
                 return EXIT_INTERRUPTED
+            except InputError:  # the input is broken, or another one: what is done stays
+                self._close(interrupts)
+                raise
             except OSError as error:
                 return self._failed(error, interrupts)
             return self._close(interrupts)
@@ -207,7 +230,7 @@ class _Run:
     def _close(self, interrupts: Interrupts) -> int:
         """Save what is done."""
         try:
-            if self._sink is not None:
+            if self._sink is not None and self._begun:
                 with interrupts.held():
                     self._sink.close()
         except KeyboardInterrupt:
@@ -215,23 +238,25 @@ class _Run:
         except OSError as error:
             return self._failed(error, interrupts)
         if self._terms.stopped_by:
-            complain(self._terms.message)
+            complain(self._terms.message(resumable=hasattr(self._sink, "path")))
             return EXIT_USAGE
         return 0
 
     def _failed(self, error: OSError, interrupts: Interrupts) -> int:
         """The output (or the temporary file) cannot be written: what is there stays."""
-        where = getattr(self._sink, "path", None) or error.filename or "standard output"
+        path = getattr(self._sink, "path", None)
+        where = path or error.filename or "standard output"
         try:
-            if self._sink is not None:
+            if self._sink is not None and self._begun:
                 with interrupts.held():
                     self._sink.close()
         except OSError:
             pass  # the same fault again
         if isinstance(error, BrokenPipeError):
             raise error
-        what = error.strerror or str(error)
-        complain(f"{where}: {what}: the rows written so far are kept; make room and go on with --resume")
+        what = os.strerror(error.errno) if error.errno else str(error)
+        kept = "the rows written so far are kept; make room and go on with --resume"
+        complain(f"{where}: {what}: {kept if path else 'the rows after that are missing'}")
         return EXIT_USAGE
 
     def _saved(self) -> str:
@@ -245,19 +270,35 @@ class _Run:
         from dnsbl.subject import parse_subject
 
         assert self._sink is not None
+        sink, other = self._sink, set[str]()
         today = path.exists() and time.time() // 86_400 == path.stat().st_mtime // 86_400
         places = Places()
-        for number, _, subject, row in self._sink.resume():
-            places.add(number)
-            if subject is not None:
-                key = parse_subject(subject).key
+        for earlier in sink.resume():
+            places.add(earlier.number, earlier.given)
+            if earlier.subject is not None:
+                other |= (
+                    self._zones ^ set(earlier.zones)
+                    if sink.names_all_zones
+                    else set(earlier.zones) - self._zones
+                )
+                key = parse_subject(earlier.subject).key
                 if self.bulk.answered.get(key) is None:
-                    self.bulk.answered.put(key, row)
+                    self.bulk.answered.put(key, earlier.row)
                     if today:
                         self._terms.count_earlier(key)
         self._earlier = len(places)
-        self._progress.advance(self._earlier)
-        return (item for item in items if item.number not in places)
+        self._progress.begin_at(self._earlier)
+        return places.left(items, str(path)) if not other else _refused(path, other)
+
+
+def _refused(path: Path, zones: set[str]) -> Iterator[Item]:
+    """No item, but an error, once the rows are taken over."""
+    raise InputError(
+        f"{path}: its rows are of other zones ({', '.join(sorted(zones))}): use those of the run before, or another "
+        "--output",
+        str(path),
+    )
+    yield
 
 
 def open_lookups(
@@ -299,15 +340,11 @@ def _open_sink(output: Path | None, as_json: bool, resume: bool, overwrite: bool
 
 def show_summary(summary: Summary, zones: list[str]) -> None:
     """Print what a run found: by zone, then by network."""
-    title = (
-        f"{summary.items:,} items: {summary.listed:,} listed, {summary.incomplete:,} incomplete, "
-        f"{summary.repeated:,} repeated, {summary.bad:,} bad"
-    )
     rows = [
         [printable(zone), f"{summary.zone_listings[zone]:,}", f"{summary.zone_errors[zone]:,}"]
         for zone in zones
     ]
-    render.show_table(title, ["zone", "listings", "errors"], rows)
+    render.show_table(summary.line, ["zone", "listings", "errors"], rows)
     if summary.networks:
         found = sorted(summary.networks.items(), key=lambda entry: -entry[1]["listed"])
         lines = [

@@ -6,11 +6,14 @@ import sys
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from dnsbl.audit.rows import json_error, json_line, json_text
+
+if TYPE_CHECKING:
+    from dnsbl.audit.output import Earlier
 
 EVERY_S = 0.1
 
@@ -19,7 +22,7 @@ class Progress:
     """Shows how far a run is; nothing where stderr is no terminal. total: None where it is not known."""
 
     def __init__(self, total: int | None) -> None:
-        self._total, self._done, self._shown_s = total, 0, 0.0
+        self._total, self._done, self._earlier, self._shown_s = total, 0, 0, 0.0
         self._bar: Any = None
         self._task: Any = None
 
@@ -36,17 +39,21 @@ class Progress:
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=self._total, rate="")
+            self._task = self._bar.add_task("", total=self._total, completed=self._done, rate="")
             self._bar.start()
             self._started_s = time.monotonic()
         return self
+
+    def begin_at(self, count: int) -> None:
+        """So many items were done by an earlier run, and are no part of the rate. To be called before it is shown."""
+        self._done = self._earlier = count
 
     def advance(self, count: int = 1) -> None:
         """So many items more are done."""
         self._done += count
         if self._bar is not None and (now := time.monotonic()) - self._shown_s >= EVERY_S:
             self._shown_s = now
-            rate = self._done / max(now - self._started_s, EVERY_S)
+            rate = (self._done - self._earlier) / max(now - self._started_s, EVERY_S)
             self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f}")
 
     def __exit__(
@@ -66,7 +73,9 @@ class Lines:
     def start(self) -> None:
         """There is nothing to begin."""
 
-    def resume(self) -> Iterator[tuple[int, str, str | None, Any]]:
+    names_all_zones = True
+
+    def resume(self) -> Iterator[Earlier]:
         """There is nothing to go on with."""
         return iter(())
 

@@ -135,7 +135,8 @@ def _draw_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
+    click.echo(title)  # a title of rich's own would be folded to the width of the table
+    table = Table()
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:

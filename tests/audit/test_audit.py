@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -15,11 +17,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from support import maillogs
+from support.bulkruns import chunks
 from support.servers import needs
 
+from dnsbl.audit.clients import Client
 from dnsbl.audit.report import masked
 from dnsbl.audit.verdicts import Found
 from dnsbl.cli import main
+from dnsbl.model import Outcome, Verdict, ZoneAnswer
 from dnsbl.testing import DnsblServer
 
 ONE, TWO, THREE = "bl.example.com", "bl.example.net", "bl.example.org"
@@ -105,6 +110,52 @@ def test_a_damaged_gz_is_read_as_far_as_it_goes(audit: Audit, tmp_path: Path) ->
     assert ended.err.count("\n") == 1
 
 
+def test_times_that_no_calendar_has(audit: Audit, tmp_path: Path) -> None:
+    """They are lines that cannot be read; 29 February is of the last year that had one."""
+    path = tmp_path / "mail.log"
+    times = ("Nov 31 10:00:01", "Nov  5 99:00:01", "2026-13-45T10:00:01Z", "2025-02-29T10:00:01Z")
+    times += ("0000-00-00T10:00:01Z", "9999-12-31T23:00:00Z", "Feb 29 10:00:01", "2026-11-05T10:00:01Z")
+    lines = (f"{when} mx postfix/smtpd[1]: connect from a[192.0.2.{n}]" for n, when in enumerate(times))
+    path.write_text("\n".join(lines) + "\n")
+    report = json.loads(audit(path, "--json").out)
+    assert (report["lines"], report["unparsed"], report["clients"]) == (8, 6, 2)
+    assert re.fullmatch(r"\d{4}-02-29 10", report["first_hour"])
+    assert report["last_hour"] == "2026-11-05 10"
+
+
+def test_a_packed_log_on_standard_input(log: Path, dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ONE)
+    command = [
+        sys.executable,
+        "-m",
+        "dnsbl",
+        "audit",
+        f"--zone={ONE}",
+        "--nameserver",
+        dnsbl_server.nameserver,
+    ]
+    ended = subprocess.run(
+        [*command, "-", "--json"],
+        input=gzip.compress(log.read_bytes()),
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(ended.stdout)["clients"] == maillogs.CLIENTS
+
+
+def test_a_key_in_the_log_is_not_told(audit: Audit, tmp_path: Path) -> None:
+    """A keyed zone's name in a rejection has the customer's key in it."""
+    path, page, key = tmp_path / "mail.log", tmp_path / "page.html", "abcdefghijklmnopqrstuvwxyz"
+    path.write_text(
+        "Nov  5 10:00:01 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from a.b[192.0.2.99]: 554 5.7.1 Service "
+        f"unavailable; Client host [192.0.2.99] blocked using {key}.zen.dq.spamhaus.net; from=<a@b>\n"
+    )
+    ended = audit(path, "--json", "--html", page)
+    assert json.loads(ended.out)["reject_reasons"] == {"dnsbl zen.dq.spamhaus.net": 1}
+    assert key not in ended.out + page.read_text()
+
+
 def test_several_logs_are_one(audit: Audit, log: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.log"
     other.write_text("2026-11-06T11:00:00Z mx postfix/smtpd[1]: connect from unknown[198.51.100.7]\n")
@@ -156,6 +207,20 @@ def test_the_smallest_set_is_smaller_than_the_greedy_one() -> None:
         found.add(Verdict("192.0.2.1", True, True, 1.0, answers), Client(0))
     assert len(found.coverage()) == 3
     assert found.smallest_set(1.0) == ["a", "b"]
+
+
+def test_those_that_logged_in_come_first_however_many_there_are() -> None:
+    """The report has 200 of the clients that may be good, and tells how many there are."""
+    found = Found((ONE,), ())
+    answer = ZoneAnswer(ONE, Outcome.LISTED, codes=("127.0.0.2",), score=1.0)
+    for number in range(1000):
+        client = Client(number)
+        client.accepted = number + 1
+        client.authenticated = number == 900
+        found.add(Verdict(f"198.51.{number >> 8}.{number & 255}", True, True, 1.0, (answer,)), client)
+    assert found.suspected == 1000
+    assert len(found.suspects) == 200
+    assert [each.accepted for each in found.suspects[:3]] == [901, 1000, 999]
 
 
 def test_the_table_ends_with_lines_that_can_be_pasted(audit: Audit, log: Path) -> None:
@@ -239,6 +304,45 @@ def test_a_page_that_cannot_be_written(audit: Audit, log: Path, tmp_path: Path) 
     ended = audit(log, "--html", tmp_path / "no" / "page.html")
     assert ended.code == 2
     assert ended.err == f"dnsbl: {tmp_path / 'no' / 'page.html'}: No such file or directory\n"
+
+
+def test_a_page_for_which_there_is_no_room(audit: Audit, log: Path) -> None:
+    """The table was paid for with queries: it is printed all the same."""
+    ended = audit(log, "--html", "/dev/full")
+    assert ended.code == 2
+    assert "postscreen_dnsbl_sites" in ended.out
+    assert ended.err == "dnsbl: /dev/full: No space left on device: the page is not whole\n"
+
+
+def test_a_page_on_one_zone(dnsbl_server: DnsblServer, log: Path, tmp_path: Path) -> None:
+    dnsbl_server.zone(ONE).list("192.0.2.99")
+    page = tmp_path / "page.html"
+    args = ["audit", f"--zone={ONE}", "--nameserver", dnsbl_server.nameserver, str(log), "--html", str(page)]
+    assert main(args) == 0
+    text = page.read_text()
+    assert "this zone is enough for 95% of the one client that it lists." in text
+    assert ">bl.<wbr>example.<wbr>com<" in text  # it may be broken at its dots
+
+
+def test_one_bar_on_a_terminal_and_nothing_left_of_it(log: Path, dnsbl_server: DnsblServer) -> None:
+    dnsbl_server.zone(ONE)
+    leader, follower = os.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "dnsbl",
+        "audit",
+        f"--zone={ONE}",
+        "--nameserver",
+        dnsbl_server.nameserver,
+    ]
+    with subprocess.Popen([*command, str(log)], stdout=subprocess.DEVNULL, stderr=follower) as process:
+        os.close(follower)
+        shown = "".join(chunks(leader))
+    os.close(leader)
+    assert process.returncode == 0
+    assert "7/7" in shown
+    assert shown.count("\x1b[?25l") == 1  # the cursor is hidden by each bar that begins
 
 
 @pytest.mark.parametrize("width", [1280, 390])

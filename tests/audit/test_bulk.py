@@ -4,69 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
+from support.bulkruns import LISTED, OTHER, ZONE, Bulk, chunks, json_rows, read
 from support.uncounted import uncounted
 
 from dnsbl.cli import main
 from dnsbl.testing import DnsblServer, delay, rcode
-
-ZONE, OTHER = "bl.example.com", "bl.example.net"
-LISTED = "192.0.2.99"
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Bulk = Callable[..., Ended]
-
-
-@pytest.fixture
-def options(dnsbl_server: DnsblServer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.delenv("DNSBL_CONFIG", raising=False)
-    dnsbl_server.zone(ZONE).list(LISTED, codes=["127.0.0.2"], txt="seen in a trap")
-    dnsbl_server.zone(OTHER)
-    return [f"--zone={ZONE}", f"--zone={OTHER}", "--nameserver", dnsbl_server.nameserver]
-
-
-@pytest.fixture
-def bulk(options: list[str], capsys: pytest.CaptureFixture[str]) -> Bulk:
-    def run(*args: object) -> Ended:
-        code = main(["bulk", *options, *map(str, args)])
-        return Ended(code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def put(tmp_path: Path) -> Callable[..., Path]:
-    def write(*lines: str, name: str = "in.txt") -> Path:
-        path = tmp_path / name
-        path.write_text("".join(line + "\n" for line in lines))
-        return path
-
-    return write
-
-
-def json_rows(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
-
 
 # ---- input ----
 
@@ -149,16 +104,6 @@ def test_a_distinct_subject_is_asked_once(
 # ---- output ----
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of an output, by pandas, ordered by item."""
-    if path.suffix == ".jsonl":
-        frame = pandas.read_json(path, lines=True)
-    else:
-        frame = pandas.read_csv(path) if path.suffix == ".csv" else pandas.read_parquet(path)
-    rows: list[dict[str, Any]] = frame.sort_values("item").to_dict("records")
-    return rows
-
-
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_an_output_is_read_back(bulk: Bulk, put: Callable[..., Path], tmp_path: Path, form: str) -> None:
     out = tmp_path / f"out.{form}"
@@ -203,13 +148,6 @@ def test_an_incomplete_lookup_names_its_zone(
 
 
 # ---- terms ----
-
-
-@pytest.fixture
-def limited(tmp_path: Path) -> Path:
-    path = tmp_path / "dnsbl.toml"
-    path.write_text(f'[[zone]]\nname = "{ZONE}"\ndaily_limit = 5\n')
-    return path
 
 
 def test_no_more_than_the_free_limit_is_asked(
@@ -343,6 +281,37 @@ def test_a_slow_list_keeps_the_order(bulk: Bulk, put: Callable[..., Path], dnsbl
 # ---- on a terminal ----
 
 
+def test_ctrl_c_on_a_terminal_leaves_nothing_of_the_bar(
+    options: list[str], put: Callable[..., Path], tmp_path: Path, dnsbl_server: DnsblServer
+) -> None:
+    """What is said stands on lines of its own, after the bar was cleared; going on, the rate is of this run."""
+    out = tmp_path / "out.jsonl"
+    command = [
+        sys.executable,
+        "-m",
+        "dnsbl",
+        "bulk",
+        *options,
+        str(put("192.0.2.0/23")),
+        "--output",
+        str(out),
+    ]
+    leader, follower = os.openpty()
+    with subprocess.Popen([*command, "--rate", "400"], stderr=follower) as process:
+        os.close(follower)
+        wait_for_queries(dnsbl_server, 100)
+        process.send_signal(signal.SIGINT)
+        shown = "".join(chunks(leader))
+    os.close(leader)
+    assert process.returncode == 130
+    after = shown.rpartition("\x1b[2K")[2]  # the bar's line is cleared, and the cursor stands in it
+    assert re.fullmatch(
+        rf"dnsbl: stopped: \d+ rows are in {re.escape(str(out))}; --resume goes on from there\r\n"
+        rf"{re.escape(str(out))}: \d+ items: \d listed, 0 incomplete, 0 repeated, 0 bad\r\n",
+        after,
+    )
+
+
 def test_a_progress_bar_on_a_terminal(options: list[str], put: Callable[..., Path]) -> None:
     """Done of all, the rate and the time left; on stderr, and only there."""
     leader, follower = os.openpty()
@@ -356,17 +325,6 @@ def test_a_progress_bar_on_a_terminal(options: list[str], put: Callable[..., Pat
     assert "/256" in shown
     assert "/s" in shown
     assert "0:00:0" in shown
-
-
-def chunks(fd: int) -> Iterator[str]:
-    while True:
-        try:
-            data = os.read(fd, 65_536)
-        except OSError:
-            return
-        if not data:
-            return
-        yield data.decode(errors="replace")
 
 
 def test_a_zone_that_does_not_exist_is_told(

@@ -1,0 +1,161 @@
+"""`dnsbl bulk` where something is odd: another input, a broken one, subjects that come again, nothing to ask."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from support.bulkruns import LISTED, ZONE, Bulk, json_rows, read
+
+from dnsbl.cli import main
+from dnsbl.testing import DnsblServer, delay
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_another_input_or_other_zones_are_refused_on_resuming(
+    bulk: Bulk, put: Callable[..., Path], tmp_path: Path, dnsbl_server: DnsblServer, form: str
+) -> None:
+    """Item 2 of another file is not item 2 of this one: nothing is asked, and the rows stay as they are."""
+    out = tmp_path / f"out.{form}"
+    bulk(put(LISTED, "192.0.2.1"), "--output", out)
+    before = repr(read(out))
+    dnsbl_server.clear()
+    for lines in ((LISTED, "192.0.2.2", "192.0.2.3"), (LISTED,), ()):
+        ended = bulk(put(*lines, name="other.txt"), "--output", out, "--resume")
+        assert ended.code == 2
+        assert ended.err == (
+            f"dnsbl: {out}: its rows are of another input: give the one it was made from, or another --output\n"
+        )
+    elsewhere = ["--zone=bl.example.org", "--nameserver", dnsbl_server.nameserver]
+    longer = put(LISTED, "192.0.2.1", "192.0.2.2", name="longer.txt")
+    assert main(["bulk", *elsewhere, str(longer), "--output", str(out), "--resume"]) == 2
+    assert dnsbl_server.count() == 0
+    assert repr(read(out)) == before
+    assert list(tmp_path.glob("out.*")) == [out]
+    assert bulk(longer, "--output", out, "--resume").code == 0  # it has grown: that is the same one
+    assert [row["item"] for row in read(out)] == [1, 2, 3]
+
+
+def test_a_file_that_is_not_ours_stays_as_it_is(bulk: Bulk, put: Callable[..., Path], tmp_path: Path) -> None:
+    out = tmp_path / "precious.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"x": [1]}), out)
+    before = out.read_bytes()
+    ended = bulk(put(LISTED), "--output", out, "--resume")
+    assert ended.err == (f"dnsbl: {out}: not the output of `dnsbl bulk`: use another name, or no --resume\n")
+    assert out.read_bytes() == before
+    assert list(tmp_path.glob("precious*")) == [out]
+
+
+@pytest.mark.parametrize("order", [(), ("--ordered",)])
+def test_a_subject_under_way_counts_once(
+    put: Callable[..., Path], dnsbl_server: DnsblServer, limited: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], order: tuple[str, ...],
+) -> None:  # fmt: skip
+    """A hundred lines of one address are one query of the five that are free, and one listing."""
+    dnsbl_server.zone(ZONE).list(LISTED)
+    dnsbl_server.zone(ZONE).fault(delay(0.2))
+    args = ["bulk", "--config", str(limited), "--nameserver", dnsbl_server.nameserver, "--by-24", *order]
+    out = tmp_path / "out.jsonl"
+    assert main([*args, str(put(*[LISTED] * 100)), "--output", str(out)]) == 0
+    shown, err = capsys.readouterr()
+    assert err == ""
+    assert shown.startswith("100 items: 1 listed, 0 incomplete, 99 repeated, 0 bad\n")
+    assert shown.splitlines()[-1].split() == ["192.0.2.0/24", "1", "1", "100%"]
+    rows = json_rows(out.read_text())
+    assert sorted(row["item"] for row in rows) == [*range(1, 101)]
+    assert all(row["listed"] for row in rows)
+    assert len({query.name for query in dnsbl_server.queries if query.zone == ZONE}) == 1
+
+
+def test_the_limit_without_an_output_says_nothing_of_resuming(
+    put: Callable[..., Path], limited: Path, dnsbl_server: DnsblServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dnsbl_server.zone(ZONE)
+    args = ["bulk", "--config", str(limited), "--nameserver", dnsbl_server.nameserver]
+    assert main([*args, str(put("192.0.2.96/29"))]) == 2
+    err = capsys.readouterr().err
+    assert "give fewer items, or an --output to go on with" in err
+    assert "--resume" not in err
+
+
+def test_items_that_no_zone_takes_are_told(bulk: Bulk, put: Callable[..., Path], tmp_path: Path) -> None:
+    """A domain, where all zones take addresses, is "not listed" without having been asked for."""
+    file = put("example.com", "10.0.0.1", "192.0.2.1")
+    told = (
+        "dnsbl: 2 of 3 items not looked up: they are not public, or of a kind that none of the zones takes\n"
+    )
+    ended = bulk(file)
+    assert ended.out.startswith("3 items: 0 listed, 0 incomplete, 0 repeated, 0 bad, 2 not looked up\n")
+    assert ended.err == told
+    assert bulk(file, "--output", tmp_path / "out.csv") == (0, "", told)
+
+
+def test_bytes_that_are_not_utf_8(bulk: Bulk, tmp_path: Path) -> None:
+    """A byte order mark and CRLF are read over; Latin-1 is a row that says so."""
+    file = tmp_path / "in.txt"
+    file.write_bytes(b"\xef\xbb\xbf" + f"{LISTED}\r\n".encode() + b"caf\xe9.example\r\n")
+    good, bad = json_rows(bulk(file, "--json", "--ordered").out)
+    assert good["listed"] is True
+    assert bad["error"] == "not UTF-8 text: caf\N{REPLACEMENT CHARACTER}.example"
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_an_input_that_breaks_off_keeps_what_was_before(bulk: Bulk, tmp_path: Path, form: str) -> None:
+    file, out = tmp_path / "in.csv", tmp_path / f"out.{form}"
+    file.write_text(f"ip\n{LISTED}\n192.0.2.1\n" + "x" * 2_000_000 + "\n")
+    ended = bulk(file, "--column", "ip", "--output", out)
+    assert ended.code == 2
+    assert ended.err.startswith(f"dnsbl: {file}: not valid CSV: field larger than")
+    assert [row["input"] for row in read(out)] == [LISTED, "192.0.2.1"]
+
+
+def test_an_input_that_cannot_be_read_further_is_no_fault_of_the_output(
+    options: list[str], tmp_path: Path
+) -> None:
+    """Standard input is a connection that the other side resets."""
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "dnsbl", "bulk", *options, "-", "--output", str(out)]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+        with subprocess.Popen(command, stdin=ours, stderr=subprocess.PIPE, text=True) as process:
+            ours.close()
+            theirs.sendall(f"{LISTED}\n".encode())
+            time.sleep(0.2)
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            theirs.close()
+            _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (2, "dnsbl: -: cannot be read further: Connection reset by peer\n")
+
+
+def test_a_damaged_parquet_file_is_one_line(bulk: Bulk, tmp_path: Path) -> None:
+    file = tmp_path / "in.parquet"
+    table = pyarrow.table({"ip": [f"198.51.{n >> 8}.{n & 255}" for n in range(2000)]})
+    pyarrow.parquet.write_table(table, file, compression="zstd", use_dictionary=False)
+    data = bytearray(file.read_bytes())
+    data[30 : len(data) // 2] = bytes(len(data) // 2 - 30)
+    file.write_bytes(data)
+    ended = bulk(file, "--output", tmp_path / "out.jsonl")
+    assert ended.code == 2
+    assert ended.err.startswith(f"dnsbl: {file}: damaged, read up to there: ")
+    assert ended.err.count("\n") == 1
+
+
+def test_standard_output_that_is_full(options: list[str], put: Callable[..., Path]) -> None:
+    command = [sys.executable, "-m", "dnsbl", "bulk", *options, str(put(LISTED)), "--json"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "dnsbl: standard output: No space left on device: the rows after that are missing\n"
+    )
