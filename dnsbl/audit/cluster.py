@@ -67,12 +67,14 @@ class Lookups:
 
 
 class Finished(NamedTuple):
-    """parts, rows: written by this run. left: parts not handed out, for `stopped_by`'s free limit."""
+    """parts, rows: written by this run. left: parts not handed out, for `stopped_by`'s free limit. earlier: parts
+    that an earlier run had written."""
 
     parts: int
     rows: int
     left: int
     stopped_by: str
+    earlier: int
 
 
 def annotate_partitions(
@@ -91,18 +93,34 @@ def annotate_partitions(
     output: a folder; parts that are there are not done again. column: as in `annotate`. scheduler:
     `tcp://HOST:PORT`. rate: queries a second of the whole cluster. progress: called with each part's rows.
 
-    Raises InputError where there is no scheduler, no worker, or nothing to read; and what a part raised
-    when it was done three times in vain.
+    Raises InputError where there is no scheduler, no worker, nothing to read, no such column, or parts of another
+    data set in the output; and what a part raised when it was done three times in vain.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    parts = [part for part in cut(source, part_rows) if not (output / part.name).exists()]
+    parts = cut(source, part_rows)
     with lookups.open() as resolver:
         limits = {zone.name: zone.daily_limit for zone in resolver.zones if zone.daily_limit is not None}
+        annotate(open_parquet(Path(parts[0].path)).schema_arrow.empty_table(), column, resolver)
+    left = [part for part in parts if not _is_done(part, output / part.name, column)]
+    output.mkdir(parents=True, exist_ok=True)
     client = _connect(scheduler)
     try:
-        return _Run(client, parts, output, column, lookups, limits, rate, progress).run()
+        return _Run(client, left, output, column, lookups, limits, rate, progress).run(len(parts) - len(left))
     finally:
         client.close()
+
+
+def _is_done(part: Part, file: Path, column: str) -> bool:
+    """Whether an earlier run has written this part. Raises InputError where its rows are of another data set."""
+    if not file.exists():
+        return False
+    written = open_parquet(file)
+    names = written.schema_arrow.names
+    if column not in names or not written.read([column]).column(0).equals(_read(part, [column]).column(0)):
+        raise InputError(
+            f"{file}: its rows are not those of {part.path}: give the data set it was made from, or another --output",
+            str(file),
+        )
+    return True
 
 
 def cut(source: Path, part_rows: int = PART_ROWS) -> list[Part]:
@@ -154,7 +172,7 @@ class _Run:
         self._limit = min(limits.values(), default=None)
         self._asked = self._on_their_way = self._done = self._rows = 0
 
-    def run(self) -> Finished:
+    def run(self, earlier: int) -> Finished:
         from distributed import as_completed
 
         first = [self._hand_out(part) for part in self._next()]
@@ -168,7 +186,8 @@ class _Run:
             self._progress(rows)
             for part in self._next(waiting.count()):
                 waiting.add(self._hand_out(part))
-        return Finished(self._done, self._rows, len(self._parts), self._limit_of if self._parts else "")
+        stopped_by = self._limit_of if self._parts else ""
+        return Finished(self._done, self._rows, len(self._parts), stopped_by, earlier)
 
     def _next(self, waiting: int = 0) -> Iterator[Part]:
         """The parts that may be handed out now."""
@@ -220,7 +239,7 @@ def do_part(part: Part, output: str, column: str, lookups: Lookups, rate: float 
     return found.num_rows, len(found.column(column).combine_chunks().unique())
 
 
-def _read(part: Part) -> Any:
+def _read(part: Part, columns: Sequence[str] | None = None) -> Any:
     """The rows of a part; of the file only the row groups that hold them."""
     file = open_parquet(Path(part.path))
     groups, first, at = [], None, 0
@@ -230,7 +249,7 @@ def _read(part: Part) -> Any:
             first = at if first is None else first
             groups.append(group)
         at += rows
-    table = file.read_row_groups(groups)
+    table = file.read_row_groups(groups, columns)
     file.close()
     assert first is not None
     return table.slice(part.start - first, part.stop - part.start)

@@ -107,6 +107,11 @@ def command(
     if by_network and as_json:
         raise click.UsageError("--by-24 prints a table: leave it out, or use --output in the place of --json")
     source = (zones, nameservers, deadline_s, config_path)
+    if scheduler is not None and (as_json or by_network or overwrite or file == "-"):
+        raise click.UsageError(
+            "--scheduler reads a Parquet file or a folder of them and writes a folder: leave out -, --json, "
+            "--by-24 and --overwrite"
+        )
     if scheduler is not None:
         return _run_on_cluster(scheduler, file, column, output, source, agreements, rate, resume)
     with ExitStack() as stack:
@@ -165,11 +170,12 @@ def _run_on_cluster(
         return EXIT_INTERRUPTED
     if found.left:
         complain(
-            f"{found.stopped_by}: {found.left} parts are left, they could pass its free queries of a day: go "
+            f"{found.stopped_by}: {found.left:,} of the parts are left, they could pass its free queries of a day: go "
             f"on tomorrow with --resume, or use --i-have-an-agreement {found.stopped_by} if you have one"
         )
         return EXIT_USAGE
-    click.echo(f"{found.rows:,} rows in {found.parts:,} files", err=True)
+    earlier = f"; {found.earlier:,} were there already" if found.earlier else ""
+    click.echo(f"{found.rows:,} rows in {found.parts:,} files of {output}{earlier}", err=True)
     return 0
 
 

@@ -113,8 +113,10 @@ def test_a_damaged_gz_is_read_as_far_as_it_goes(audit: Audit, tmp_path: Path) ->
 def test_times_that_no_calendar_has(audit: Audit, tmp_path: Path) -> None:
     """They are lines that cannot be read; 29 February is of the last year that had one."""
     path = tmp_path / "mail.log"
-    times = ("Nov 31 10:00:01", "Nov  5 99:00:01", "2026-13-45T10:00:01Z", "2025-02-29T10:00:01Z")
-    times += ("0000-00-00T10:00:01Z", "9999-12-31T23:00:00Z", "Feb 29 10:00:01", "2026-11-05T10:00:01Z")
+    times = [
+        "Nov 31 10:00:01", "Nov  5 99:00:01", "2026-13-45T10:00:01Z", "2025-02-29T10:00:01Z",
+        "0000-00-00T10:00:01Z", "9999-12-31T23:00:00Z", "Feb 29 10:00:01", "2026-11-05T10:00:01Z",
+    ]  # fmt: skip
     lines = (f"{when} mx postfix/smtpd[1]: connect from a[192.0.2.{n}]" for n, when in enumerate(times))
     path.write_text("\n".join(lines) + "\n")
     report = json.loads(audit(path, "--json").out)

@@ -126,7 +126,7 @@ def test_an_input_that_cannot_be_read_further_is_no_fault_of_the_output(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()
-        with subprocess.Popen(command, stdin=ours, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, stdin=ours.fileno(), stderr=subprocess.PIPE, text=True) as process:
             ours.close()
             theirs.sendall(f"{LISTED}\n".encode())
             time.sleep(0.2)

@@ -18,6 +18,7 @@ from support.servers import free_port
 
 from dnsbl.audit.cluster import Lookups, annotate_partitions, cut
 from dnsbl.cli import main
+from dnsbl.errors import InputError
 from dnsbl.testing import DnsblServer
 
 ZONE = "bl.example.com"
@@ -115,6 +116,13 @@ def test_a_lost_workers_parts_are_done_again(
     again = annotate_partitions(data, out, "ip", cluster.address, lookups, part_rows=PART)
     assert (again.parts, again.rows) == (1, PART)
     assert dnsbl_server.count(ZONE) <= PART
+    assert again.earlier == ROWS // PART - 1
+    # Another data set is not gone on with.
+    other = tmp_path / "other.parquet"
+    table = pyarrow.parquet.read_table(data)
+    pyarrow.parquet.write_table(table.set_column(1, "ip", table["ip"].take([*range(1, ROWS), 0])), other)
+    with pytest.raises(InputError, match=r"its rows are not those of .*other\.parquet"):
+        annotate_partitions(other, out, "ip", cluster.address, lookups, part_rows=PART)
 
 
 def test_the_free_limit_holds_over_all_workers_and_the_command_says_so(
@@ -130,7 +138,7 @@ def test_the_free_limit_holds_over_all_workers_and_the_command_says_so(
     args = ["bulk", "--config", str(config), "--nameserver", dnsbl_server.nameserver, str(data)]
     args += ["--column", "ip", "--scheduler", cluster.address, "--output", str(tmp_path / "out")]
     assert main(args) == 2
-    assert "1 parts are left" in capsys.readouterr().err
+    assert "1 of the parts are left" in capsys.readouterr().err
     assert dnsbl_server.count(ZONE) == 0
     assert main([*args, "--resume", "--i-have-an-agreement", ZONE]) == 0
     assert len(pandas.read_parquet(tmp_path / "out")) == ROWS
@@ -146,3 +154,19 @@ def test_no_scheduler_is_one_clear_line(
     err = capsys.readouterr().err
     assert "tcp://127.0.0.1:1: no Dask scheduler answers there" in err
     assert err.startswith("dnsbl: ")
+
+
+def test_what_a_cluster_is_not_given_is_said_before_anything_is_done(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Options that would do nothing, a column or a file that is not there: one line each, and no folder is made."""
+    out = tmp_path / "out"
+    scheduler = ["--column", "ip", "--scheduler", "tcp://127.0.0.1:1", "--output", str(out)]
+    for args in ([str(data), "--overwrite"], [str(data), "--by-24"], ["-"]):
+        assert main(["bulk", f"-z{ZONE}", *args, *scheduler]) == 2
+        assert "--scheduler reads a Parquet file or a folder of them" in capsys.readouterr().err
+    assert main(["bulk", f"-z{ZONE}", str(tmp_path / "no"), *scheduler]) == 2
+    assert capsys.readouterr().err == f"dnsbl: {tmp_path / 'no'}: No such file or directory\n"
+    assert main(["bulk", f"-z{ZONE}", str(data), *scheduler, "--column", "no"]) == 2
+    assert capsys.readouterr().err == "dnsbl: no column 'no': use one of these: n, ip\n"
+    assert not out.exists()
