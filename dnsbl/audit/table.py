@@ -3,14 +3,8 @@
 Each distinct value of a batch is looked up once, by Arrow's dictionary encoding, and the answers are spread
 over the rows by Arrow: there is no Python object for a row, only for a distinct value.
 
-Polars:    frame.map_batches(lambda part: polars.from_arrow(annotate(part.to_arrow(), "ip", resolver)))
-pandas:    annotate(pyarrow.Table.from_pandas(frame), "ip", resolver).to_pandas()
-DuckDB:    annotate(connection.sql("SELECT ...").to_arrow_table(), "ip", resolver); query it by its name
-Ray:       dataset.map_batches(lambda part: annotate(part, "ip", process_resolver()), batch_format="pyarrow")
-Spark:     frame.mapInArrow(lambda parts: annotate_batches(parts, "ip", process_resolver()), schema)
-
-A resolver cannot be sent to the processes of Ray and Spark: `process_resolver` makes one in each. Needs the extra
-`arrow`.
+docs/bulk.md has the lines for Polars, pandas, DuckDB, Ray and Spark. A resolver cannot be sent to the processes of
+the last two: `process_resolver` makes one in each. Needs the extra `arrow`.
 """
 
 from __future__ import annotations

@@ -35,11 +35,11 @@ class Progress:
                 progress.BarColumn(),
                 progress.MofNCompleteColumn(),
                 progress.TextColumn("{task.fields[rate]:>10}/s"),
-                progress.TimeRemainingColumn(),
+                progress.TextColumn("{task.fields[left]}"),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=self._total, completed=self._done, rate="")
+            self._task = self._bar.add_task("", total=self._total, completed=self._done, rate="", left="")
             self._bar.start()
             self._started_s = time.monotonic()
         return self
@@ -51,10 +51,12 @@ class Progress:
     def advance(self, count: int = 1) -> None:
         """So many items more are done."""
         self._done += count
-        if self._bar is not None and (now := time.monotonic()) - self._shown_s >= EVERY_S:
+        if self._bar is not None and ((now := time.monotonic()) - self._shown_s >= EVERY_S or count > 1):
             self._shown_s = now
             rate = (self._done - self._earlier) / max(now - self._started_s, EVERY_S)
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f}")
+            # By the rate of the whole run: rich would go by the last steps, which of a cluster are large and few.
+            left = "" if self._total is None or not rate else _clock((self._total - self._done) / rate)
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f}", left=left)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -62,6 +64,16 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
             self._bar.stop()
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> _clock(3725.2)
+    '1:02:05'
+    """
+    whole = max(int(seconds), 0)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 class Lines:
