@@ -2,8 +2,8 @@
 
 The rules:
 1. An item that is no subject has its error for a row; it takes no query.
-2. A subject that was answered earlier in this run has that answer's row; the rows are kept in a file of their
-   own (SQLite, deleted at the end), so that memory stays flat however many there are.
+2. A subject that was answered earlier in this run has that answer's row; the rows are kept in temporary files
+   (SQLite), so that memory stays flat however many there are.
 3. A subject under way is given to the resolver again, which asks a question under way only once; it counts as
    repeated too, and takes nothing of a list's free queries.
 4. Rules 1 and 2 hand the resolver a mark in the subject's place, which comes back at once, in its place, so
@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import marshal
 import sqlite3
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from dnsbl.audit.items import Item
-from dnsbl.errors import SubjectError
+from dnsbl.errors import InputError, SubjectError
 from dnsbl.model import Verdict
+from dnsbl.names._qname import parse_address
 from dnsbl.subject import address_key, parse_subject
 
 if TYPE_CHECKING:
@@ -49,15 +52,17 @@ _WAITING: Final = 4096
 
 
 class Answered:
-    """The rows of subjects answered so far, by subject, in a temporary file.
+    """The rows of subjects answered so far, by subject, in temporary files.
 
-    The file is asked only for a subject that may be in it: two bits for each, 8 MiB in all, tell of nearly
-    every other one that it is new. Rows are put into it four thousand at a time.
+    They are looked for only where a subject may have come before: two bits for each, 8 MiB in all, tell of nearly
+    every other one that it is new. Rows go to a log, four thousand at a time, and from there into a table when one
+    is first looked for: most inputs are of distinct subjects, and an entry in a table costs the most of it all.
     """
 
     def __init__(self) -> None:
         self._bits = bytearray(_BITS // 8)
         self._waiting: dict[str | bytes, Any] = {}
+        self._log: IO[bytes] | None = tempfile.TemporaryFile()  # noqa: SIM115
         # An empty name is a file of SQLite's own in TMPDIR, gone when it is closed.
         self._file = sqlite3.connect("", isolation_level=None)
         self._file.execute("PRAGMA journal_mode = OFF")
@@ -78,6 +83,9 @@ class Answered:
             return None
         if subject in self._waiting:
             return self._waiting[subject]
+        if self._log is not None:
+            with _telling_no_room():
+                self._index(self._log)
         found = self._file.execute(self._get, (subject,)).fetchone()
         return None if found is None else marshal.loads(found[0])
 
@@ -85,12 +93,42 @@ class Answered:
         """Keep the row of a subject that `get` was asked for: text, numbers, None, and tuples and lists of them."""
         self._waiting.setdefault(subject, row)
         if len(self._waiting) >= _WAITING:
-            rows = [(each, marshal.dumps(row)) for each, row in self._waiting.items()]
-            self._file.executemany(self._put, rows)
+            with _telling_no_room():
+                if self._log is None:
+                    self._add(self._waiting)
+                else:
+                    marshal.dump(self._waiting, self._log)
             self._waiting.clear()
+
+    def _add(self, rows: dict[str | bytes, Any]) -> None:
+        self._file.executemany(self._put, [(subject, marshal.dumps(row)) for subject, row in rows.items()])
+
+    def _index(self, log: IO[bytes]) -> None:
+        """Put the log's rows into the table, where all go from now on."""
+        end = log.tell()
+        log.seek(0)
+        while log.tell() < end:
+            self._add(marshal.load(log))
+        log.close()
+        self._log = None
 
     def close(self) -> None:
         self._file.close()
+        if self._log is not None:
+            with suppress(OSError):  # what could not be written is not needed any more
+                self._log.close()
+
+
+@contextmanager
+def _telling_no_room() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        folder = tempfile.gettempdir()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"temporary files in {folder}: {reason}: set TMPDIR to a folder with room", folder
+        ) from None
 
 
 class Bulk:
@@ -170,7 +208,7 @@ class Bulk:
     def _as_it_comes(self, result: Verdict | SubjectError) -> Done:
         if isinstance(result, SubjectError):
             return self._settled.popleft()
-        return self._new(address_key(result.subject) or result.subject, result)
+        return self._new(parse_address(result.subject) or result.subject, result)
 
     def _new(self, key: str | bytes, result: Verdict | SubjectError) -> Done:
         """The row of the first item under way with this subject, or of the next."""

@@ -213,8 +213,9 @@ class _Run:
                     items = self._left(items, earlier)
                 self._begun = True
                 with self._progress:
+                    whole = interrupts.held()
                     for done in self.bulk.run(items):
-                        with interrupts.held():
+                        with whole:
                             self._take(done)
             except KeyboardInterrupt:
                 self._close(interrupts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import struct
 import subprocess
@@ -14,6 +15,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from support.bulkruns import LISTED, ZONE, Bulk, json_rows, read
+from support.uncounted import uncounted
 
 from dnsbl.cli import main
 from dnsbl.testing import DnsblServer, delay
@@ -159,3 +161,42 @@ def test_standard_output_that_is_full(options: list[str], put: Callable[..., Pat
     assert ended.stderr == (
         "dnsbl: standard output: No space left on device: the rows after that are missing\n"
     )
+
+
+def test_no_room_for_temporary_files(options: list[str], tmp_path: Path) -> None:
+    """What was answered is kept in TMPDIR for items that come again: no file may be larger than 100,000 bytes."""
+    lines = [f"10.0.{n >> 8}.{n & 255}" for n in range(10_000)]  # private addresses: not asked for
+    command = [sys.executable, "-m", "dnsbl", "bulk", *options, "-", "--json"]
+    ended = subprocess.run(
+        command, input="\n".join(lines), capture_output=True, text=True,
+        timeout=60, check=False, env=uncounted() | {"TMPDIR": str(tmp_path)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"dnsbl: temporary files in {tmp_path}: "), ended.stderr
+    assert ended.stderr.endswith(": set TMPDIR to a folder with room\n")
+    assert ended.stderr.count("\n") == 1
+    assert len(json_rows(ended.stdout)) > 4000
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_rows_are_found_again_wherever_they_are(
+    put: Callable[..., Path], tmp_path: Path, ordered: bool
+) -> None:
+    """In memory, in the log, in the table after it: 10,000 subjects, and some of all again, each with its row."""
+    listed = tmp_path / "own.txt"
+    listed.write_text("198.18.0.0/21\n")
+    lines = [f"198.18.{n >> 8}.{n & 255}" for n in range(10_000)]
+    out = tmp_path / "out.csv"
+    args = [
+        "bulk",
+        f"--zone=file:{listed}",
+        str(put(*lines, *lines[::7], *lines[9_990:])),
+        "--output",
+        str(out),
+    ]
+    assert main(args + ["--ordered"] * ordered) == 0
+    rows = read(out)
+    assert [row["item"] for row in rows] == [*range(1, len(rows) + 1)]
+    assert [row["subject"] for row in rows] == [*lines, *lines[::7], *lines[9_990:]]
+    assert all(row["listed"] == (int(row["subject"].split(".")[2]) < 8) for row in rows)
