@@ -84,8 +84,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except click.UsageError as error:
-        hint = f" Try '{error.ctx.command_path} --help'." if error.ctx else ""
-        complain(" ".join(error.format_message().split()) + hint)
+        text = " ".join(error.format_message().split())
+        stop = "" if text.endswith((".", "?", "!")) else "."
+        complain(text + (f"{stop} Try '{error.ctx.command_path} --help'." if error.ctx else ""))
         return EXIT_USAGE
     except click.ClickException as error:
         complain(error.format_message())

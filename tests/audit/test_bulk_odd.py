@@ -100,6 +100,13 @@ def test_items_that_no_zone_takes_are_told(bulk: Bulk, put: Callable[..., Path],
     assert bulk(file, "--output", tmp_path / "out.csv") == (0, "", told)
 
 
+def test_usage_is_told_in_whole_sentences(bulk: Bulk, put: Callable[..., Path]) -> None:
+    assert bulk(put(LISTED), "--json", "--by-24").err == (
+        "dnsbl: --by-24 prints a table: leave it out, or use --output in the place of --json. "
+        "Try 'dnsbl bulk --help'.\n"
+    )
+
+
 def test_bytes_that_are_not_utf_8(bulk: Bulk, tmp_path: Path) -> None:
     """A byte order mark and CRLF are read over; Latin-1 is a row that says so."""
     file = tmp_path / "in.txt"
