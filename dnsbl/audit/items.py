@@ -10,6 +10,7 @@ import csv
 import os
 import re
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from ipaddress import ip_network
@@ -28,6 +29,14 @@ MAX_EXPAND: Final = 65_536
 """Addresses that one network may be spread into by default: an IPv4 /16."""
 BATCH_ROWS: Final = 65_536
 
+_PARQUET: Final = b"PAR1"
+_PACKED: Final = (
+    (b"\x1f\x8b", "zcat"),
+    (b"\xfd7zX", "xzcat"),
+    (b"BZh", "bzcat"),
+    (b"\x28\xb5\x2f\xfd", "zstdcat"),
+)
+"""How packed files begin, and what unpacks them."""
 _NETWORK: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}/[0-9]{1,3}")
 
 
@@ -61,10 +70,18 @@ class Source:
 
     def items(self) -> Iterator[Item]:
         """The items. A file that cannot be read raises OSError here, its content later on."""
-        path = Path(self._file)
-        if self._file != "-" and is_parquet(path):
-            return numbered(read_parquet(path, self._column), self._max_expand)
-        file = self._open.enter_context(_open_text(self._file, "\n" if self._column is None else ""))
+        start = b"" if self._file == "-" else _start(Path(self._file))
+        if start == _PARQUET:
+            return numbered(read_parquet(Path(self._file), self._column), self._max_expand)
+        if packed := next((tool for magic, tool in _PACKED if start.startswith(magic)), None):
+            raise InputError(
+                f"{self._file} is packed: use `{packed} {self._file} | dnsbl bulk -` and the options",
+                self._file,
+            )
+        encoding = "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+        file = self._open.enter_context(
+            _open_text(self._file, "\n" if self._column is None else "", encoding)
+        )
         texts = read_lines(file) if self._column is None else read_csv(file, self._column, self._file)
         return numbered(_telling(texts, self._file), self._max_expand)
 
@@ -83,9 +100,9 @@ def _telling(texts: Iterator[str], name: str) -> Iterator[str]:
         raise InputError(f"{name}: cannot be read further: {error.strerror}", name) from None
 
 
-def _open_text(file: str, newline: str) -> IO[str]:
+def _open_text(file: str, newline: str, encoding: str) -> IO[str]:
     source: str | int = sys.stdin.fileno() if file == "-" else file
-    return open(source, encoding="utf-8-sig", errors="replace", newline=newline, closefd=file != "-")
+    return open(source, encoding=encoding, errors="replace", newline=newline, closefd=file != "-")
 
 
 def numbered(texts: Iterator[str], max_expand: int = MAX_EXPAND) -> Iterator[Item]:
@@ -210,12 +227,12 @@ def need_arrow() -> pyarrow:
     return pyarrow
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether the file begins as a Parquet file does. Raises OSError."""
+def _start(path: Path) -> bytes:
+    """The first four bytes of a regular file; of another (a pipe) none, which could not be read again."""
     if not path.is_file():
-        return False
+        return b""
     with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
+        return file.read(4)
 
 
 def _no_column(name: str, column: str, known: list[str]) -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import time
@@ -107,6 +108,14 @@ def command(
     if by_network and as_json:
         raise click.UsageError("--by-24 prints a table: leave it out, or use --output in the place of --json")
     source = (zones, nameservers, deadline_s, config_path)
+    if (
+        output is not None
+        and output.exists()
+        and file != "-"
+        and Path(file).exists()
+        and output.samefile(file)
+    ):
+        raise click.UsageError(f"{output} is the input too: use another name for --output")
     if scheduler is not None and (as_json or by_network or overwrite or file == "-"):
         raise click.UsageError(
             "--scheduler reads a Parquet file or a folder of them and writes a folder: leave out -, --json, "
@@ -119,7 +128,7 @@ def command(
         total = source_file.count() if sys.stderr.isatty() else None
         items = source_file.items()
         resolver, terms = open_lookups(stack, source, agreements, rate)
-        sink = _open_sink(output, as_json, resume, overwrite)
+        sink = _open_sink(stack, output, as_json, resume, overwrite)
         run = _Run(resolver, terms, sink, ordered=ordered, by_network=by_network, progress=Progress(total))
         code = run.run(items, output if resume else None)
     _tell(run.summary, output, as_json, [zone.name for zone in resolver.zones])
@@ -325,7 +334,9 @@ def open_lookups(
     return resolver, Terms(resolver.zones, rate)
 
 
-def _open_sink(output: Path | None, as_json: bool, resume: bool, overwrite: bool) -> Output | None:
+def _open_sink(
+    stack: ExitStack, output: Path | None, as_json: bool, resume: bool, overwrite: bool
+) -> Output | None:
     if output is None:
         from dnsbl.cli.progress import Lines
 
@@ -337,12 +348,27 @@ def _open_sink(output: Path | None, as_json: bool, resume: bool, overwrite: bool
     sink = open_output(output)
     partial = output.with_name(output.name + ".partial")
     rows = (output.is_file() and output.stat().st_size > 0) or partial.exists()
-    if resume and (output.exists() or partial.exists()):
-        return sink
-    if rows and not overwrite:
+    goes_on = resume and (output.exists() or partial.exists())
+    if rows and not overwrite and not goes_on:
         raise click.UsageError(f"{output} holds rows already: use --resume to go on, or --overwrite")
-    sink.start()
+    _lock(stack, output)
+    if not goes_on:
+        sink.start()
     return sink
+
+
+def _lock(stack: ExitStack, output: Path) -> None:
+    """Two runs that write one file would both have all its rows. Held until the end."""
+    fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    stack.callback(os.close, fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise click.UsageError(
+            f"{output}: another run is writing it: wait for its end, or use another name"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
 
 
 def show_summary(summary: Summary, zones: list[str]) -> None:

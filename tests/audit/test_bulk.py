@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from support.bulkruns import LISTED, OTHER, ZONE, Bulk, chunks, json_rows, read
+from support.bulkruns import LISTED, OTHER, ZONE, Bulk, chunks, json_rows, read, wait_for_queries
 from support.uncounted import uncounted
 
 from dnsbl.cli import main
@@ -188,13 +188,6 @@ def test_the_rate_holds(bulk: Bulk, put: Callable[..., Path]) -> None:
 def start(options: list[str], *args: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "dnsbl", "bulk", *options, *map(str, args)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_queries(server: DnsblServer, count: int) -> None:
-    end_s = time.monotonic() + 20
-    while server.count() < count:
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import resource
 import socket
 import struct
@@ -14,7 +17,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from support.bulkruns import LISTED, ZONE, Bulk, json_rows, read
+from support.bulkruns import LISTED, ZONE, Bulk, json_rows, read, wait_for_queries
 from support.uncounted import uncounted
 
 from dnsbl.cli import main
@@ -114,6 +117,60 @@ def test_bytes_that_are_not_utf_8(bulk: Bulk, tmp_path: Path) -> None:
     good, bad = json_rows(bulk(file, "--json", "--ordered").out)
     assert good["listed"] is True
     assert bad["error"] == "not UTF-8 text: caf\N{REPLACEMENT CHARACTER}.example"
+
+
+def test_the_text_of_windows(bulk: Bulk, tmp_path: Path) -> None:
+    """UTF-16 with its mark, as PowerShell's `>` writes it."""
+    file = tmp_path / "in.txt"
+    file.write_bytes(f"{LISTED}\r\nb\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example\r\n".encode("utf-16"))
+    rows = json_rows(bulk(file, "--json", "--ordered").out)
+    assert [row["subject"] for row in rows] == [LISTED, "xn--bcher-kva.example"]
+
+
+@pytest.mark.parametrize(
+    ("pack", "tool"), [(gzip.compress, "zcat"), (lzma.compress, "xzcat"), (bz2.compress, "bzcat")]
+)
+def test_a_packed_input_says_how_to_unpack_it(
+    bulk: Bulk, tmp_path: Path, pack: Callable[[bytes], bytes], tool: str
+) -> None:
+    file = tmp_path / "in"
+    file.write_bytes(pack(b"192.0.2.1\n"))
+    ended = bulk(file)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"dnsbl: {file} is packed: use `{tool} {file} | dnsbl bulk -` and the options\n"
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_two_runs_do_not_write_one_file(
+    bulk: Bulk,
+    options: list[str],
+    put: Callable[..., Path],
+    tmp_path: Path,
+    dnsbl_server: DnsblServer,
+    form: str,
+) -> None:
+    """A forgotten run goes on in the background, and --resume is given beside it."""
+    file, out = put("192.0.2.0/30"), tmp_path / f"out.{form}"
+    command = [sys.executable, "-m", "dnsbl", "bulk", *options, "-", "--output", str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        process.stdin.write(b"192.0.2.1\n")
+        process.stdin.flush()
+        wait_for_queries(dnsbl_server, 1)
+        for option in ("--resume", "--overwrite"):
+            ended = bulk(file, "--output", out, option)
+            assert (ended.code, "another run is writing it" in ended.err) == (2, True)
+        process.communicate(timeout=60)
+    assert len(read(out)) == 1
+
+
+def test_the_input_is_not_overwritten(bulk: Bulk, tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text(f"{LISTED}\n")
+    ended = bulk(file, "--output", file, "--overwrite")
+    assert ended.code == 2
+    assert "is the input too" in ended.err
+    assert file.read_text() == f"{LISTED}\n"
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas
+
+from dnsbl.testing import DnsblServer
 
 ZONE, OTHER = "bl.example.com", "bl.example.net"
 LISTED = "192.0.2.99"
@@ -47,3 +50,11 @@ def chunks(fd: int) -> Iterator[str]:
         if not data:
             return
         yield data.decode(errors="replace")
+
+
+def wait_for_queries(server: DnsblServer, count: int) -> None:
+    """Until it was asked so many."""
+    end_s = time.monotonic() + 60
+    while server.count() < count:
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
