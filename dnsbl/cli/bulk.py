@@ -101,27 +101,14 @@ def command(
     """
     from dnsbl.audit.items import Source
 
-    if resume and output is None:
-        raise click.UsageError("--resume goes on with a file: give --output too")
-    if output is not None and as_json:
-        raise click.UsageError("--json writes to standard output: leave it out, or leave out --output")
-    if by_network and as_json:
-        raise click.UsageError("--by-24 prints a table: leave it out, or use --output in the place of --json")
+    _check_files(file, output, as_json=as_json, resume=resume, by_network=by_network)
     source = (zones, nameservers, deadline_s, config_path)
-    if (
-        output is not None
-        and output.exists()
-        and file != "-"
-        and Path(file).exists()
-        and output.samefile(file)
-    ):
-        raise click.UsageError(f"{output} is the input too: use another name for --output")
-    if scheduler is not None and (as_json or by_network or overwrite or file == "-"):
-        raise click.UsageError(
-            "--scheduler reads a Parquet file or a folder of them and writes a folder: leave out -, --json, "
-            "--by-24 and --overwrite"
-        )
     if scheduler is not None:
+        if as_json or by_network or overwrite or file == "-":
+            raise click.UsageError(
+                "--scheduler reads a Parquet file or a folder of them and writes a folder: leave out -, --json, "
+                "--by-24 and --overwrite"
+            )
         return _run_on_cluster(scheduler, file, column, output, source, agreements, rate, resume)
     with ExitStack() as stack:
         source_file = stack.enter_context(Source(file, column, max_expand))
@@ -133,6 +120,19 @@ def command(
         code = run.run(items, output if resume else None)
     _tell(run.summary, output, as_json, [zone.name for zone in resolver.zones])
     return code
+
+
+def _check_files(file: str, output: Path | None, *, as_json: bool, resume: bool, by_network: bool) -> None:
+    """Raises UsageError for files and options that do not go together."""
+    if resume and output is None:
+        raise click.UsageError("--resume goes on with a file: give --output too")
+    if output is not None and as_json:
+        raise click.UsageError("--json writes to standard output: leave it out, or leave out --output")
+    if by_network and as_json:
+        raise click.UsageError("--by-24 prints a table: leave it out, or use --output in the place of --json")
+    is_file = file != "-" and Path(file).exists()
+    if is_file and output is not None and output.exists() and output.samefile(file):
+        raise click.UsageError(f"{output} is the input too: use another name for --output")
 
 
 def _tell(summary: Summary, output: Path | None, as_json: bool, zones: list[str]) -> None:
@@ -168,9 +168,9 @@ def _run_on_cluster(
     zones, nameservers, deadline_s, config_path = source
     config = str(config_path.resolve()) if config_path else None
     lookups = Lookups(zones, nameservers, deadline_s, config, agreements)
-    total = sum(part.stop - part.start for part in cut(Path(file)))
+    left = (part for part in cut(Path(file)) if not (output / part.name).exists())
     try:
-        with Progress(total) as progress:
+        with Progress(sum(part.stop - part.start for part in left)) as progress:
             found = annotate_partitions(
                 Path(file), output, column, scheduler, lookups, rate=rate, progress=progress.advance
             )
