@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import importlib
 import os
 import shutil
 import signal
@@ -19,7 +20,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from compileall import compile_dir
+from importlib.util import cache_from_source
 from pathlib import Path
+from sysconfig import get_path
 
 import pytest
 from hypothesis import Phase, settings
@@ -39,8 +43,18 @@ TESTS = {
     "dnsbl/health/breaker.py": ["health/test_breaker_exact.py", "health/test_breaker.py"],
     "dnsbl/health/budget.py": ["health/test_budget.py"],
     "dnsbl/cache/entry.py": ["cache/test_entry.py"],
+    "dnsbl/cache/answers.py": ["cache/test_answers_exact.py"],
+    "dnsbl/cache/file.py": [
+        *("cache/test_file_exact.py", "cache/test_cachefile.py", "cache/test_cachefile_hostile.py"),
+    ],
 }
 TIMEOUT_S = 60
+LOADED = "loaded"
+"""The file in which a child leaves what it imported."""
+OPTIONS = [
+    *("-x", "-q", "-p", "no:cacheprovider", "--assert=plain"),
+    *(f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml")),
+]
 
 SWAPS: dict[type, type] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -130,10 +144,16 @@ def mutants(source: str) -> Iterator[tuple[str, str]]:
                     yield f"{lines[line - 1].strip()} -> {became}", replaced(tree, (parent, name, at), new)
 
 
+def others_loaded() -> list[str]:
+    """The modules in use that are neither the package's nor the tests'."""
+    places = (get_path("stdlib"), get_path("platlib"))
+    origins = ((name, getattr(loaded, "__file__", None)) for name, loaded in sys.modules.items())
+    return [name for name, origin in origins if origin and origin.startswith(places)]
+
+
 def survives(module: str, text: str, place: Path) -> bool:
     """Whether the tests of the module pass with this text. They run in a child that has pytest loaded already."""
     (place / module).write_text(text)
-    tests = [str(ROOT / "tests" / name) for name in TESTS[module] if (ROOT / "tests" / name).exists()]
     child = os.fork()
     if child == 0:
         os.chdir(place)
@@ -141,16 +161,10 @@ def survives(module: str, text: str, place: Path) -> bool:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
         settings.register_profile("mutants", max_examples=20, phases=[Phase.explicit, Phase.generate])
         settings.load_profile("mutants")
-        options = [
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-W",
-            "ignore::pytest.PytestAssertRewriteWarning",
-            f"--rootdir={ROOT}",
-        ]
-        os._exit(int(pytest.main([*options, "-c", str(ROOT / "pyproject.toml"), *tests])))
+        tests = [str(ROOT / "tests" / name) for name in TESTS[module] if (ROOT / "tests" / name).exists()]
+        code = int(pytest.main([*OPTIONS, *tests]))
+        (place / LOADED).write_text("\n".join(others_loaded()))
+        os._exit(code)
     end_s = time.monotonic() + TIMEOUT_S
     while time.monotonic() < end_s:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -168,8 +182,14 @@ def run(module: str, chosen: range, explained: set[str]) -> int:
     unexplained = count = 0
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
-        shutil.copytree(ROOT / "dnsbl", place / "dnsbl", ignore=shutil.ignore_patterns("__pycache__"))
-        if not survives(module, source, place) or survives(module, "1 / 0", place):
+        shutil.copytree(ROOT / "dnsbl", place / "dnsbl")
+        for compiled in (ROOT / "tests", place / "dnsbl"):
+            compile_dir(compiled, quiet=1)
+        Path(cache_from_source(str(place / module))).unlink(missing_ok=True)
+        passes = survives(module, source, place)
+        for name in (place / LOADED).read_text().split():
+            importlib.import_module(name)  # once, here, and not in each child
+        if not passes or survives(module, "1 / 0", place):
             sys.exit(f"{module}: its tests fail without a fault, or are not run on this copy")
         for number, (what, text) in enumerate(mutants(source)):
             if number not in chosen:

@@ -123,14 +123,14 @@ def _ttl_s(wire_ttl: int) -> float:
     return 0.0 if wire_ttl & 0x8000_0000 else float(wire_ttl)
 
 
-class _Entries(TLRUCache[Key, bytes | None]):
+class _Entries(TLRUCache[Key, bytes]):
     """A `TLRUCache` whose `[]` gives None for what it does not hold.
 
     Its `get` costs 0.9 us, three and a half times its `[]` (cachetools 8.0.2, Python 3.11), because it
     freezes the clock around a `key in self`; `[]` alone checks the expiry just as well.
     """
 
-    def __missing__(self, key: Key) -> None:
+    def __missing__(self, key: Key) -> None:  # type: ignore[override]
         return None
 
 
@@ -157,10 +157,8 @@ class _Sweep:
     def __call__(self) -> float:
         return self._reached
 
-    def until(self, key: Key, entry: bytes | None, now: float) -> float:
+    def until(self, key: Key, entry: bytes, now: float) -> float:
         """When TLRUCache may drop an entry: the first whole second at which nothing in it is valid."""
-        if entry is None:
-            return now
         second = _shared_second(ceil(HEADER.unpack_from(entry)[1]))
         self._due[second] = self._due.get(second, 0) + 1
         return second
@@ -172,9 +170,9 @@ class _Sweep:
             left -= self._due.pop(self._reached, 0) + 0.01  # a second has its cost too
 
 
-def _weight(entry: bytes | None) -> int:
+def _weight(entry: bytes) -> int:
     """How many entries this one counts as."""
-    return 1 + len(entry or b"") // FULL_BYTES
+    return 1 + len(entry) // FULL_BYTES
 
 
 class AnswerCache:
@@ -307,8 +305,7 @@ class AnswerCache:
 
     def peek(self, key: Key) -> bytes | None:
         """As `get`, but not counted as use."""
-        found: bytes | None = Cache.__getitem__(self._entries, key)
-        return found
+        return Cache.__getitem__(self._entries, key)
 
     def info(self) -> CacheInfo:
         """Hits, misses, the bound and the present size; what expired last may still be counted."""

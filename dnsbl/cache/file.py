@@ -205,7 +205,7 @@ def _foreign(about: os.stat_result, user: int) -> str:
 
 def _read_file(path: str | os.PathLike[str]) -> bytes:
     # Without O_NONBLOCK, opening a named pipe would wait for a writer.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
@@ -299,7 +299,7 @@ def _read_entry(
 def _read_key(kind: int, raw: bytes) -> Key:
     if kind == 0:
         domain = raw.decode("ascii", "replace")
-        if 0 < len(raw) <= MAX_DOMAIN_BYTES and _DOMAIN(domain):
+        if len(raw) <= MAX_DOMAIN_BYTES and _DOMAIN(domain):
             return domain
     elif len(raw) == _KEY_BYTES.get(kind):
         return raw

@@ -1,4 +1,4 @@
-"""The answer cache: TTL rules, merging, expiry, eviction and its size in memory."""
+"""The answer cache at length: calls in any order, a quiet hour's sweep, its bound and its size in memory."""
 
 from __future__ import annotations
 
@@ -8,23 +8,14 @@ import time
 import tracemalloc
 
 import pytest
-from cachetools import TLRUCache
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from dnsbl.cache.answers import _ANSWERED as ANSWERED
-from dnsbl.cache.answers import FULL_BYTES, SWEEP_ENTRIES, AnswerCache, CacheInfo, Key, TtlRules
-from dnsbl.cache.entry import (
-    HEADER,
-    Entry,
-    Held,
-    HeldTexts,
-    pack,
-    unpack,
-)
-from dnsbl.errors import ConfigError
-from dnsbl.model import Outcome, Status, Wire
+from dnsbl.cache.answers import FULL_BYTES, SWEEP_ENTRIES, AnswerCache, Key
+from dnsbl.cache.entry import Entry, Held, HeldTexts, unpack
+from dnsbl.model import Status, Wire
 
 CLEAN = Wire(Status.NXDOMAIN, 3)
 NODATA = Wire(Status.OK, 0)
@@ -50,137 +41,7 @@ def held(cache: AnswerCache, key: Key, now: float) -> Entry:
     return unpack(entry, now) if entry is not None else Entry({}, {})
 
 
-# ---- how long ----
-
-
-@pytest.mark.parametrize(
-    ("status", "found", "ttl_s", "negative_ttl_s", "outcome", "hold_s"),
-    [
-        (Status.OK, True, 600, None, Outcome.LISTED, 600),
-        (Status.OK, True, 600, 60, Outcome.LISTED, 600),
-        (Status.OK, True, 0, None, Outcome.LISTED, 0),
-        (Status.OK, True, 10_000_000, None, Outcome.LISTED, 86_400),
-        (Status.OK, True, 600, None, Outcome.NOT_LISTED, 600),
-        (Status.NXDOMAIN, False, None, 300, Outcome.NOT_LISTED, 300),
-        (Status.NXDOMAIN, False, None, None, Outcome.NOT_LISTED, 0),
-        (Status.OK, False, None, 150, Outcome.NOT_LISTED, 150),
-        (Status.OK, False, None, None, Outcome.NOT_LISTED, 0),
-        (Status.OK, True, 0x8000_0000, None, Outcome.LISTED, 0),
-        (Status.OK, True, 0xFFFF_FFFF, None, Outcome.LISTED, 0),
-        (Status.OK, True, 0x7FFF_FFFF, None, Outcome.LISTED, 86_400),
-        (Status.NXDOMAIN, False, None, 0x8000_0001, Outcome.NOT_LISTED, 0),
-        (Status.TIMEOUT, False, None, None, Outcome.TIMEOUT, 2),
-        (Status.RCODE, False, None, None, Outcome.SERVFAIL, 2),
-        (Status.RCODE, False, None, 3600, Outcome.SERVFAIL, 2),
-        (Status.REFUSED, False, None, None, Outcome.BLOCKED, 60),
-        (Status.OK, True, 1, None, Outcome.BLOCKED, 60),
-        (Status.OK, True, 100, None, Outcome.BLOCKED, 100),
-        (Status.OK, True, 86_400, None, Outcome.BLOCKED, 300),
-        (Status.OK, True, 86_400, None, Outcome.INVALID, 300),
-        (Status.OK, True, 0x8000_0000, None, Outcome.INVALID, 60),
-        (Status.MALFORMED, False, None, None, Outcome.INVALID, 60),
-        (Status.OK, True, 30, None, None, 30),
-        (Status.OK, False, None, 30, None, 30),
-    ],
-)
-def test_hold_by_default(
-    status: Status,
-    found: bool,
-    ttl_s: int | None,
-    negative_ttl_s: int | None,
-    outcome: Outcome,
-    hold_s: float,
-) -> None:
-    assert TtlRules().hold_s(status, found, ttl_s, negative_ttl_s, outcome=outcome) == hold_s
-
-
-@pytest.mark.parametrize("status", [Status.TIMEOUT, Status.RCODE])
-def test_failure_of_the_nameserver_is_not_held(status: Status) -> None:
-    assert TtlRules().hold_s(status, False, None, None, nameserver_at_fault=True) == 0
-    assert TtlRules(min_s=60).hold_s(status, False, None, None, nameserver_at_fault=True) == 0
-
-
-def test_floor_and_ceiling() -> None:
-    rules = TtlRules(min_s=120, max_s=200)
-    assert rules.hold_s(Status.OK, True, 1, None) == 120
-    assert rules.hold_s(Status.OK, True, 150, None) == 150
-    assert rules.hold_s(Status.OK, True, 900, None) == 200
-    assert rules.hold_s(Status.NXDOMAIN, False, None, 0) == 120
-    assert rules.hold_s(Status.NXDOMAIN, False, None, None) == 0, "the floor makes no TTL where there is none"
-    assert rules.hold_s(Status.OK, True, 900, None, outcome=Outcome.BLOCKED) == 200
-    assert TtlRules(max_s=0).hold_s(Status.RCODE, False, None, None) == 0
-
-
-@pytest.mark.parametrize(
-    ("low", "high"),
-    [(-1, 10), (11, 10), (0, float("inf")), (0, 604_801), (float("nan"), 10), (0, float("nan"))],
-)
-def test_impossible_bounds_are_refused(low: float, high: float) -> None:
-    with pytest.raises(ConfigError, match="ttl_min_s"):
-        TtlRules(low, high)
-
-
-# ---- the cache ----
-
-
-def test_one_expired_zone_leaves_the_others(clock: Clock) -> None:
-    cache = AnswerCache(10, clock)
-    cache.put(A, {0: Held(CLEAN, 1010), 1: Held(CLEAN, 1020)})
-    clock.now = 1010
-    assert held(cache, A, clock.now).answers == {1: Held(CLEAN, 1020)}
-    cache.put(A, {0: Held(LISTED, 1015)})
-    assert held(cache, A, clock.now).answers == {0: Held(LISTED, 1015), 1: Held(CLEAN, 1020)}
-
-
-def test_header_answers_the_accept_path(clock: Clock) -> None:
-    cache = AnswerCache(10, clock)
-    cache.put(A, {0: Held(CLEAN, 1010), 1: Held(NODATA, 1020), 2: Held(LISTED, 1030)})
-    entry = cache.get(A)
-    assert entry is not None
-    assert HEADER.unpack_from(entry) == (1010, 1030, 0b111, 0b100)
-
-
-def test_texts_live_and_die_on_their_own(clock: Clock) -> None:
-    cache = AnswerCache(10, clock)
-    cache.put(A, {0: Held(LISTED, 1010)})
-    cache.put(A, {}, {0: HeldTexts((b"see https://example.com/",), 1020)})
-    assert held(cache, A, 1000) == (
-        {0: Held(LISTED, 1010)},
-        {0: HeldTexts((b"see https://example.com/",), 1020)},
-    )
-    clock.now = 1015
-    assert held(cache, A, 1015) == ({}, {0: HeldTexts((b"see https://example.com/",), 1020)})
-    assert held(cache, A, 1020) == ({}, {})
-
-
-def test_what_is_not_held_is_not_kept(clock: Clock) -> None:
-    cache = AnswerCache(10, clock)
-    cache.put(A, {0: Held(CLEAN, clock.now)})
-    assert cache.get(A) is None
-    cache.put(A, {0: Held(CLEAN, 1010)})
-    cache.put(A, {0: Held(LISTED, clock.now)})
-    assert cache.get(A) is None, "a newer answer that may not be held takes the older one's place"
-
-
-def test_expired_entries_go_before_any_other(clock: Clock) -> None:
-    """The expired one is the most recently used; without expiry, the oldest would go."""
-    cache = AnswerCache(3, clock)
-    for key, ttl_s in ((A, 100), (B, 100), (C, 5)):
-        cache.put(key, {0: Held(CLEAN, clock.now + ttl_s)})
-    cache.get(C)
-    clock.now += 6
-    cache.put("example.net", {0: Held(CLEAN, clock.now + 100)})
-    assert [key for key, _ in cache.items()] == [A, B, "example.net"]
-
-
-def test_entry_expires_with_the_last_of_its_answers_not_the_first(clock: Clock) -> None:
-    cache = AnswerCache(2, clock)
-    cache.put(A, {0: Held(CLEAN, 1001), 1: Held(CLEAN, 1100)})
-    cache.put(B, {0: Held(CLEAN, 1002)})
-    cache.get(B)
-    clock.now = 1050
-    cache.put(C, {0: Held(CLEAN, 1100)})
-    assert [key for key, _ in cache.items()] == [A, C]
+# ---- bounds ----
 
 
 def test_a_quiet_hour_is_swept_up_in_small_steps(clock: Clock) -> None:
@@ -212,25 +73,6 @@ def test_months_of_nothing_are_caught_up_with(clock: Clock) -> None:
     assert cache.info().currsize == 0
 
 
-def test_least_recently_used_goes_when_none_has_expired(clock: Clock) -> None:
-    cache = AnswerCache(3, clock)
-    for key in (A, B, C):
-        cache.put(key, {0: Held(CLEAN, clock.now + 100)})
-    cache.get(A)
-    cache.put("example.net", {0: Held(CLEAN, clock.now + 100)})
-    assert {key for key, _ in cache.items()} == {A, C, "example.net"}
-
-
-def test_items_are_not_a_use(clock: Clock) -> None:
-    cache = AnswerCache(2, clock)
-    cache.put(A, {0: Held(CLEAN, 1100)})
-    cache.put(B, {0: Held(CLEAN, 1100)})
-    cache.get(A)
-    cache.items()
-    cache.put(C, {0: Held(CLEAN, 1100)})
-    assert {key for key, _ in cache.items()} == {A, C}
-
-
 def test_size_is_bounded(clock: Clock) -> None:
     cache = AnswerCache(50, clock)
     for n in range(10_000):
@@ -259,50 +101,6 @@ def test_memory_is_bounded_whatever_lists_answer(clock: Clock, zones: int) -> No
     for number in range(400):
         cache.put(number.to_bytes(4, "big"), {0: Held(CLEAN, clock.now + 60)})
     assert cache.info().currsize == 300
-
-
-def test_what_is_larger_than_the_whole_cache_is_not_held(clock: Clock) -> None:
-    cache = AnswerCache(1, clock)
-    cache.put(A, {0: Held(LISTED, clock.now + 60)})
-    cache.put(A, {}, {zone: HeldTexts((b"x" * 512,), clock.now + 60) for zone in range(3)})
-    assert cache.get(A) is None
-    cache.put(B, {0: Held(LISTED, clock.now + 60)})
-    assert cache.get(B) is not None
-
-
-def test_a_cache_of_size_nothing_holds_nothing(clock: Clock) -> None:
-    cache = AnswerCache(0, clock)
-    cache.put(A, {0: Held(CLEAN, 1100)})
-    assert cache.get(A) is None
-    assert cache.info() == CacheInfo(0, 0, 0, 0)
-
-
-def test_fill_does_not_replace_what_is_there(clock: Clock) -> None:
-    cache = AnswerCache(10, clock)
-    cache.put(A, {0: Held(LISTED, 1010)})
-    old = pack({0: Held(CLEAN, 1500), 1: Held(CLEAN, 1500)}, {0: HeldTexts((b"old",), 1500)}, 1000)
-    assert old is not None
-    cache.fill(A, old)
-    cache.fill(B, old)
-    assert held(cache, A, 1000).answers == {0: Held(LISTED, 1010), 1: Held(CLEAN, 1500)}
-    assert held(cache, B, 1000) == unpack(old, 1000)
-
-
-def test_info(clock: Clock) -> None:
-    cache = AnswerCache(10, clock)
-    cache.put(A, {0: Held(CLEAN, 1010)})
-    cache.put(B, {0: Held(CLEAN, 1020)})
-    cache.hits += 3
-    cache.misses += 1
-    assert cache.info() == CacheInfo(hits=3, misses=1, maxsize=10, currsize=2)
-    clock.now = 1011
-    assert cache.info().currsize == 1
-
-
-def test_its_get_is_that_of_a_tlru_cache() -> None:
-    """The accept path pays for one TLRUCache lookup and nothing on top."""
-    assert isinstance(AnswerCache(1).get.__self__, TLRUCache)  # type: ignore[attr-defined]
-    assert AnswerCache(1).get.__func__ is TLRUCache.__getitem__  # type: ignore[attr-defined]
 
 
 KEYS = st.sampled_from([A, B, C, "example.net", bytes(15) + b"\x01"])

@@ -7,14 +7,11 @@ import os
 import resource
 import stat
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dnsbl.cache.answers import AnswerCache, Key
-from dnsbl.cache.entry import MAX_ADDRESSES, Entry, Held, HeldTexts, pack, unpack
+from dnsbl.cache.entry import Entry, Held, HeldTexts, pack, unpack
 from dnsbl.cache.file import load_cache, save_cache
 from dnsbl.model import Status, Wire
 
@@ -151,60 +148,3 @@ def test_directory_that_is_not_there_is_an_error_when_saving(tmp_path: Path) -> 
 def test_missing_file_is_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert load(tmp_path / "none") == {}
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-
-WIRES = st.builds(
-    Wire,
-    st.sampled_from([int(status) for status in Status if status is not Status.UNSENT]),
-    st.integers(-1, 4095),
-    st.lists(st.integers(0, 2**32 - 1), max_size=MAX_ADDRESSES, unique=True).map(
-        lambda found: tuple(sorted(found))
-    ),
-)
-TENTHS = st.integers(1, 864_000).map(lambda tenths: tenths / 10)
-KEYS = st.one_of(
-    st.binary(min_size=4, max_size=4),
-    st.binary(min_size=16, max_size=16),
-    st.from_regex(r"[a-z0-9-]{1,60}(\.[a-z0-9-]{1,60}){0,3}", fullmatch=True),
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.dictionaries(
-        KEYS,
-        st.tuples(
-            st.dictionaries(st.integers(0, 2), st.tuples(WIRES, TENTHS), min_size=1),
-            st.dictionaries(
-                st.integers(0, 2),
-                st.tuples(st.lists(st.binary(max_size=512), max_size=4), TENTHS),
-                max_size=2,
-            ),
-        ),
-        max_size=5,
-    )
-)
-def test_any_entries_come_back_not_longer_lived(
-    wanted: dict[Key, tuple[dict[int, tuple[Wire, float]], dict[int, tuple[list[bytes], float]]]],
-) -> None:
-    """Exact but for the rounding of the expiry, which is down by less than 0.2 s."""
-    entries: list[tuple[Key, bytes]] = []
-    for key, (answers, texts) in wanted.items():
-        held = {zone: Held(wire, ttl_s) for zone, (wire, ttl_s) in answers.items()}
-        held_texts = {zone: HeldTexts(tuple(found), ttl_s) for zone, (found, ttl_s) in texts.items()}
-        entry = pack(held, held_texts, 0.0)
-        assert entry is not None
-        entries.append((key, entry))
-    with TemporaryDirectory() as directory:
-        path = Path(directory, "c")
-        save_cache(path, entries, ZONES, now=0.0, wall_now=WALL)
-        found = dict(load_cache(path, ZONES, now=0.0, wall_now=WALL, max_entries=100))
-    for key, entry in entries:
-        before = unpack(entry, 0.2)
-        after = unpack(found[key], 0.0) if key in found else Entry({}, {})
-        for zone, was in before.answers.items():
-            assert after.answers[zone].wire == was.wire
-            assert was.expires - 0.2 < after.answers[zone].expires <= was.expires
-        for zone, was_texts in before.texts.items():
-            assert after.texts[zone].texts == was_texts.texts
-            assert was_texts.expires - 0.2 < after.texts[zone].expires <= was_texts.expires

@@ -9,11 +9,9 @@ from tempfile import TemporaryDirectory
 from zlib import crc32
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dnsbl.cache.answers import Key
-from dnsbl.cache.entry import MAX_ADDRESSES, MAX_TEXT_BYTES, MAX_TEXTS, Entry, Held, HeldTexts, pack, unpack
+from dnsbl.cache.entry import Entry, Held, HeldTexts, pack, unpack
 from dnsbl.cache.file import _START, MAGIC, MAX_FILE_BYTES, _foreign, load_cache, save_cache
 from dnsbl.model import Status, Wire
 
@@ -230,56 +228,3 @@ def test_what_is_no_file_of_ours_gives_nothing_and_one_warning(
     assert load(path) == {}
     assert ("larger" if kind == "huge" else "not a regular file") in only_warning(caplog)
     assert len(os.listdir("/dev/fd")) == before
-
-
-def within_bounds(found: list[tuple[Key, bytes]], max_entries: int) -> None:
-    assert len(found) <= max_entries
-    for key, entry in found:
-        assert (len(key) in (4, 16)) if isinstance(key, bytes) else (0 < len(key) <= 253 and key.isascii())
-        answers, texts = unpack(entry, 77.0)
-        for zone, (wire, expires) in answers.items():
-            assert 0 <= zone < len(ZONES)
-            Status(wire.status)
-            assert -1 <= wire.rcode <= 4095
-            assert len(wire.addresses) <= MAX_ADDRESSES
-            assert list(wire.addresses) == sorted(set(wire.addresses))
-            assert 77 < expires <= 77 + 86_400
-        for zone, held in texts.items():
-            assert 0 <= zone < len(ZONES)
-            assert len(held.texts) <= MAX_TEXTS
-            assert all(len(text) <= MAX_TEXT_BYTES for text in held.texts)
-            assert 77 < held.expires <= 77 + 86_400
-
-
-QUIET = settings(max_examples=300, deadline=None)
-
-
-def load_bytes(data: bytes, max_entries: int = 2) -> list[tuple[Key, bytes]]:
-    with TemporaryDirectory() as directory:
-        path = Path(directory, "c")
-        path.write_bytes(data)
-        return load_cache(path, ZONES, now=77.0, wall_now=WALL, max_entries=max_entries)
-
-
-@QUIET
-@given(st.binary(max_size=300), st.sampled_from(["bare", "magic", "sealed"]))
-def test_arbitrary_bytes_never_raise(data: bytes, kind: str) -> None:
-    whole = {"bare": data, "magic": MAGIC + data, "sealed": resealed(data)}[kind]
-    within_bounds(load_bytes(whole), 2)
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """The body of a good file with bytes set, cut out or put in, behind a checksum that is right again."""
-    body = bytearray(good_file()[_START.size :])
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(body) - 1))
-        body[at : at + draw(st.integers(0, 8))] = draw(st.binary(max_size=8))
-        body = body or bytearray(1)
-    return resealed(bytes(body))
-
-
-@QUIET
-@given(mutated())
-def test_mutated_files_never_raise_and_stay_within_bounds(data: bytes) -> None:
-    within_bounds(load_bytes(data, 3), 3)
