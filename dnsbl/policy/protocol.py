@@ -127,6 +127,8 @@ def format_reply(action: str) -> bytes:
 def clean_text(text: str, max_chars: int) -> str:
     r"""The text in printable ASCII, without control characters, at most `max_chars` long.
 
+    What is beyond four times `max_chars` is not looked at.
+
     >>> clean_text("see\x00\r\n  http://example.com/caf\u00e9", 100)
     'see http://example.com/caf?'
     """

@@ -101,6 +101,10 @@ def test_a_line_that_is_no_attribute(line: bytes) -> None:
         assert error.isprintable()
 
 
+def test_of_a_line_that_is_no_attribute_60_characters_are_told() -> None:
+    assert read(b"x" * 59 + b"y" * 10 + b"\n\n")[1].endswith(f": '{'x' * 59}y'")
+
+
 def test_a_bad_line_is_found_before_the_request_ends() -> None:
     assert read(b"EHLO mail.example.com\r\n")[1] != ""
 
@@ -123,6 +127,12 @@ def test_no_newline_is_given_up_at_the_cap() -> None:  # D8
     reader.feed(b"x")
     with pytest.raises(ProtocolError, match="bytes"):
         reader.next()
+
+
+def test_of_a_long_text_four_times_what_is_wanted_is_read() -> None:
+    assert clean_text("\n" * 30 + "abcdefghijk", 10) == "abcdefghij"
+    assert clean_text("\n" * 35 + "abcdefghijk", 10) == "abcde"
+    assert clean_text("\n" * 1_000_000 + "a", 10) == ""
 
 
 @pytest.mark.parametrize("name", ["a%d", "same"])
