@@ -100,6 +100,9 @@ def test_impossible_bounds_are_refused(low: float, high: float) -> None:
         TtlRules(low, high)
 
 
+# ---- what it holds ----
+
+
 def test_one_expired_zone_leaves_the_others(clock: Clock) -> None:
     cache = AnswerCache(10, clock)
     cache.put(A, {0: Held(CLEAN, 1010), 1: Held(CLEAN, 1020)})
