@@ -102,15 +102,18 @@ def command(
         click.echo(json.dumps(report))
     else:
         _show(report)
-    if page is not None:
-        from dnsbl.audit.page import make_page
+    return code if page is None or _write_page(page, report) else EXIT_BAD_INPUT
 
-        try:
-            page.write_text(make_page(report), encoding="utf-8")
-        except OSError as error:
-            complain(f"{page}: {error.strerror}: the page is not whole")
-            return EXIT_BAD_INPUT
-    return code
+
+def _write_page(page: Path, report: dict[str, Any]) -> bool:
+    from dnsbl.audit.page import make_page
+
+    try:
+        page.write_text(make_page(report), encoding="utf-8")
+    except OSError as error:
+        complain(f"{page}: {error.strerror}: the page is not whole")
+        return False
+    return True
 
 
 def _read(logs: tuple[str, ...], clients: Clients) -> None:

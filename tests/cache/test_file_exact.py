@@ -106,7 +106,12 @@ def test_a_file_of_the_far_future_is_damaged(tmp_path: Path, caplog: pytest.LogC
 def test_entries_are_written_up_to_the_last_byte_there_may_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    entries = [(V4, packed()), ("a.example", packed()), ("b.example", packed()), ("c.example", packed())]
+    entries: list[tuple[Key, bytes]] = [
+        (V4, packed()),
+        ("a.example", packed()),
+        ("b.example", packed()),
+        ("c.example", packed()),
+    ]
     path = tmp_path / "c"
     save_cache(path, entries, ZONES, now=0.0, wall_now=WALL)
     size = path.stat().st_size
