@@ -95,7 +95,8 @@ def main(args: Sequence[str] | None = None) -> int:
         complain(str(error))
         return EXIT_USAGE
     except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        name = "''" if error.filename == "" else error.filename
+        complain(f"{name}: {error.strerror}" if name else error.strerror or str(error))
         return EXIT_USAGE
     except ImportError as error:
         complain(str(error))

@@ -160,6 +160,8 @@ def test_ctrl_c_ends_it_quietly(dnsbl_server: DnsblServer) -> None:
 def test_a_file_that_is_not_there_is_named_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["zones", "import", "/nowhere/main.cf"]) == 2
     assert capsys.readouterr() == ("", "dnsbl: /nowhere/main.cf: No such file or directory\n")
+    assert main(["bulk", "", "-z", "bl.example"]) == 2
+    assert capsys.readouterr() == ("", "dnsbl: '': No such file or directory\n")
 
 
 def test_no_room_for_the_results_is_an_error(dnsbl_server: DnsblServer, tmp_path: Path) -> None:
