@@ -47,6 +47,21 @@ static void one_soa(void)
     CHECK(seen.soa_ttl == 0 && seen.soa_minimum == 300, "%u %u", seen.soa_ttl, seen.soa_minimum);
 }
 
+/* The record's length is right, what it holds is not. */
+static void another_soa(void)
+{
+    dnsbl_negative seen = {0};
+    CHECK(!READ(HEAD("\x03", "\1") ASKED "\0\6\0\1\0\0\0\x3c\0\x1a\0\0" NUMBERS "\0\0\0\5", &seen), "six numbers");
+    CHECK(!READ(HEAD("\x03", "\1") ASKED "\0\6\0\1\0\0\0\x3c\0\x06\0\0\0\0\0\1", &seen), "one number");
+    /* A first name of an unknown kind; from the message's first byte a name leads to the end of the second. */
+    char message[] = HEAD("\x03", "\1") "\0\0\6\0\1\0\0\0\x3c\0\x16\x40\0" NUMBERS;
+    enum { LENGTH = sizeof message - 1 };
+    message[0] = LENGTH - 20 - 2;
+    CHECK(!read_copy(message, LENGTH, &seen), "a name of an unknown kind");
+    message[LENGTH - 20 - 2] = 0;
+    CHECK(read_copy(message, LENGTH, &seen), "the same, and the name is the root's");
+}
+
 static void cut_anywhere(void)
 {
     static const char whole[] = HEAD("\x03", "\1") ZONE "\0\6\0\1\0\0\0\x3c\0\x1f\2ns" ZONE "\3own" ZONE NUMBERS;
@@ -67,6 +82,7 @@ static void left_to_cares(void)
     } changes[] = {
         {"SERVFAIL", 3, 2},
         {"an answer", 7, 1},
+        {"256 answers", 6, 1},
         {"two authorities", 9, 2},
         {"256 authorities more", 8, 1},
         {"something additional", 11, 1},
@@ -136,6 +152,7 @@ int main(void)
 {
     no_record();
     one_soa();
+    another_soa();
     cut_anywhere();
     left_to_cares();
     long_names();
