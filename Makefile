@@ -102,7 +102,7 @@ coverage-c: $(VENV)/.test $(VENV)/.extension
 
 # The rooms that read and decide, by their own tests. The tests of the others run programs and depend on their pace,
 # which the counting changes: `make coverage` counts all of them, where there is time.
-decide := config health names policy subject zones
+decide := cache config health mail names policy subject zones
 
 coverage-decide: $(VENV)/.test $(VENV)/.extension
 	$(call counted,-q $(decide:%=tests/%) tests/test_cases_answers.py tests/test_cases_subjects.py,\
