@@ -208,7 +208,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("[[policy.rule]]", "silent", "text, or array", "names of zones asked", "any", _ZONES,
         "one of these gave no answer, so that what it would have said is not known"),
     Key("[[policy.rule]]", "action", "text",
-        "an action as in access(5), with {client} {zones} {score} {reason} {codes} {delist_url}",
+        "an action as in access(5), with {client} {zones} {score} {reason} {codes} {delist_url} {subject} {source}",
         "none: it is needed", '"REJECT {client} is listed by {zones}: {reason}"', "what Postfix is told"),
 
     Key("[message]", "trusted", "array of text", "addresses and networks", "none", '["198.51.100.0/24"]',

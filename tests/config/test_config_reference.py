@@ -21,6 +21,7 @@ from dnsbl.errors import ConfigError
 from dnsbl.mail.mime import Limits
 from dnsbl.monitor.settings import KEYS as MONITOR_KEYS
 from dnsbl.monitor.settings import load_settings as load_monitor
+from dnsbl.policy.actions import FIELDS
 from dnsbl.policy.rules import POLICY_KEYS, RULE_KEYS
 from dnsbl.policyd.settings import SERVER_KEYS, Options, load_settings
 from dnsbl.web.settings import SERVE_KEYS
@@ -52,6 +53,11 @@ def test_every_key_that_is_read_is_described(table: str, known: list[str]) -> No
 def test_the_page_is_made_from_the_table() -> None:
     """Where this fails: python -m dnsbl.config.reference > docs/configuration.md"""
     assert PAGE.read_text() == format_reference()
+
+
+def test_the_page_names_every_field_of_an_action() -> None:
+    (row,) = [line for line in PAGE.read_text().splitlines() if line.startswith("| `action` |")]
+    assert [field for field in FIELDS if f"{{{field}}}" not in row.split(" | ")[1]] == []
 
 
 def text_with(key: Key, value: str) -> str:

@@ -34,6 +34,12 @@ NOTICE = make_notices(
 )[0]  # fmt: skip
 
 
+def test_the_page_shows_a_notice_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs/monitor.md").read_text()
+    shown = json.loads(page[page.index('{"version": 1') : page.index("\n\n`event` is")])
+    assert shown.keys() == NOTICE.keys()
+
+
 # ---- each of them ----
 
 
