@@ -4,7 +4,7 @@
 
 Needs pytricia and py-radix (the group `bench`) to have them beside it, and rbldnsd for the last line. Times
 are of the processor, the best of several rounds, so that other work on the machine counts little; rbldnsd's
-are by the clock, over loopback. Prints a Markdown table.
+are by the clock, over loopback.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import subprocess
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from common import table
 
 from dnsbl import Resolver
 from dnsbl.lists.read import read
@@ -66,7 +68,7 @@ def names(count: int) -> list[str]:
     ]
 
 
-def others(count: int) -> None:
+def others(count: int) -> Iterator[list[str]]:
     """What is no IPv4: loaded as a file's text, looked up by the list's own way in."""
     chance = random.Random(5)
     keys6 = [(0x20 + chance.randrange(16)).to_bytes() + chance.randbytes(15) for _ in range(LOOKUPS)]
@@ -79,7 +81,7 @@ def others(count: int) -> None:
         text = ("\n".join(make(count)) + "\n").encode()
         data, load_s = loaded(lambda text=text, format=format: read(text, format))
         size = memory_per_entry(lambda text=text, format=format: read(text, format), count)
-        row(title, load_s, size, best_us(data.lists, looked_up))
+        yield row(title, load_s, size, best_us(data.lists, looked_up))
 
 
 def percentiles(times: list[float]) -> str:
@@ -129,12 +131,14 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def row(name: str, load_s: float | str, size: float | str, look_us: float | str) -> None:
+def row(name: str, load_s: float | str, size: float | str, look_us: float | str) -> list[str]:
+    """Of the table; shown at once, since some take a minute."""
     cells = [f"{each:.2f}" if isinstance(each, float) else each for each in (load_s, size, look_us)]
-    print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print("  ".join([name, *cells]), flush=True)
+    return [name, *cells]
 
 
-def bench_library(name: str, lines: list[str], subjects: list[str]) -> None:
+def bench_library(name: str, lines: list[str], subjects: list[str]) -> list[str]:
     before = resident()
     if name == "pytricia":
         import pytricia
@@ -158,10 +162,12 @@ def bench_library(name: str, lines: list[str], subjects: list[str]) -> None:
 
         tree, load_s = loaded(make)
         look = tree.search_best
-    row(f"{name}, address as text", load_s, (resident() - before) / len(lines), best_us(look, subjects))
+    return row(
+        f"{name}, address as text", load_s, (resident() - before) / len(lines), best_us(look, subjects)
+    )
 
 
-def bench_rbldnsd(program: str, path: Path, subjects: list[bytes]) -> None:
+def bench_rbldnsd(program: str, path: Path, subjects: list[bytes]) -> list[str]:
     """The clock's time of one query after another, over loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -173,7 +179,7 @@ def bench_rbldnsd(program: str, path: Path, subjects: list[bytes]) -> None:
     finally:
         server.terminate()
         server.wait()
-    row("rbldnsd over loopback, median; 99th percentile", "", "", percentiles(times))
+    return row("rbldnsd over loopback, median; 99th percentile", "", "", percentiles(times))
 
 
 def ask_rbldnsd(port: int, subjects: list[bytes]) -> list[float]:
@@ -211,11 +217,11 @@ def main() -> None:
     lines, subjects = networks(options.entries), keys()
     text = ("\n".join(lines) + "\n").encode()
     texts = [socket.inet_ntoa(subject) for subject in subjects]
-    print(f"{options.entries:,} CIDRs; loaded in s, bytes an entry, look-up in us\n")
-    print("| | load | bytes | look-up |\n|---|---:|---:|---:|")
     data, load_s = loaded(lambda: read(text, "plain"))
     size = memory_per_entry(lambda: read(text, "plain"), options.entries)
-    row("dnsbl.lists, address as bytes", load_s, size, best_us(data._sets[0]._ip4.value_at, subjects))
+    rows = [
+        row("dnsbl.lists, address as bytes", load_s, size, best_us(data._sets[0]._ip4.value_at, subjects))
+    ]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "list.txt"
         path.write_bytes(text)
@@ -223,17 +229,18 @@ def main() -> None:
         Path(folder).chmod(0o755)
         with Resolver([Zone.from_file(path, format="plain")]) as resolver:
             clean = [subject for subject in subjects if not data.lists(subject)]
-            row("Resolver.check, not listed, from bytes", "", "", best_us(resolver.check, clean))
-            row("the same, median; 99th percentile", "", "", percentiles(each_us(resolver.check, clean)))
+            rows += [
+                row("Resolver.check, not listed, from bytes", "", "", best_us(resolver.check, clean)),
+                row("the same, median; 99th percentile", "", "", percentiles(each_us(resolver.check, clean))),
+            ]
         for name in ("pytricia", "radix"):  # each in a process of its own, for its memory to be seen
-            process = multiprocessing.get_context("spawn").Process(
-                target=bench_library, args=(name, lines, texts)
-            )
-            process.start()
-            process.join()
-        others(options.entries)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                rows.append(pool.apply(bench_library, (name, lines, texts)))
+        rows += others(options.entries)
         if options.rbldnsd:
-            bench_rbldnsd(options.rbldnsd, path, subjects)
+            rows.append(bench_rbldnsd(options.rbldnsd, path, subjects))
+    print()
+    table([f"{options.entries:,} entries", "load s", "bytes an entry", "look-up us"], rows)
 
 
 if __name__ == "__main__":

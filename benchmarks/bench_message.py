@@ -14,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from common import table, verdict
+
 from dnsbl.mail import read_message
 
 HEAD = (
@@ -23,6 +25,7 @@ HEAD = (
     b"MIME-Version: 1.0\r\nContent-Type: "
 )
 HTML = b"text/html; charset=utf-8\r\n\r\n"
+TARGET_MS = 5.0
 
 
 def usual() -> bytes:
@@ -88,7 +91,10 @@ def best_ms(data: bytes, runs: int) -> float:
 def main() -> None:
     read_message(usual())  # what is loaded once (public suffixes are not: no list is asked)
     data = usual()
-    print(f"{len(data) >> 10} KiB, 50 links: {best_ms(data, 50):.2f} ms")
+    verdict(
+        f"ms of CPU for {len(data) >> 10} KiB with 50 links", best_ms(data, 50), TARGET_MS, at_least=False
+    )
+    rows = []
     for name, make in HOSTILE.items():
         if len(sys.argv) > 1 and sys.argv[1] not in name:
             continue
@@ -97,8 +103,9 @@ def main() -> None:
         message = read_message(data)
         taken = (time.process_time() - started) * 1000
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-        left = "; ".join(message.left_out) or "-"
-        print(f"{name} ({len(data) / (1 << 20):.1f} MiB): {taken:.0f} ms, peak {peak} MiB; left out: {left}")
+        size = len(data) / (1 << 20)
+        rows.append([name, f"{size:.1f}", f"{taken:.0f}", f"{peak}", "; ".join(message.left_out) or "-"])
+    table(["hostile", "MiB", "ms of CPU", "peak MiB of all so far", "left out"], rows)
 
 
 if __name__ == "__main__":

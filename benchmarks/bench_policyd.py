@@ -307,10 +307,7 @@ def compare(name: str, ours: list[float], theirs: list[float], target: float) ->
     print()
     verdict(f"{name}, in postfwd2's", ratio, target, at_least=True)
     rows = [[who, spread(values)] for who, values in (("dnsbl policyd", ours), ("postfwd2", theirs))]
-    table(
-        [f"  median of {len(ours)} (lowest to highest)", "requests/s"],
-        [["  " + who, what] for who, what in rows],
-    )
+    table([f"{name}, median of {len(ours)} (lowest to highest)", "requests/s"], rows)
     print(f"  our worst in postfwd2's best: {min(ours) / max(theirs):.1f}")
 
 
