@@ -118,7 +118,6 @@ typedef struct server {
     uint64_t measured;           /* when that was last the case; 0: never */
     uint64_t least, least_before; /* the least in this period of PERIOD_NS, and in the one before; 0: none */
     uint64_t period;
-    bool shrunk;                 /* for loss, in this period */
     int answers, losses; /* since the window was last looked at */
     uint64_t looked;
     int waiting;       /* on all lanes */

@@ -14,7 +14,7 @@
 #define CEILING 6000.0
 #define QUEUE_MAX 40.0
 #define JITTER_SHARE 8 /* of a way's length: that much longer tells of no queue */
-#define STANDING_SHARE 16 /* of a way's length: what is longer all the time may be one */
+#define STANDING_SHARE 16 /* of a way's length: so much longer for a whole period tells of a queue */
 #define SHRINK 0.7
 #define GROW (1.0 / 16)          /* an answer, above the threshold */
 #define LOSS_BORNE 0.03          /* less than this is the network's, and no sign of a full buffer */
@@ -225,20 +225,16 @@ static uint64_t least_of(const server *srv)
     return lesser(srv->least, srv->least_before);
 }
 
-/* Of a queue that has stood for as long as round trips are remembered the least tells nothing: it would be taken
- * for the way, and the next one be let stand on top of it. So it runs empty once in a period. Where none stands the
- * way may hold more than it did. */
+/* A queue that has stood for a whole period would be taken for the way, and the next one be let stand on top of it.
+ * It shows in that nothing was as quick as in the period before, and is let run empty: so the way is seen. */
 static void begin_period(server *srv, uint64_t now)
 {
-    uint64_t least = least_of(srv);
-    if (least != 0 && srv->rtt > least + least / STANDING_SHARE) {
-        double window = srv->window * (double)least / (double)srv->rtt * (7.0 / 8);
+    uint64_t way = srv->least_before;
+    if (way != 0 && srv->least > way + way / STANDING_SHARE) {
+        double window = srv->window * (double)way / (double)srv->rtt * (7.0 / 8);
         srv->window = window > FLOOR ? window : FLOOR;
         srv->threshold = srv->window;
-    } else if (!srv->shrunk) {
-        srv->threshold = CEILING;
     }
-    srv->shrunk = false;
     srv->period = now;
     srv->least_before = srv->least;
     srv->least = 0;
@@ -266,7 +262,6 @@ static void look_at_loss(server *srv, uint64_t now)
     if (srv->losses > LOSS_BORNE * (srv->answers + srv->losses)) {
         srv->window = srv->window * SHRINK > FLOOR ? srv->window * SHRINK : FLOOR;
         srv->threshold = srv->window;
-        srv->shrunk = true;
     }
     srv->answers = srv->losses = 0;
     srv->looked = now;
@@ -276,9 +271,7 @@ static void look_at_loss(server *srv, uint64_t now)
 static void grow(server *srv, bool used)
 {
     double queue = queued(srv);
-    if (queue > QUEUE_MAX && srv->window < srv->threshold)
-        srv->threshold = srv->window; /* the way is full: slowly from here on */
-    if (queue > srv->window / 4 && srv->window > FLOOR) { /* far too many */
+    if (queue > srv->window / 4 && srv->window > FLOOR) { /* far too many: slowly from here on */
         srv->window -= 8 * GROW;
         srv->threshold = srv->window;
     } else if (queue > 2 * QUEUE_MAX && srv->window > FLOOR) {
