@@ -206,17 +206,15 @@ class _Reader:
             return
         if rule.flag("unknown") and self._weight(own, rule, False) not in (0.0, 1.0):
             self.into.note(rule.line, shown, f"no counterpart: {own} for codes that are not listed")
-        any_code = False
+        found: list[tuple[str, Accepted]] = []
         for label, value in codes.fields if codes else ():
-            for octets in self._codes(rule, label, value):
-                any_code = True
-                yield self._test(label.upper(), octets, rule, is_allow)
+            found += [(label, accepted) for accepted in self._codes(rule, label, value)]
         for label, value in bits.fields if bits else ():
-            for accepted in self._bits(label, value):
-                any_code = True
-                yield self._test(label.upper(), accepted, rule, is_allow)
-        if not any_code:
+            found += [(label, accepted) for accepted in self._bits(label, value)]
+        if not found:
             self.into.note(rule.line, shown, "none of its codes counts, as in rspamd: left out", lost=False)
+        for label, accepted in found:
+            yield self._test(label.upper(), accepted, rule, is_allow)
 
     def _test(self, symbol: str, accepted: Accepted, rule: Value, is_allow: bool) -> Test:
         meaning = self.meanings.get(symbol, symbol)

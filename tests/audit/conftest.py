@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.bulkruns import LISTED, OTHER, ZONE, Bulk, Ended
+from support.bulkruns import LISTED, OTHER, ZONE, Bulk
+from support.ended import Ended
 
 from dnsbl.cli import main
 from dnsbl.testing import DnsblServer

@@ -13,11 +13,12 @@ import tomllib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from support import maillogs
 from support.bulkruns import chunks
+from support.ended import Ended
 from support.servers import needs
 
 from dnsbl.audit.clients import Client
@@ -29,12 +30,6 @@ from dnsbl.testing import DnsblServer
 
 ONE, TWO, THREE = "bl.example.com", "bl.example.net", "bl.example.org"
 ZONES = (ONE, TWO, THREE)
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 Audit = Callable[..., Ended]
@@ -125,19 +120,15 @@ def test_times_that_no_calendar_has(audit: Audit, tmp_path: Path) -> None:
     assert report["last_hour"] == "2026-11-05 10"
 
 
+def on_one_zone(server: DnsblServer) -> list[str]:
+    """The command as a program of its own, but for its logs."""
+    return [sys.executable, "-m", "dnsbl", "audit", f"--zone={ONE}", "--nameserver", server.nameserver]
+
+
 def test_a_packed_log_on_standard_input(log: Path, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone(ONE)
-    command = [
-        sys.executable,
-        "-m",
-        "dnsbl",
-        "audit",
-        f"--zone={ONE}",
-        "--nameserver",
-        dnsbl_server.nameserver,
-    ]
     ended = subprocess.run(
-        [*command, "-", "--json"],
+        [*on_one_zone(dnsbl_server), "-", "--json"],
         input=gzip.compress(log.read_bytes()),
         capture_output=True,
         timeout=60,
@@ -329,16 +320,9 @@ def test_a_page_on_one_zone(dnsbl_server: DnsblServer, log: Path, tmp_path: Path
 def test_one_bar_on_a_terminal_and_nothing_left_of_it(log: Path, dnsbl_server: DnsblServer) -> None:
     dnsbl_server.zone(ONE)
     leader, follower = os.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "dnsbl",
-        "audit",
-        f"--zone={ONE}",
-        "--nameserver",
-        dnsbl_server.nameserver,
-    ]
-    with subprocess.Popen([*command, str(log)], stdout=subprocess.DEVNULL, stderr=follower) as process:
+    with subprocess.Popen(
+        [*on_one_zone(dnsbl_server), str(log)], stdout=subprocess.DEVNULL, stderr=follower
+    ) as process:
         os.close(follower)
         shown = "".join(chunks(leader))
     os.close(leader)

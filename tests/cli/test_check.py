@@ -7,20 +7,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from support.ended import Ended
 
 from dnsbl.cli import main
 from dnsbl.testing import DnsblServer, Handler, delay, parked, rcode, silence, stripped
 
 ZONE = "bl.example.com"
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 Check = Callable[..., Ended]

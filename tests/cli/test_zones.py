@@ -9,9 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from support.ended import Ended
 
 from dnsbl.cli import main
 from dnsbl.config.file import parse
@@ -19,12 +19,6 @@ from dnsbl.zones.catalogue import load
 from dnsbl.zones.row import Row
 
 KEY = "abcdefghij0123456789abcdef"
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 Zones = Callable[..., Ended]

@@ -11,10 +11,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import urllib3
+from support.ended import Ended
 from support.monitoring import config_text, http_server
 
 from dnsbl.cli import main
@@ -32,12 +32,6 @@ def lists() -> object:
     with DnsblServer(["a.example", "b.example"]) as server:
         server.zone("a.example").list(LISTED, txt="<script>alert(1)</script> \x1b[31m" + "x" * 10_000)
         yield server
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture

@@ -7,20 +7,15 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas
+from support.ended import Ended
 
 from dnsbl.testing import DnsblServer
 
 ZONE, OTHER = "bl.example.com", "bl.example.net"
 LISTED = "192.0.2.99"
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 Bulk = Callable[..., Ended]
